@@ -1,0 +1,3 @@
+//! The qadom command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A qadom node as a library: socket, timers, disk and the asynchronous Node.

@@ -1,0 +1,21 @@
+//! Kademlia's key space and its two algorithms, the routing table and the lookup, without clock,
+//! socket, thread or log.
+//!
+//! Time comes in as a [`Moment`], chance as a seeded generator; what a caller has to do comes out
+//! as a value. Nothing here knows how messages are encoded, sent or stored.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod contact;
+mod distance;
+mod key;
+mod moment;
+
+pub use contact::{Contact, Families, NodeId, NodeKey, NodeKeyError, canonical, is_node_key};
+pub use distance::Distance;
+pub use key::{KEY_LENGTH, Key, KeyTextError, NAME_LENGTH};
+pub use moment::Moment;

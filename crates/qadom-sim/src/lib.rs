@@ -1,0 +1,1 @@
+//! Thousands of real qadom engines under one seed: a deterministic network simulator.

@@ -1,0 +1,5 @@
+//! Benches.
+
+fn main() {
+    divan::main();
+}

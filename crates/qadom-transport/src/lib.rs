@@ -1,0 +1,1 @@
+//! Encrypted datagram sessions of qadom: one round trip to a known key, without amplification.

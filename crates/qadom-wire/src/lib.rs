@@ -1,0 +1,1 @@
+//! Protobuf messages, checked domain types and record rules of the qadom network.

@@ -1,1 +1,20 @@
-//! The Store trait of qadom with its contract, in memory and on sled.
+//! Where a node keeps its records: the [`Store`] trait with its contract, a store in memory and
+//! one on the engine sled.
+//!
+//! A store knows entries by slot and id, and orders them by the columns its caller gives. What a
+//! record means, who signed it and whether it may be kept is decided above; nothing here reads a
+//! clock or a socket.
+
+mod entry;
+mod error;
+mod memory_store;
+mod store;
+
+pub use entry::{Class, Columns, ENTRY_MAX, Entry, EntryId, EntryIdError};
+pub use error::{EngineFault, OpenError, StoreError};
+pub use memory_store::MemoryStore;
+pub use store::{Stats, Store, Ticket};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,105 @@
+//! What a store keeps: an entry, named by slot and id, with the columns it is ordered by.
+//!
+//! What must stay true: an [`EntryId`] has 1 to 64 bytes wherever it comes from. What the bytes of
+//! an entry mean is not known here.
+
+use bytes::Bytes;
+use qadom_routing::Key;
+
+/// The largest number of bytes in an entry, 64 KiB. Larger blobs belong into plain files: sled
+/// keeps values above 128 KiB in files of its own, which it leaks.
+pub const ENTRY_MAX: usize = 64 * 1024;
+
+/// What tells the entries of one slot apart: 1 to 64 bytes, ordered as unsigned bytes.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::EntryId;
+///
+/// let id = EntryId::new(b"writer")?;
+/// assert!(id < EntryId::new(b"writer 2")?);
+/// assert!(EntryId::new(b"").is_err());
+/// # Ok::<(), qadom_store::EntryIdError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(Bytes);
+
+impl EntryId {
+    /// The length of the longest id in bytes.
+    pub const LENGTH_MAX: usize = 64;
+
+    /// Not an id: the bound that lies before every id.
+    pub(crate) const BEFORE_ALL: Self = Self(Bytes::new());
+
+    /// Copies the bytes of an id, so that no larger buffer is kept alive.
+    ///
+    /// # Errors
+    ///
+    /// [`EntryIdError`] when there are none or more than 64; the caller is at fault.
+    pub fn new(bytes: &[u8]) -> Result<Self, EntryIdError> {
+        if bytes.is_empty() || bytes.len() > Self::LENGTH_MAX {
+            Err(EntryIdError {
+                length: bytes.len(),
+            })
+        } else {
+            Ok(Self(Bytes::copy_from_slice(bytes)))
+        }
+    }
+
+    /// The bytes of the id.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// An id was empty or too long. The caller is at fault; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an entry id has 1 to 64 bytes, this one has {length}")]
+pub struct EntryIdError {
+    /// The length of the refused id in bytes.
+    pub length: usize,
+}
+
+/// One thing kept, of at most [`ENTRY_MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The point of the key space it lies at.
+    pub slot: Key,
+    /// What tells it from the other entries of the slot.
+    pub id: EntryId,
+    /// Its content, opaque to the store, at most [`ENTRY_MAX`] bytes.
+    pub bytes: Bytes,
+    /// What it is ordered, charged and evicted by.
+    pub columns: Columns,
+}
+
+/// The facts about an entry that are kept beside its bytes. The store reads `expires_at`, `charge`
+/// and `class`; the others it hands back as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// When the entry may be removed, in seconds UTC.
+    pub expires_at: u64,
+    /// What the entry costs its node, in bytes.
+    pub charge: u32,
+    /// The group of addresses that first brought it.
+    pub group: [u8; 8],
+    /// Its writer; zeros for entries without one.
+    pub owner: [u8; 32],
+    /// Its order inside owner and group: age, or distance for values.
+    pub rank: u64,
+    /// How it is kept.
+    pub class: Class,
+}
+
+/// How an entry is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A record that this node answers for. Leaves only by expiry or removal.
+    Record,
+    /// A copy left by a lookup. Leaves first, by [`evict_cached`](crate::Store::evict_cached).
+    Cached,
+    /// The sequence number below which a replaced record may not come back. Leaves as a record
+    /// does.
+    Floor,
+}

@@ -1,0 +1,118 @@
+//! What can go wrong while a store is open, and while it is being opened.
+//!
+//! What must stay true: no error names the engine's own types, and the three faults of an engine
+//! (full, failed, corrupt) read alike in both enums.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a store did not do what it was asked.
+///
+/// The last three mean that the engine failed: the store has *stopped*. From then on every change,
+/// commit and sync repeats the error, reads go on as far as the engine can, and
+/// [`reopen`](crate::Store::reopen) starts it again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The caller gave an entry above [`ENTRY_MAX`](crate::ENTRY_MAX). Nothing was changed and the
+    /// store works on.
+    #[error("an entry has at most {limit} bytes, this one has {length}")]
+    EntryTooLarge {
+        /// The length of the refused entry in bytes.
+        length: usize,
+        /// The largest length that is kept, in bytes.
+        limit: usize,
+    },
+    /// The disk, a quota or a file size limit is exhausted. Reopen when there is space again.
+    #[error("the disk of the store is full")]
+    DiskFull {
+        /// What the engine said.
+        source: EngineFault,
+    },
+    /// The engine or the disk failed. What was not committed is in doubt; reopen.
+    #[error("the store failed")]
+    Failed {
+        /// What the engine said.
+        source: EngineFault,
+    },
+    /// The engine found its files damaged, or panicked. Close, move the folder away and start
+    /// empty; the network still holds the records.
+    #[error("the store is damaged")]
+    Corrupt {
+        /// What the engine said.
+        source: EngineFault,
+    },
+}
+
+/// Why a store could not be opened. Unless a variant says otherwise, the folder is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another store of this one, has the folder open. Close that one.
+    #[error("the store folder {} is in use", path.display())]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The folder has content, but no `ENGINE` file that can be read. Name another folder.
+    #[error("{} is no store folder", path.display())]
+    NotAStore {
+        /// The folder that was given.
+        path: PathBuf,
+    },
+    /// The folder belongs to another engine. Open it with that one.
+    #[error("the store folder is kept by the engine {found}, not by {expected}")]
+    OtherEngine {
+        /// The engine named in the folder.
+        found: String,
+        /// The engine that was asked to open it.
+        expected: &'static str,
+    },
+    /// A newer program wrote the folder. Use that program.
+    #[error("the store folder has format {found}, this program knows up to {known}")]
+    TooNew {
+        /// The format of the folder.
+        found: u32,
+        /// The newest format that this program reads.
+        known: u32,
+    },
+    /// There is no space to open the store. Free some and try again; what was committed is there.
+    #[error("the disk of the store is full")]
+    DiskFull {
+        /// What the engine said.
+        source: EngineFault,
+    },
+    /// The folder could not be read or written. What was committed is there.
+    #[error("the store could not be opened")]
+    Failed {
+        /// What the engine said.
+        source: EngineFault,
+    },
+    /// The engine found its files damaged, or panicked over them. Move the folder away and start
+    /// empty; the network still holds the records.
+    #[error("the store is damaged")]
+    Corrupt {
+        /// What the engine said.
+        source: EngineFault,
+    },
+}
+
+/// What an engine or the operating system said about a failure, for logs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EngineFault(Arc<str>);
+
+impl EngineFault {
+    /// Keeps the text of a failure.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for EngineFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EngineFault {}

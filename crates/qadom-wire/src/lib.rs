@@ -1,1 +1,44 @@
-//! Protobuf messages, checked domain types and record rules of the qadom network.
+//! What qadom nodes say to each other, as checked types: requests, answers, records, contacts, the
+//! parameters of a network, and the one list of reasons for a refusal.
+//!
+//! What must stay true: bytes from a peer never cause a panic and never an allocation that is out
+//! of proportion to their length; what decodes is valid in itself. The types that protobuf
+//! generates do not leave this crate. Not here: packets and the envelope of messages
+//! (`qadom-transport`), and what a node does with a message (`qadom-engine`).
+
+mod address;
+mod answer;
+mod contacts;
+mod error;
+mod field;
+mod find;
+mod hello;
+mod item_count;
+mod limits;
+mod network;
+mod proto;
+mod reason;
+mod record;
+mod request;
+mod slot;
+mod store;
+mod value;
+
+pub use answer::{Answer, Pong};
+pub use contacts::{ContactsError, pack_contacts, unpack_contacts};
+pub use error::{BodyTooLong, DecodeError};
+pub use find::{Find, Found, IdRange, Oversize};
+pub use hello::{HELLO_LENGTH_MAX, Hello, HelloError};
+pub use limits::{
+    BODY_MAX, CONTACTS_MAX, ENVELOPE_LENGTH, FIRST_RECORD_MAX, ITEMS_MAX, K, MAX_TTL, MESSAGE_MAX,
+    VALUE_MAX, VALUE_TTL_MAX,
+};
+pub use network::{DEFAULT_NETWORK, Network, NetworkError, NetworkId, PROTOCOL_MAJOR};
+pub use reason::{Reason, UnknownReason};
+pub use record::{Kind, Record};
+pub use request::{FindNode, Ping, Request};
+pub use slot::{
+    NameError, bag_item_id, chunk_slot, dict_slot, file_name_slot, namespace_slot, providers_slot,
+};
+pub use store::{SourceGroup, Store, StoreClass, StoreItem, StoreResult};
+pub use value::{Value, ValueError};

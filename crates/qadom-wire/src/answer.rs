@@ -1,0 +1,163 @@
+//! What one node answers another.
+//!
+//! What must stay true: an answer that has to be shorter loses contacts from the far end, never a
+//! record.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use prost::Message;
+use qadom_routing::Contact;
+
+use crate::address::{pack_observed, unpack_observed};
+use crate::contacts::{pack_while, unpack_contacts};
+use crate::error::{BodyTooLong, DecodeError};
+use crate::field::framed;
+use crate::find::Found;
+use crate::item_count;
+use crate::proto::{self, answer::Kind};
+use crate::reason::Reason;
+use crate::store::StoreResult;
+
+/// The answer to one request.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, Found, Record, Value};
+///
+/// let record = Record::Value(Value::new("hello".into())?);
+/// let answer = Answer::Found(Found { records: vec![record], ..Found::default() });
+/// let body = answer.encode_within(1028)?;
+/// assert_eq!(Answer::decode(body)?, answer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Answers [`Request::Ping`](crate::Request::Ping).
+    Pong(Pong),
+    /// Answers [`Request::FindNode`](crate::Request::FindNode): the nearest contacts, nearest
+    /// first.
+    Contacts(Vec<Contact>),
+    /// Answers [`Request::Find`](crate::Request::Find).
+    Found(Found),
+    /// Answers [`Request::Store`](crate::Request::Store): one result for each item, in their order.
+    Stored(Vec<StoreResult>),
+    /// Answers any request that was not carried out.
+    Refused(Reason),
+}
+
+/// Says what a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// The lowest protocol revision that the node speaks.
+    pub lowest_version: u32,
+    /// The highest protocol revision that the node speaks.
+    pub highest_version: u32,
+    /// Optional abilities, one bit each.
+    pub features: u64,
+    /// Whether the node keeps records for others.
+    pub storing: bool,
+    /// Where the asker's packets come from, if the node tells.
+    pub observed: Option<SocketAddr>,
+}
+
+/// The numbers of the kinds that have a list: `Found` and `Stored`.
+const LISTING: &[u32] = &[3, 4];
+
+impl Answer {
+    /// Encodes the answer with all its contacts, but no more than
+    /// [`CONTACTS_MAX`](crate::CONTACTS_MAX), however long it gets.
+    pub fn encode(&self) -> Bytes {
+        self.to_message(usize::MAX).encode_to_vec().into()
+    }
+
+    /// Encodes the answer in at most `limit` bytes, with as many contacts as fit, the first ones
+    /// before the last. Records and results are never left out.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyTooLong`] when the answer does not fit even without contacts.
+    pub fn encode_within(&self, limit: usize) -> Result<Bytes, BodyTooLong> {
+        let message = self.to_message(limit);
+        let needed = message.encoded_len();
+        if needed > limit {
+            return Err(BodyTooLong { needed, limit });
+        }
+        Ok(message.encode_to_vec().into())
+    }
+
+    /// Decodes an answer. Records keep slices of `body`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the body is no answer that this revision understands.
+    pub fn decode(body: Bytes) -> Result<Self, DecodeError> {
+        item_count::check(&body, LISTING)?;
+        let message = proto::Answer::decode(body).map_err(|_| DecodeError::Protobuf)?;
+        Ok(match message.kind.ok_or(DecodeError::UnknownKind)? {
+            Kind::Pong(pong) => Self::Pong(pong.try_into()?),
+            Kind::Contacts(message) => Self::Contacts(unpack_contacts(&message.contacts)?),
+            Kind::Found(found) => Self::Found(found.try_into()?),
+            Kind::Stored(stored) => {
+                Self::Stored(stored.results.into_iter().map(StoreResult::from).collect())
+            }
+            Kind::Refused(refused) => Self::Refused(Reason::from_number(refused.reason)),
+        })
+    }
+
+    fn to_message(&self, limit: usize) -> proto::Answer {
+        let kind = match self {
+            Self::Pong(pong) => Kind::Pong(pong.into()),
+            Self::Contacts(contacts) => Kind::Contacts(proto::Contacts {
+                contacts: pack_beside(0, contacts, limit),
+            }),
+            Self::Found(found) => {
+                let mut message = found.without_contacts();
+                message.contacts = pack_beside(message.encoded_len(), &found.contacts, limit);
+                Kind::Found(message)
+            }
+            Self::Stored(results) => Kind::Stored(proto::Stored {
+                results: results.iter().copied().map(Into::into).collect(),
+            }),
+            Self::Refused(reason) => Kind::Refused(proto::Refused {
+                reason: reason.number().into(),
+            }),
+        };
+        proto::Answer { kind: Some(kind) }
+    }
+}
+
+/// Packs the contacts that fit when the kind has `rest` bytes beside them and the whole answer may
+/// have `limit`.
+fn pack_beside(rest: usize, contacts: &[Contact], limit: usize) -> Bytes {
+    pack_while(contacts, |length| framed(rest + framed(length)) <= limit)
+}
+
+impl From<&Pong> for proto::Pong {
+    fn from(pong: &Pong) -> Self {
+        Self {
+            lowest_version: pong.lowest_version,
+            highest_version: pong.highest_version,
+            features: pong.features,
+            storing: pong.storing,
+            observed: pong.observed.map(|address| pack_observed(address).into()),
+        }
+    }
+}
+
+impl TryFrom<proto::Pong> for Pong {
+    type Error = DecodeError;
+
+    fn try_from(pong: proto::Pong) -> Result<Self, DecodeError> {
+        let observed =
+            |bytes: &[u8]| unpack_observed(bytes).ok_or(DecodeError::Field { field: "observed" });
+        Ok(Self {
+            lowest_version: pong.lowest_version,
+            highest_version: pong.highest_version,
+            features: pong.features,
+            storing: pong.storing,
+            observed: pong.observed.as_deref().map(observed).transpose()?,
+        })
+    }
+}

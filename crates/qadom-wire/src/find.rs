@@ -1,0 +1,169 @@
+//! Asking for the records under a slot, and the answer.
+
+use qadom_routing::{Contact, Families, Key};
+
+use crate::contacts::unpack_contacts;
+use crate::error::DecodeError;
+use crate::field;
+use crate::proto;
+use crate::record::{Kind, Record};
+
+/// Asks for the records of one kind under a slot, and for the contacts nearest to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Find {
+    /// The slot.
+    pub slot: Key,
+    /// The kind of record.
+    pub kind: Kind,
+    /// The part of the slot that is asked for; none stands for all of it.
+    pub range: Option<IdRange>,
+    /// The hash of what the asker has; when the holder has nothing else, it answers `same`.
+    pub have: Option<[u8; 32]>,
+    /// The families of the contacts that are of use to the asker.
+    pub want: Families,
+}
+
+/// Item ids from one (included) to another (excluded); never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    start: Key,
+    end: Option<Key>,
+}
+
+impl IdRange {
+    /// The ids from `start` to before `end`, to the last one when there is no end; `None` when the
+    /// end is not above the start.
+    pub fn new(start: Key, end: Option<Key>) -> Option<Self> {
+        end.is_none_or(|end| start < end)
+            .then_some(Self { start, end })
+    }
+
+    /// The first id.
+    pub const fn start(&self) -> &Key {
+        &self.start
+    }
+
+    /// The id behind the last one, if there is an end.
+    pub const fn end(&self) -> Option<&Key> {
+        self.end.as_ref()
+    }
+}
+
+/// What a node has under a slot, and the contacts nearest to it that it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The records, at most [`ITEMS_MAX`](crate::ITEMS_MAX).
+    pub records: Vec<Record>,
+    /// The nearest contacts, nearest first; as many as fit.
+    pub contacts: Vec<Contact>,
+    /// Whether the asker has already what is here.
+    pub same: bool,
+    /// The item id at which the next page begins; none on the last page.
+    pub cursor: Option<Key>,
+    /// Stands for a record that is too long for an unconfirmed session.
+    pub oversize: Option<Oversize>,
+}
+
+/// A record that is only handed out in a confirmed session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oversize {
+    /// The length of the encoded record in bytes.
+    pub size: u32,
+    /// The hash of the record, as [`Find::have`] names it.
+    pub hash: [u8; 32],
+}
+
+impl From<&Find> for proto::Find {
+    fn from(find: &Find) -> Self {
+        Self {
+            slot: field::bytes(&find.slot),
+            kind: proto::RecordKind::from(find.kind).into(),
+            range: find.range.map(|range| proto::Range {
+                start: field::bytes(&range.start),
+                end: range.end.as_ref().map(field::bytes),
+            }),
+            have: find.have.map(|hash| hash.to_vec().into()),
+            want_v4: find.want.v4,
+            want_v6: find.want.v6,
+        }
+    }
+}
+
+impl TryFrom<proto::Find> for Find {
+    type Error = DecodeError;
+
+    fn try_from(find: proto::Find) -> Result<Self, DecodeError> {
+        let kind = proto::RecordKind::try_from(find.kind).map_err(|_| DecodeError::UnknownKind)?;
+        Ok(Self {
+            slot: field::key("slot", &find.slot)?,
+            kind: kind.into(),
+            range: find.range.map(IdRange::try_from).transpose()?,
+            have: find
+                .have
+                .map(|hash| field::array("have", &hash))
+                .transpose()?,
+            want: Families {
+                v4: find.want_v4,
+                v6: find.want_v6,
+            },
+        })
+    }
+}
+
+impl TryFrom<proto::Range> for IdRange {
+    type Error = DecodeError;
+
+    fn try_from(range: proto::Range) -> Result<Self, DecodeError> {
+        let start = field::key("start", &range.start)?;
+        let end = range.end.map(|end| field::key("end", &end)).transpose()?;
+        Self::new(start, end).ok_or(DecodeError::Field { field: "range" })
+    }
+}
+
+impl Found {
+    /// Everything but the contacts, for which the room is known only when the rest is.
+    pub(crate) fn without_contacts(&self) -> proto::Found {
+        proto::Found {
+            records: self.records.iter().map(proto::Record::from).collect(),
+            contacts: bytes::Bytes::new(),
+            same: self.same,
+            cursor: self.cursor.as_ref().map(field::bytes),
+            oversize: self.oversize.map(|oversize| proto::Oversize {
+                size: oversize.size,
+                hash: oversize.hash.to_vec().into(),
+            }),
+        }
+    }
+}
+
+impl TryFrom<proto::Found> for Found {
+    type Error = DecodeError;
+
+    fn try_from(found: proto::Found) -> Result<Self, DecodeError> {
+        Ok(Self {
+            records: found
+                .records
+                .into_iter()
+                .map(Record::try_from)
+                .collect::<Result<_, _>>()?,
+            contacts: unpack_contacts(&found.contacts)?,
+            same: found.same,
+            cursor: found
+                .cursor
+                .map(|cursor| field::key("cursor", &cursor))
+                .transpose()?,
+            oversize: found.oversize.map(Oversize::try_from).transpose()?,
+        })
+    }
+}
+
+impl TryFrom<proto::Oversize> for Oversize {
+    type Error = DecodeError;
+
+    fn try_from(oversize: proto::Oversize) -> Result<Self, DecodeError> {
+        Ok(Self {
+            size: oversize.size,
+            hash: field::array("hash", &oversize.hash)?,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! What one node asks another.
+//!
+//! What must stay true: everything that decodes is valid in itself, and decoding costs no more
+//! memory than the body is long, up to a constant factor.
+
+use bytes::Bytes;
+use prost::Message;
+use qadom_routing::{Families, Key};
+
+use crate::error::DecodeError;
+use crate::field;
+use crate::find::Find;
+use crate::hello::Hello;
+use crate::item_count;
+use crate::proto::{self, request::Kind};
+use crate::store::Store;
+
+/// A request to one node.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Families, Key};
+/// use qadom_wire::{FindNode, Request};
+///
+/// let request = Request::FindNode(FindNode { target: Key::ZERO, want: Families::BOTH });
+/// assert_eq!(Request::decode(request.encode())?, request);
+/// # Ok::<(), qadom_wire::DecodeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Are you there? Answered by [`Answer::Pong`](crate::Answer::Pong).
+    Ping(Ping),
+    /// Who is near a key? Answered by [`Answer::Contacts`](crate::Answer::Contacts).
+    FindNode(FindNode),
+    /// What is under a slot, or who is near it? Answered by
+    /// [`Answer::Found`](crate::Answer::Found).
+    Find(Find),
+    /// Keep these records. Answered by [`Answer::Stored`](crate::Answer::Stored); needs a confirmed
+    /// session.
+    Store(Store),
+}
+
+/// Asks whether a node is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ping {
+    /// What the sender says about itself, when that changed since the handshake.
+    pub hello: Option<Hello>,
+}
+
+/// Asks for the contacts nearest to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FindNode {
+    /// The key.
+    pub target: Key,
+    /// The families of the contacts that are of use to the asker.
+    pub want: Families,
+}
+
+/// The numbers of the kinds that have a list: `Store`.
+const LISTING: &[u32] = &[4];
+
+impl Request {
+    /// Encodes the request. At most [`BODY_MAX`](crate::BODY_MAX) bytes, provided that a [`Store`]
+    /// keeps its limits.
+    pub fn encode(&self) -> Bytes {
+        let kind = match self {
+            Self::Ping(ping) => Kind::Ping(proto::Ping {
+                hello: ping.hello.as_ref().map(Hello::pack),
+            }),
+            Self::FindNode(find_node) => Kind::FindNode(proto::FindNode {
+                target: field::bytes(&find_node.target),
+                want_v4: find_node.want.v4,
+                want_v6: find_node.want.v6,
+            }),
+            Self::Find(find) => Kind::Find(find.into()),
+            Self::Store(store) => Kind::Store(store.into()),
+        };
+        let message = proto::Request { kind: Some(kind) };
+        message.encode_to_vec().into()
+    }
+
+    /// Decodes a request. Records keep slices of `body`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the body is no request that this revision understands;
+    /// [`DecodeError::reason`] is what to answer.
+    pub fn decode(body: Bytes) -> Result<Self, DecodeError> {
+        item_count::check(&body, LISTING)?;
+        let message = proto::Request::decode(body).map_err(|_| DecodeError::Protobuf)?;
+        Ok(match message.kind.ok_or(DecodeError::UnknownKind)? {
+            Kind::Ping(ping) => Self::Ping(Ping {
+                hello: ping.hello.as_deref().map(Hello::unpack).transpose()?,
+            }),
+            Kind::FindNode(find_node) => Self::FindNode(FindNode {
+                target: field::key("target", &find_node.target)?,
+                want: Families {
+                    v4: find_node.want_v4,
+                    v6: find_node.want_v6,
+                },
+            }),
+            Kind::Find(find) => Self::Find(find.try_into()?),
+            Kind::Store(store) => Self::Store(store.try_into()?),
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! Asking a node to keep records, and the answer.
+
+use std::net::IpAddr;
+
+use prost::Message;
+
+use crate::error::DecodeError;
+use crate::field::{self, framed};
+use crate::limits::{BODY_MAX, ITEMS_MAX};
+use crate::proto;
+use crate::reason::Reason;
+use crate::record::Record;
+
+/// Asks a node to keep records. Each is answered by itself, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Store {
+    /// The records, at most [`ITEMS_MAX`] and together at most [`BODY_MAX`] bytes;
+    /// [`Store::batches`] keeps both.
+    pub items: Vec<StoreItem>,
+}
+
+/// One record to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreItem {
+    /// The record.
+    pub record: Record,
+    /// How it came to be stored.
+    pub class: StoreClass,
+    /// How long a value has left, in seconds. Holders keep it no longer than
+    /// [`VALUE_TTL_MAX`](crate::VALUE_TTL_MAX), whatever is asked for.
+    pub ttl_seconds: u32,
+    /// For replicas, the address group that first stored the record, if it is known. A hint.
+    pub group: Option<SourceGroup>,
+}
+
+/// How a record came to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreClass {
+    /// By its writer, or on its behalf.
+    FirstHand,
+    /// By another holder.
+    Replica,
+    /// By a reader, at a node that lacked it.
+    Cached,
+}
+
+/// The address group from which a record was first stored: an IPv4 /24 or an IPv6 /48.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceGroup([u8; 8]);
+
+impl SourceGroup {
+    /// The group that an address belongs to. An IPv4-mapped IPv6 address counts as IPv4.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use qadom_wire::SourceGroup;
+    ///
+    /// let group = SourceGroup::of("192.0.2.1".parse()?);
+    /// assert_eq!(group, SourceGroup::of("192.0.2.200".parse()?));
+    /// assert_eq!(*group.as_bytes(), [4, 192, 0, 2, 0, 0, 0, 0]);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let [p0, p1, p2, _] = v4.octets();
+                [4, p0, p1, p2, 0, 0, 0, 0]
+            }
+            IpAddr::V6(v6) => {
+                let [p0, p1, p2, p3, p4, p5, ..] = v6.octets();
+                [6, p0, p1, p2, p3, p4, p5, 0]
+            }
+        })
+    }
+
+    /// The group with these bytes; `None` when no address belongs to it.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
+        match bytes {
+            [4, _, _, _, 0, 0, 0, 0] | [6, _, _, _, _, _, _, 0] => Some(Self(bytes)),
+            _ => None,
+        }
+    }
+
+    /// The group's bytes: family (4 or 6), leading address bytes, zeros.
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// What became of one record of a [`Store`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreResult {
+    /// The holder did not have the record and keeps it now.
+    Stored {
+        /// Whether the copy is durable: it survives a crash of the holder.
+        committed: bool,
+    },
+    /// The holder had the record already and keeps it at least as long as before.
+    Renewed {
+        /// Whether the copy is durable: it survives a crash of the holder.
+        committed: bool,
+    },
+    /// The holder does not keep the record.
+    Refused(Reason),
+}
+
+impl Store {
+    /// Distributes items over as few messages as their order allows, each of which fits into a
+    /// body and lists at most [`ITEMS_MAX`] items.
+    pub fn batches(items: impl IntoIterator<Item = StoreItem>) -> Vec<Self> {
+        let mut batches = Vec::new();
+        let mut batch = Self::default();
+        let mut length = 0;
+        for item in items {
+            let item_length = framed(proto::StoreItem::from(&item).encoded_len());
+            let is_full = batch.items.len() == ITEMS_MAX || framed(length + item_length) > BODY_MAX;
+            if is_full && !batch.items.is_empty() {
+                batches.push(std::mem::take(&mut batch));
+                length = 0;
+            }
+            batch.items.push(item);
+            length += item_length;
+        }
+        if !batch.items.is_empty() {
+            batches.push(batch);
+        }
+        batches
+    }
+}
+
+impl From<&Store> for proto::Store {
+    fn from(store: &Store) -> Self {
+        Self {
+            items: store.items.iter().map(proto::StoreItem::from).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Store> for Store {
+    type Error = DecodeError;
+
+    fn try_from(store: proto::Store) -> Result<Self, DecodeError> {
+        let items = store.items.into_iter().map(StoreItem::try_from);
+        Ok(Self {
+            items: items.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&StoreItem> for proto::StoreItem {
+    fn from(item: &StoreItem) -> Self {
+        let class = match item.class {
+            StoreClass::FirstHand => proto::StoreClass::FirstHand,
+            StoreClass::Replica => proto::StoreClass::Replica,
+            StoreClass::Cached => proto::StoreClass::Cached,
+        };
+        Self {
+            record: Some((&item.record).into()),
+            class: class.into(),
+            ttl_seconds: item.ttl_seconds,
+            group: item.group.map(|group| group.0.to_vec().into()),
+        }
+    }
+}
+
+impl TryFrom<proto::StoreItem> for StoreItem {
+    type Error = DecodeError;
+
+    fn try_from(item: proto::StoreItem) -> Result<Self, DecodeError> {
+        let group = |bytes: &[u8]| {
+            SourceGroup::from_bytes(field::array("group", bytes)?)
+                .ok_or(DecodeError::Field { field: "group" })
+        };
+        let class = proto::StoreClass::try_from(item.class)
+            .map_err(|_| DecodeError::Field { field: "class" })?;
+        Ok(Self {
+            record: item.record.unwrap_or_default().try_into()?,
+            class: match class {
+                proto::StoreClass::FirstHand => StoreClass::FirstHand,
+                proto::StoreClass::Replica => StoreClass::Replica,
+                proto::StoreClass::Cached => StoreClass::Cached,
+            },
+            ttl_seconds: item.ttl_seconds,
+            group: item.group.as_deref().map(group).transpose()?,
+        })
+    }
+}
+
+impl From<StoreResult> for proto::StoreResult {
+    fn from(result: StoreResult) -> Self {
+        let (outcome, committed, reason) = match result {
+            StoreResult::Stored { committed } => (proto::StoreOutcome::Stored, committed, 0),
+            StoreResult::Renewed { committed } => (proto::StoreOutcome::Renewed, committed, 0),
+            StoreResult::Refused(reason) => (proto::StoreOutcome::Refused, false, reason.number()),
+        };
+        Self {
+            outcome: outcome.into(),
+            committed,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<proto::StoreResult> for StoreResult {
+    fn from(result: proto::StoreResult) -> Self {
+        let committed = result.committed;
+        match result.outcome() {
+            proto::StoreOutcome::Stored => Self::Stored { committed },
+            proto::StoreOutcome::Renewed => Self::Renewed { committed },
+            proto::StoreOutcome::Refused => Self::Refused(Reason::from_number(result.reason)),
+            proto::StoreOutcome::Unspecified => Self::Refused(Reason::Internal),
+        }
+    }
+}

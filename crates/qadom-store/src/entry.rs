@@ -29,9 +29,6 @@ impl EntryId {
     /// The length of the longest id in bytes.
     pub const LENGTH_MAX: usize = 64;
 
-    /// Not an id: the bound that lies before every id.
-    pub(crate) const BEFORE_ALL: Self = Self(Bytes::new());
-
     /// Copies the bytes of an id, so that no larger buffer is kept alive.
     ///
     /// # Errors

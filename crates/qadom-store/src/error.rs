@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ENTRY_MAX;
+
 /// Why a store did not do what it was asked.
 ///
 /// The last three mean that the engine failed: the store has *stopped*. From then on every change,
@@ -43,6 +45,19 @@ pub enum StoreError {
         /// What the engine said.
         source: EngineFault,
     },
+}
+
+impl StoreError {
+    /// Refuses a length above [`ENTRY_MAX`].
+    pub(crate) const fn check_length(length: usize) -> Result<(), Self> {
+        if length > ENTRY_MAX {
+            return Err(Self::EntryTooLarge {
+                length,
+                limit: ENTRY_MAX,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Why a store could not be opened. Unless a variant says otherwise, the folder is as it was.

@@ -7,12 +7,22 @@
 
 mod entry;
 mod error;
+#[cfg(feature = "sled")]
+mod folder;
+mod index;
+#[cfg(feature = "sled")]
+mod layout;
 mod memory_store;
+mod name;
+#[cfg(feature = "sled")]
+mod sled_store;
 mod store;
 
 pub use entry::{Class, Columns, ENTRY_MAX, Entry, EntryId, EntryIdError};
 pub use error::{EngineFault, OpenError, StoreError};
 pub use memory_store::MemoryStore;
+#[cfg(feature = "sled")]
+pub use sled_store::SledStore;
 pub use store::{Stats, Store, Ticket};
 
 #[cfg(doctest)]

@@ -1,0 +1,76 @@
+//! What every source file keeps: its size, its opening, its distance from clocks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use qadom_tests::{root, rust_files};
+
+/// Code lines a file may have in front of its inline tests, comments and blank lines not counted.
+const CODE_LINES: usize = 500;
+
+/// Reads of a clock, which belong into one file of the repository.
+const CLOCK_READS: [&str; 2] = ["Instant::now", "SystemTime::now"];
+
+/// The one file that reads clocks.
+const CLOCK_FILE: &str = "crates/qadom-node/src/clock.rs";
+
+fn sources() -> Vec<(PathBuf, String)> {
+    ["crates", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&root().join(folder)))
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("a source file is text");
+            (path, text)
+        })
+        .collect()
+}
+
+fn code_lines(text: &str) -> usize {
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .map(str::trim_start)
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .count()
+}
+
+/// Whether a file belongs to a crate's product rather than to its tests and benches.
+fn is_product(path: &Path) -> bool {
+    let folders = ["tests", "benches"];
+    !path.iter().any(|part| folders.iter().any(|folder| part == *folder))
+}
+
+#[test]
+fn no_file_is_longer_than_can_be_read_at_once() {
+    for (path, text) in sources() {
+        let lines = code_lines(&text);
+        assert!(lines <= CODE_LINES, "{} has {lines} code lines", path.display());
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_lives_in_it() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{} has no module documentation", path.display());
+    }
+}
+
+#[test]
+fn clocks_are_read_in_one_file_only() {
+    for (path, text) in sources() {
+        if !is_product(&path) || path.ends_with(CLOCK_FILE) || path.ends_with("tests.rs") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let is_read = CLOCK_READS.iter().any(|read| line.contains(read));
+            let is_comment = line.trim_start().starts_with("//");
+            assert!(!is_read || is_comment, "{}:{} reads a clock", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
+fn no_module_hides_in_a_mod_file() {
+    for (path, _) in sources() {
+        assert!(!path.ends_with("mod.rs"), "{} should be named for its noun", path.display());
+    }
+}

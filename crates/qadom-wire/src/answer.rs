@@ -62,6 +62,19 @@ pub struct Pong {
     pub observed: Option<SocketAddr>,
 }
 
+impl Default for Pong {
+    /// A node that speaks the first revision only and says nothing else.
+    fn default() -> Self {
+        Self {
+            lowest_version: 1,
+            highest_version: 1,
+            features: 0,
+            storing: false,
+            observed: None,
+        }
+    }
+}
+
 /// The numbers of the kinds that have a list: `Found` and `Stored`.
 const LISTING: &[u32] = &[3, 4];
 

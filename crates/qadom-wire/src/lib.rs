@@ -42,3 +42,8 @@ pub use slot::{
 };
 pub use store::{SourceGroup, Store, StoreClass, StoreItem, StoreResult};
 pub use value::{Value, ValueError};
+
+/// Runs the example of the crate's README with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -105,6 +105,21 @@ pub enum StoreResult {
     Refused(Reason),
 }
 
+impl StoreResult {
+    /// Whether the holder keeps the record, durably or not.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self, Self::Stored { .. } | Self::Renewed { .. })
+    }
+
+    /// Whether the holder keeps the record and its copy survives a crash.
+    pub const fn is_committed(&self) -> bool {
+        matches!(
+            self,
+            Self::Stored { committed: true } | Self::Renewed { committed: true }
+        )
+    }
+}
+
 impl Store {
     /// Distributes items over as few messages as their order allows, each of which fits into a
     /// body and lists at most [`ITEMS_MAX`] items.

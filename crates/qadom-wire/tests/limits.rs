@@ -1,0 +1,216 @@
+//! What fits into a message, at each limit, one below and one above it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use bytes::Bytes;
+use qadom_routing::{Contact, NodeKey};
+use qadom_wire::{
+    Answer, BODY_MAX, BodyTooLong, CONTACTS_MAX, ContactsError, ENVELOPE_LENGTH, FIRST_RECORD_MAX,
+    Found, K, MAX_TTL, MESSAGE_MAX, NameError, Network, NetworkError, Oversize, Record, VALUE_MAX,
+    VALUE_TTL_MAX, Value, ValueError, dict_slot, file_name_slot, pack_contacts, unpack_contacts,
+};
+
+/// The longest answer to a cold request of 1200 bytes, at the least.
+const COLD_BODY: usize = 1028;
+
+fn contacts(count: usize, v4: bool, v6: bool) -> Vec<Contact> {
+    (0..count)
+        .map(|index| {
+            let mut key = [9; 32];
+            key[..8].copy_from_slice(&index.to_be_bytes());
+            let v4 = v4.then(|| "192.0.2.1:7236".parse().expect("an address"));
+            let v6 = v6.then(|| "[2001:db8::1]:7236".parse().expect("an address"));
+            let key = NodeKey::new(key).expect("a node key");
+            Contact::new(key, v4, v6, true).expect("it has an address")
+        })
+        .collect()
+}
+
+fn value(length: usize) -> Record {
+    Record::Value(Value::new(vec![7; length].into()).expect("short enough"))
+}
+
+/// How many of the contacts the answer keeps within a limit, and its length.
+fn kept(answer: &Answer, limit: usize) -> (usize, usize) {
+    let body = answer
+        .encode_within(limit)
+        .expect("it fits without contacts");
+    let length = body.len();
+    match Answer::decode(body).expect("valid") {
+        Answer::Contacts(contacts) => (contacts.len(), length),
+        Answer::Found(found) => (found.contacts.len(), length),
+        other => panic!("{other:?} has no contacts"),
+    }
+}
+
+#[test]
+fn a_cold_answer_holds_k_contacts_of_one_family() {
+    for (v4, v6, packed) in [(true, false, 780), (false, true, 1020)] {
+        let contacts = contacts(K, v4, v6);
+        assert_eq!(pack_contacts(&contacts, usize::MAX).len(), packed);
+        let found = Found {
+            contacts: contacts.clone(),
+            ..Found::default()
+        };
+        for answer in [Answer::Contacts(contacts), Answer::Found(found)] {
+            let (count, length) = kept(&answer, COLD_BODY);
+            assert_eq!(count, K);
+            assert!(
+                length - packed <= 8,
+                "{} bytes of overhead",
+                length - packed
+            );
+            assert_eq!(kept(&answer, length), (K, length));
+            assert_eq!(kept(&answer, length - 1).0, K - 1);
+        }
+    }
+}
+
+#[test]
+fn a_cold_answer_holds_seventeen_contacts_of_both_families() {
+    let answer = Answer::Contacts(contacts(K, true, true));
+    assert_eq!(kept(&answer, COLD_BODY).0, 17);
+}
+
+#[test]
+fn a_cold_answer_names_the_oversized_record_and_most_contacts() {
+    let answer = Answer::Found(Found {
+        contacts: contacts(K, false, true),
+        oversize: Some(Oversize {
+            size: 8195,
+            hash: [1; 32],
+        }),
+        ..Found::default()
+    });
+    assert_eq!(kept(&answer, COLD_BODY).0, 19);
+}
+
+#[test]
+fn the_longest_value_fits_with_contacts_beside_it() {
+    assert_eq!((MESSAGE_MAX, ENVELOPE_LENGTH, BODY_MAX), (8960, 17, 8943));
+    for (v4, v6, expected) in [(true, false, 18), (false, true, 14), (true, true, 12)] {
+        let answer = Answer::Found(Found {
+            records: vec![value(VALUE_MAX)],
+            contacts: contacts(K, v4, v6),
+            ..Found::default()
+        });
+        let (count, length) = kept(&answer, BODY_MAX);
+        assert!(length <= BODY_MAX);
+        assert_eq!(count, expected);
+    }
+}
+
+#[test]
+fn a_record_is_never_left_out() {
+    let answer = Answer::Found(Found {
+        records: vec![value(VALUE_MAX)],
+        contacts: contacts(K, true, false),
+        ..Found::default()
+    });
+    let needed = answer.encode_within(BODY_MAX).expect("it fits").len() - 18 * 39 - 3;
+    assert_eq!(kept(&answer, needed), (0, needed));
+    let limit = needed - 1;
+    assert_eq!(
+        answer.encode_within(limit),
+        Err(BodyTooLong { needed, limit })
+    );
+}
+
+#[test]
+fn the_length_of_a_record_decides_whether_it_is_handed_out_at_once() {
+    // Tag and a length of two bytes stand in front of the payload.
+    assert_eq!(
+        value(FIRST_RECORD_MAX - 3).encoded_length(),
+        FIRST_RECORD_MAX
+    );
+    assert_eq!(value(VALUE_MAX).encoded_length(), VALUE_MAX + 3);
+    assert_eq!(value(0).encoded_length(), 2);
+    let answer = Answer::Found(Found {
+        records: vec![value(FIRST_RECORD_MAX - 3)],
+        ..Found::default()
+    });
+    assert!(answer.encode_within(COLD_BODY).is_ok());
+}
+
+#[test]
+fn a_value_is_as_long_as_its_limit() {
+    for length in [0, VALUE_MAX - 1, VALUE_MAX] {
+        assert!(Value::new(vec![0; length].into()).is_ok());
+    }
+    let length = VALUE_MAX + 1;
+    let refused = Value::new(vec![0; length].into());
+    assert_eq!(refused, Err(ValueError::TooLarge { length }));
+}
+
+#[test]
+fn an_answer_names_as_many_contacts_as_a_put_reaches() {
+    let most = contacts(CONTACTS_MAX + 1, true, false);
+    let packed = pack_contacts(&most, usize::MAX);
+    assert_eq!(packed.len(), CONTACTS_MAX * 39);
+    assert_eq!(
+        unpack_contacts(&packed).map(|list| list.len()),
+        Ok(CONTACTS_MAX)
+    );
+    let one_more = [&packed[..], &pack_contacts(&most[CONTACTS_MAX..], 39)].concat();
+    assert_eq!(unpack_contacts(&one_more), Err(ContactsError::TooMany));
+    assert_eq!(unpack_contacts(&[]), Ok(Vec::new()));
+    let (one, two) = (pack_contacts(&most, 39 + 38), pack_contacts(&most, 39 + 39));
+    assert_eq!((one.len(), two.len()), (39, 78));
+    assert_eq!(pack_contacts(&most, 38), Bytes::new());
+}
+
+#[test]
+fn names_and_secrets_have_their_lengths() {
+    for length in [1, 255, 256] {
+        assert!(Network::new(&vec![b'n'; length], b"").is_ok());
+        assert!(dict_slot(&vec![0; length]).is_ok());
+        assert!(file_name_slot(&vec![0; length]).is_ok());
+    }
+    for length in [0, 257] {
+        let name = vec![b'n'; length];
+        assert_eq!(
+            Network::new(&name, b""),
+            Err(NetworkError::NameLength { length })
+        );
+        assert_eq!(dict_slot(&name), Err(NameError { length }));
+        assert_eq!(file_name_slot(&name), Err(NameError { length }));
+    }
+    assert_eq!(
+        Network::new(b"a\0b", b""),
+        Err(NetworkError::NameZero { position: 1 })
+    );
+    for length in [0, 32, 33] {
+        assert!(Network::new(b"n", &vec![0; length]).is_ok());
+    }
+    for length in [1, 31] {
+        let refused = Network::new(b"n", &vec![0; length]);
+        assert_eq!(refused, Err(NetworkError::SecretLength { length }));
+    }
+}
+
+#[test]
+fn only_the_default_network_has_a_puzzle_by_default() {
+    for (name, secret, bits) in [
+        ("qadom", &[][..], 16),
+        ("qadom", &[1; 32], 16),
+        ("qadom2", &[], 0),
+        ("local", &[], 0),
+    ] {
+        let network = Network::new(name.as_bytes(), secret).expect("a network");
+        assert_eq!(network.default_id_bits(), bits, "{name}");
+        assert!(
+            !format!("{network:?}").contains("1, 1, 1"),
+            "the secret is shown"
+        );
+    }
+}
+
+#[test]
+fn lifetimes_are_those_of_the_protocol() {
+    assert_eq!(MAX_TTL.as_secs(), 604_800);
+    assert_eq!(VALUE_TTL_MAX.as_secs(), 129_600);
+}

@@ -29,12 +29,16 @@ fn record(text: &'static str) -> Record {
     Record::Value(Value::new(text.into()).expect("the value is short"))
 }
 
-fn contact(v4: bool, v6: bool, storing: bool) -> Contact {
+fn contact(families: Families, storing: bool) -> Contact {
     let key = "52163340af62b70053477e95d7b81a2859132c60029fc7677014664552d24349";
     let key = HEXLOWER.decode(key.as_bytes()).expect("hexadecimal");
     let key = NodeKey::new(key.try_into().expect("32 bytes")).expect("a node key");
-    let v4 = v4.then(|| "192.0.2.1:4001".parse().expect("an address"));
-    let v6 = v6.then(|| "[2001:db8::1]:4001".parse().expect("an address"));
+    let v4 = families
+        .v4
+        .then(|| "192.0.2.1:4001".parse().expect("an address"));
+    let v6 = families
+        .v6
+        .then(|| "[2001:db8::1]:4001".parse().expect("an address"));
     Contact::new(key, v4, v6, storing).expect("it has an address")
 }
 
@@ -65,8 +69,8 @@ fn pings() {
     check_request(&plain, include_str!("vectors/messages/request_ping.hex"));
     let hello = Hello {
         storing: true,
-        v4: contact(true, true, true).v4(),
-        v6: contact(true, true, true).v6(),
+        v4: contact(Families::BOTH, true).v4(),
+        v6: contact(Families::BOTH, true).v6(),
     };
     let changed = Request::Ping(Ping { hello: Some(hello) });
     check_request(
@@ -143,9 +147,9 @@ fn pong() {
 #[test]
 fn contacts() {
     let answer = Answer::Contacts(vec![
-        contact(true, false, true),
-        contact(false, true, false),
-        contact(true, true, true),
+        contact(IPV4_ONLY, true),
+        contact(IPV6_ONLY, false),
+        contact(Families::BOTH, true),
     ]);
     check_answer(
         &answer,
@@ -157,7 +161,7 @@ fn contacts() {
 fn founds() {
     let full = Answer::Found(Found {
         records: vec![record("sudo python")],
-        contacts: vec![contact(true, false, true), contact(true, true, true)],
+        contacts: vec![contact(IPV4_ONLY, true), contact(Families::BOTH, true)],
         cursor: Some(key(0x66)),
         ..Found::default()
     });
@@ -171,7 +175,7 @@ fn founds() {
         include_str!("vectors/messages/answer_found_same.hex"),
     );
     let oversize = Answer::Found(Found {
-        contacts: vec![contact(false, true, false)],
+        contacts: vec![contact(IPV6_ONLY, false)],
         oversize: Some(Oversize {
             size: 8201,
             hash: [0x77; 32],

@@ -7,7 +7,7 @@
 )]
 
 use bytes::Bytes;
-use qadom_routing::{Contact, NodeKey};
+use qadom_routing::{Contact, Families, NodeKey};
 use qadom_wire::{
     Answer, BODY_MAX, BodyTooLong, CONTACTS_MAX, ContactsError, ENVELOPE_LENGTH, FIRST_RECORD_MAX,
     Found, K, MAX_TTL, MESSAGE_MAX, NameError, Network, NetworkError, Oversize, Record, VALUE_MAX,
@@ -17,13 +17,26 @@ use qadom_wire::{
 /// The longest answer to a cold request of 1200 bytes, at the least.
 const COLD_BODY: usize = 1028;
 
-fn contacts(count: usize, v4: bool, v6: bool) -> Vec<Contact> {
+const IPV4_ONLY: Families = Families {
+    v4: true,
+    v6: false,
+};
+const IPV6_ONLY: Families = Families {
+    v4: false,
+    v6: true,
+};
+
+fn contacts(count: usize, families: Families) -> Vec<Contact> {
     (0..count)
         .map(|index| {
             let mut key = [9; 32];
             key[..8].copy_from_slice(&index.to_be_bytes());
-            let v4 = v4.then(|| "192.0.2.1:7236".parse().expect("an address"));
-            let v6 = v6.then(|| "[2001:db8::1]:7236".parse().expect("an address"));
+            let v4 = families
+                .v4
+                .then(|| "192.0.2.1:7236".parse().expect("an address"));
+            let v6 = families
+                .v6
+                .then(|| "[2001:db8::1]:7236".parse().expect("an address"));
             let key = NodeKey::new(key).expect("a node key");
             Contact::new(key, v4, v6, true).expect("it has an address")
         })
@@ -49,8 +62,8 @@ fn kept(answer: &Answer, limit: usize) -> (usize, usize) {
 
 #[test]
 fn a_cold_answer_holds_k_contacts_of_one_family() {
-    for (v4, v6, packed) in [(true, false, 780), (false, true, 1020)] {
-        let contacts = contacts(K, v4, v6);
+    for (families, packed) in [(IPV4_ONLY, 780), (IPV6_ONLY, 1020)] {
+        let contacts = contacts(K, families);
         assert_eq!(pack_contacts(&contacts, usize::MAX).len(), packed);
         let found = Found {
             contacts: contacts.clone(),
@@ -72,14 +85,14 @@ fn a_cold_answer_holds_k_contacts_of_one_family() {
 
 #[test]
 fn a_cold_answer_holds_seventeen_contacts_of_both_families() {
-    let answer = Answer::Contacts(contacts(K, true, true));
+    let answer = Answer::Contacts(contacts(K, Families::BOTH));
     assert_eq!(kept(&answer, COLD_BODY).0, 17);
 }
 
 #[test]
 fn a_cold_answer_names_the_oversized_record_and_most_contacts() {
     let answer = Answer::Found(Found {
-        contacts: contacts(K, false, true),
+        contacts: contacts(K, IPV6_ONLY),
         oversize: Some(Oversize {
             size: 8195,
             hash: [1; 32],
@@ -92,10 +105,10 @@ fn a_cold_answer_names_the_oversized_record_and_most_contacts() {
 #[test]
 fn the_longest_value_fits_with_contacts_beside_it() {
     assert_eq!((MESSAGE_MAX, ENVELOPE_LENGTH, BODY_MAX), (8960, 17, 8943));
-    for (v4, v6, expected) in [(true, false, 18), (false, true, 14), (true, true, 12)] {
+    for (families, expected) in [(IPV4_ONLY, 18), (IPV6_ONLY, 14), (Families::BOTH, 12)] {
         let answer = Answer::Found(Found {
             records: vec![value(VALUE_MAX)],
-            contacts: contacts(K, v4, v6),
+            contacts: contacts(K, families),
             ..Found::default()
         });
         let (count, length) = kept(&answer, BODY_MAX);
@@ -108,7 +121,7 @@ fn the_longest_value_fits_with_contacts_beside_it() {
 fn a_record_is_never_left_out() {
     let answer = Answer::Found(Found {
         records: vec![value(VALUE_MAX)],
-        contacts: contacts(K, true, false),
+        contacts: contacts(K, IPV4_ONLY),
         ..Found::default()
     });
     let needed = answer.encode_within(BODY_MAX).expect("it fits").len() - 18 * 39 - 3;
@@ -148,7 +161,7 @@ fn a_value_is_as_long_as_its_limit() {
 
 #[test]
 fn an_answer_names_as_many_contacts_as_a_put_reaches() {
-    let most = contacts(CONTACTS_MAX + 1, true, false);
+    let most = contacts(CONTACTS_MAX + 1, IPV4_ONLY);
     let packed = pack_contacts(&most, usize::MAX);
     assert_eq!(packed.len(), CONTACTS_MAX * 39);
     assert_eq!(

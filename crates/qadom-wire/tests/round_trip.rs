@@ -270,8 +270,10 @@ proptest! {
             prop_assert_eq!(read, Hello { v4: Some(expected), v6: None, ..hello });
         }
         let pong = Pong { observed: Some(mapped.into()), ..Pong::default() };
+        let plain = Pong { observed: Some(v4.into()), ..pong };
+        prop_assert_eq!(Answer::Pong(pong).encode(), Answer::Pong(plain).encode());
         let read = Answer::decode(Answer::Pong(pong).encode());
-        prop_assert_eq!(read, Ok(Answer::Pong(Pong { observed: Some(v4.into()), ..pong })));
+        prop_assert_eq!(read, Ok(Answer::Pong(plain)));
     }
 }
 
@@ -294,4 +296,26 @@ fn many_small_items_are_split_at_the_limit_of_a_list() {
             .collect();
         assert_eq!(lengths, batches);
     }
+}
+
+#[test]
+fn a_batch_is_filled_to_the_last_byte() {
+    let item = |length: usize| StoreItem {
+        record: Record::Value(Value::new(vec![7; length].into()).expect("short enough")),
+        class: StoreClass::FirstHand,
+        ttl_seconds: 60,
+        group: None,
+    };
+    let mut longest = 0;
+    for length in 800..1000 {
+        let items = vec![item(8000), item(length)];
+        let store = Store {
+            items: items.clone(),
+        };
+        let whole = Request::Store(store).encode().len();
+        let expected = if whole <= BODY_MAX { 1 } else { 2 };
+        assert_eq!(Store::batches(items).len(), expected, "{whole} bytes");
+        longest = longest.max(if expected == 1 { whole } else { 0 });
+    }
+    assert_eq!(longest, BODY_MAX);
 }

@@ -1,1 +1,42 @@
-//! Encrypted datagram sessions of qadom: one round trip to a known key, without amplification.
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod assembly;
+mod config;
+mod drops;
+mod endpoint;
+mod event;
+mod frame;
+mod handshake;
+mod hello;
+mod key;
+mod message;
+mod packet;
+mod peer;
+mod rate;
+mod reader;
+mod recent;
+mod replay;
+mod rtt;
+mod session;
+mod suite;
+mod timers;
+mod window;
+
+#[cfg(feature = "socket")]
+mod socket;
+#[cfg(test)]
+mod vectors;
+
+pub use config::{BODY_MAX, Config, Limits, MESSAGE_MAX, Time};
+pub use drops::{DropReason, Drops};
+pub use endpoint::{Endpoint, Traffic, Usage};
+pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Transmit};
+pub use hello::Hello;
+pub use key::{SecretKey, is_node_key};
+#[cfg(feature = "socket")]
+pub use socket::{BindError, Sent, Socket, SocketErrors};
+pub use suite::{
+    DATA_HEADER, Handshake, INITIATE_OVERHEAD, NoiseSuite, Opening, RESPOND_OVERHEAD, SessionKeys,
+    Suite,
+};

@@ -1,0 +1,82 @@
+//! Addresses as packets carry them: the observed address of 19 bytes, and the groups that caps
+//! count by.
+//!
+//! What must stay true: an IPv4-mapped IPv6 address is the IPv4 address it stands for everywhere
+//! in this crate. Which address a node believes to have is the engine's decision.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::reader::Reader;
+
+/// Bytes of a packed observed address: family, 16 bytes of address, port.
+pub(crate) const OBSERVED: usize = 19;
+
+/// Turns an IPv4-mapped IPv6 address into the IPv4 address it stands for.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(v6) => SocketAddr::new(v6.ip().to_canonical(), v6.port()),
+    }
+}
+
+/// Packs an address for the one who sent from it.
+pub(crate) fn pack_observed(address: SocketAddr) -> [u8; OBSERVED] {
+    let mut packed = [0; OBSERVED];
+    let (family, rest) = packed.split_at_mut(1);
+    let (ip, port) = rest.split_at_mut(16);
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => {
+            family.fill(4);
+            ip.iter_mut()
+                .zip(v4.octets())
+                .for_each(|(to, from)| *to = from);
+        }
+        IpAddr::V6(v6) => {
+            family.fill(6);
+            ip.copy_from_slice(&v6.octets());
+        }
+    }
+    port.copy_from_slice(&address.port().to_be_bytes());
+    packed
+}
+
+/// Reads an observed address; `None` when the family is unknown.
+pub(crate) fn unpack_observed(packed: &[u8; OBSERVED]) -> Option<SocketAddr> {
+    let mut reader = Reader::new(packed);
+    let family = reader.u8()?;
+    let ip: [u8; 16] = reader.array()?;
+    let port = u16::from_be_bytes(reader.array()?);
+    let ip = match family {
+        4 => {
+            let [a, b, c, d, ..] = ip;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        6 => Ipv6Addr::from(ip).to_canonical(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// The /24 of an IPv4 address or the /48 of an IPv6 one: what one attacker gets for little money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Group([u8; 7]);
+
+impl Group {
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        match address.ip().to_canonical() {
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                Self([4, a, b, c, 0, 0, 0])
+            }
+            IpAddr::V6(v6) => {
+                let mut group = [6; 7];
+                group
+                    .iter_mut()
+                    .skip(1)
+                    .zip(v6.octets())
+                    .for_each(|(to, from)| *to = from);
+                Self(group)
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What falls due.
+//!
+//! What must stay true: every timer that fired either ends what it was for or is armed anew.
+
+use super::Endpoint;
+use crate::config::Time;
+use crate::suite::Suite;
+use crate::timers::Timer;
+
+impl<S: Suite> Endpoint<S> {
+    /// Does all that is due at `now`; harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.now = now;
+        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+            match timer {
+                Timer::Request(id) => self.on_request_due(id),
+                Timer::Search(nonce) => self.on_search_due(nonce),
+                Timer::Mismatch(index) => self.on_mismatch_due(index),
+                Timer::Confirm(index) => self.on_confirm_due(index),
+                Timer::Session(index) => self.on_session_due(index),
+                Timer::Pending(index) => self.on_pending_due(index),
+                Timer::Silence(id) => self.on_silence_due(id),
+            }
+        }
+        self.forget_held();
+        self.pump_waiting();
+    }
+}

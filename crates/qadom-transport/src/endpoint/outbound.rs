@@ -1,0 +1,523 @@
+//! Requests and answers on their way out: queues, windows, frames.
+//!
+//! What must stay true: a request that was taken ends in exactly one event; no more than the
+//! limits are in flight or waiting; pieces beyond the first burst go out only when asked for.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::{DropReason, Endpoint};
+use crate::address::canonical;
+use crate::config::{BODY_MAX, Time};
+use crate::event::{Event, FailReason, InboundId, Outgoing};
+use crate::frame::{self, BURST, Direction, WHOLE_MAX, pieces};
+use crate::key::is_node_key;
+use crate::message::{Envelope, RequestId};
+use crate::packet::data_size;
+use crate::peer::{Peer, Place, Request};
+use crate::suite::Suite;
+use crate::timers::Timer;
+
+/// How often a request is sent before it fails.
+const TRIES: u8 = 3;
+/// How often a session may be lost under a request.
+const LOSSES: u8 = 1;
+/// How often the other side may ask for pieces of one message.
+const NEEDS: u8 = 24;
+/// Long answers kept for peers that miss pieces.
+const HELD: usize = 512;
+/// For how long.
+const HELD_FOR: Duration = Duration::from_secs(5);
+
+/// A long answer that was sent in pieces.
+#[derive(Debug)]
+pub(crate) struct Held {
+    session: u32,
+    request: RequestId,
+    message: Envelope,
+    until: Duration,
+    needs: u8,
+}
+
+impl<S: Suite> Endpoint<S> {
+    /// Sends a request: over the session with the peer if there is one, else inside a handshake
+    /// with whoever holds the key at the address.
+    ///
+    /// Ends in one [`Answer`](Event::Answer) or [`Failed`](Event::Failed) with its token;
+    /// [`Slow`](Event::Slow) may come before.
+    pub fn request(&mut self, now: Time, outgoing: Outgoing) {
+        self.now = now;
+        let key = outgoing.key;
+        if let Some(id) = self.admit(outgoing) {
+            self.peers
+                .entry(key)
+                .or_insert_with(Peer::new)
+                .queue
+                .push_back(id);
+            self.queued += 1;
+            self.pump(&key);
+        }
+    }
+
+    /// Sends a request inside a new handshake even if there is a session with the peer: an
+    /// answer proves that the peer is reached at this very address.
+    ///
+    /// Ends like [`request`](Self::request); `first_ok` must hold and the body must fit an INIT
+    /// of 1200 bytes, else it fails with [`FailReason::TooLong`].
+    pub fn probe(&mut self, now: Time, outgoing: Outgoing) {
+        self.now = now;
+        let room = crate::handshake::init_room(1200, &self.config.hello);
+        let fits = outgoing.first_ok && outgoing.body.len() + crate::message::REQUEST_HEAD <= room;
+        let refusal = if !fits {
+            Some(FailReason::TooLong)
+        } else if self.in_flight >= self.config.limits.in_flight {
+            Some(FailReason::Overloaded)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            self.events.push_back(Event::Failed {
+                token: outgoing.token,
+                reason,
+            });
+        } else if let Some(id) = self.admit(outgoing) {
+            self.launch(id, self.config.highest_version, true);
+        }
+    }
+
+    /// Takes a request in, or fails it at once.
+    fn admit(&mut self, outgoing: Outgoing) -> Option<RequestId> {
+        let Outgoing {
+            token,
+            key,
+            address,
+            body,
+            first_ok,
+            class,
+        } = outgoing;
+        let refusal = if key == self.key || !is_node_key(&key) {
+            Some(FailReason::WrongKey)
+        } else if body.len() > BODY_MAX {
+            Some(FailReason::TooLong)
+        } else if self.queued >= self.config.limits.queue {
+            Some(FailReason::Overloaded)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            self.events.push_back(Event::Failed { token, reason });
+            return None;
+        }
+        let id = self.fresh_request_id();
+        let request = Request {
+            token: Some(token),
+            key,
+            address: canonical(address),
+            body,
+            first_ok,
+            class,
+            place: Place::Queued,
+            first_sent: Duration::ZERO,
+            last_sent: Duration::ZERO,
+            tries: 0,
+            losses: 0,
+            needs: 0,
+            is_slow: false,
+        };
+        self.requests.insert(id, request);
+        Some(id)
+    }
+
+    pub(super) fn fresh_request_id(&mut self) -> RequestId {
+        loop {
+            let id = self.random_bytes();
+            if !self.requests.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Sends what a peer's queue, window and session allow; begins a handshake when there is
+    /// something to send and no session. Forgets a peer with which nothing is left to do.
+    pub(super) fn pump(&mut self, key: &[u8; 32]) {
+        while let Some(peer) = self.peers.get_mut(key) {
+            let Some(&id) = peer.queue.front() else {
+                if peer.is_idle() {
+                    self.peers.remove(key);
+                }
+                return;
+            };
+            if self.in_flight >= self.config.limits.in_flight {
+                if !peer.is_waiting {
+                    peer.is_waiting = true;
+                    self.waiting.push_back(*key);
+                }
+                return;
+            }
+            match peer.current {
+                Some(session) if peer.window.has_room() => {
+                    peer.queue.pop_front();
+                    self.queued -= 1;
+                    self.send_request(id, session);
+                }
+                None if peer.attempt.is_none() => self.begin_attempt(key),
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    /// Room was made among all requests in flight: the next peer in line sends.
+    pub(super) fn pump_waiting(&mut self) {
+        while self.in_flight < self.config.limits.in_flight {
+            let Some(key) = self.waiting.pop_front() else {
+                return;
+            };
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.is_waiting = false;
+            }
+            self.pump(&key);
+        }
+    }
+
+    /// Sends a request over a session for the first time.
+    fn send_request(&mut self, id: RequestId, session: u32) {
+        let now = self.now.monotonic;
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        request.place = Place::Session(session);
+        request.first_sent = now;
+        request.last_sent = now;
+        request.tries = 1;
+        self.in_flight += 1;
+        if let Some(peer) = self.peers.get_mut(&request.key) {
+            peer.window.on_sent();
+        }
+        let message = Envelope::request(id, request.body.clone());
+        self.send_message(session, id, Direction::Request, &message);
+        self.arm_request(id);
+    }
+
+    /// Sends a message as one frame, or the first burst of its pieces.
+    pub(super) fn send_message(
+        &mut self,
+        session: u32,
+        id: RequestId,
+        direction: Direction,
+        message: &Envelope,
+    ) {
+        if message.length() <= WHOLE_MAX {
+            self.send_frame(session, &frame::Outgoing::Whole(message));
+        } else {
+            let first = u8::MAX >> (8 - BURST);
+            self.send_pieces(session, (id, direction), message, first);
+        }
+    }
+
+    fn send_pieces(
+        &mut self,
+        session: u32,
+        (id, direction): (RequestId, Direction),
+        message: &Envelope,
+        bitmap: u8,
+    ) {
+        let count = pieces(message.length());
+        for index in (0..count).filter(|index| bitmap & (1 << index) != 0) {
+            let piece = frame::Outgoing::Piece {
+                id,
+                direction,
+                index,
+                of: message,
+            };
+            self.send_frame(session, &piece);
+        }
+    }
+
+    /// Seals one frame. A session whose counters have run out is left to its requests' timeouts.
+    pub(super) fn send_frame(&mut self, session: u32, frame: &frame::Outgoing<'_>) {
+        debug_assert!(
+            data_size(2 + frame.length()).is_some(),
+            "a frame fits a packet"
+        );
+        let Some(found) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let to = found.address;
+        if let Some(bytes) = found.seal::<S>(frame, &mut self.arena) {
+            self.transmit(to, bytes);
+        }
+    }
+
+    /// Arms the next deadline of a request that was sent: slow, or due to be sent again.
+    pub(super) fn arm_request(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get(&id) else {
+            return;
+        };
+        let rtt = self
+            .peers
+            .get(&request.key)
+            .map(|peer| peer.rtt)
+            .unwrap_or_default();
+        let doubled = rtt.timeout() * (1 << (request.tries.clamp(1, TRIES) - 1));
+        let mut due = request.last_sent + doubled;
+        if !request.is_slow {
+            due = due.min(request.first_sent + rtt.slow_after());
+        }
+        self.timers.arm(Timer::Request(id), due);
+    }
+
+    /// A request's deadline passed.
+    pub(super) fn on_request_due(&mut self, id: RequestId) {
+        let now = self.now.monotonic;
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let (key, place) = (request.key, request.place);
+        let peer_rtt = self
+            .peers
+            .get(&key)
+            .map(|peer| peer.rtt)
+            .unwrap_or_default();
+        let doubled = peer_rtt.timeout() * (1 << (request.tries.clamp(1, TRIES) - 1));
+        if !request.is_slow && now >= request.first_sent + peer_rtt.slow_after() {
+            request.is_slow = true;
+            if let Some(token) = request.token {
+                self.events.push_back(Event::Slow { token });
+            }
+        }
+        if now < request.last_sent + doubled {
+            self.arm_request(id);
+            return;
+        }
+        let may_retry = request.tries < TRIES;
+        if may_retry {
+            request.tries += 1;
+            request.last_sent = now;
+        }
+        match place {
+            Place::Queued => {}
+            Place::Handshake(index) => self.retry_init(id, index, may_retry),
+            Place::Session(session) => {
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.window.on_loss(now, peer_rtt.timeout());
+                }
+                self.retry_request(id, session, may_retry);
+            }
+        }
+    }
+
+    fn retry_init(&mut self, id: RequestId, index: u32, may_retry: bool) {
+        let Some(attempt) = self.attempts.get(&index) else {
+            return;
+        };
+        if may_retry {
+            let (to, packet) = (attempt.address, attempt.packet.clone());
+            self.transmit(to, packet);
+            self.arm_request(id);
+        } else if attempt.mismatch.is_none() {
+            self.fail_attempt(index, FailReason::Timeout);
+        }
+    }
+
+    fn retry_request(&mut self, id: RequestId, session: u32, may_retry: bool) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let (key, first_sent) = (request.key, request.first_sent);
+        let current = self
+            .peers
+            .get(&key)
+            .and_then(|peer| peer.current)
+            .unwrap_or(session);
+        if may_retry {
+            request.place = Place::Session(current);
+            let message = Envelope::request(id, request.body.clone());
+            self.send_message(current, id, Direction::Request, &message);
+            self.arm_request(id);
+            return;
+        }
+        self.end_request(id, Err(FailReason::Timeout));
+        // A peer that was silent all the while has lost the session or is gone: the next request
+        // begins with a handshake.
+        let is_silent = self
+            .sessions
+            .get(&current)
+            .is_some_and(|s| s.heard < first_sent);
+        let is_last = self
+            .peers
+            .get(&key)
+            .is_some_and(|peer| peer.window.in_flight() == 0);
+        if is_silent && is_last {
+            self.end_session(current);
+        }
+        self.pump(&key);
+    }
+
+    /// Ends a request with its answer or the reason of its failure; the one place where requests
+    /// end.
+    pub(super) fn end_request(
+        &mut self,
+        id: RequestId,
+        end: Result<(Bytes, u64, Duration), FailReason>,
+    ) {
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
+        self.timers.disarm(Timer::Request(id));
+        let peer = self.peers.get_mut(&request.key);
+        match (request.place, peer) {
+            (Place::Queued, Some(peer)) => {
+                let before = peer.queue.len();
+                peer.queue.retain(|queued| *queued != id);
+                self.queued -= before - peer.queue.len();
+            }
+            (Place::Session(_), Some(peer)) => {
+                peer.window.on_ended();
+                self.in_flight -= 1;
+            }
+            (Place::Session(_) | Place::Handshake(_), _) => self.in_flight -= 1,
+            (Place::Queued, None) => {}
+        }
+        if let Some(token) = request.token {
+            self.events.push_back(match end {
+                Ok((body, utc_micros, rtt)) => Event::Answer {
+                    token,
+                    body,
+                    utc_micros,
+                    rtt,
+                },
+                Err(reason) => Event::Failed { token, reason },
+            });
+        }
+    }
+
+    /// Puts a request whose session was lost back to the head of its peer's queue, or fails it
+    /// when that happened before.
+    pub(super) fn requeue(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if request.losses >= LOSSES {
+            self.end_request(id, Err(FailReason::Unreachable));
+            return;
+        }
+        request.losses += 1;
+        request.place = Place::Queued;
+        request.tries = 0;
+        let key = request.key;
+        self.timers.disarm(Timer::Request(id));
+        self.in_flight -= 1;
+        self.queued += 1;
+        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        peer.window.on_ended();
+        peer.queue.push_front(id);
+    }
+
+    /// Answers a peer's request; `body` is at most the `answer_max` that came with it. A second
+    /// answer, or one whose session has ended, is a counted drop.
+    pub fn answer(&mut self, now: Time, inbound: InboundId, body: Bytes) {
+        self.now = now;
+        let message = Envelope::answer(inbound.request, now.utc_micros, body);
+        self.send_answer(inbound, message);
+    }
+
+    /// Tells a peer that this node has too much to do, and when to come again.
+    pub fn answer_busy(&mut self, now: Time, inbound: InboundId, retry_after_ms: u32) {
+        self.now = now;
+        self.send_answer(inbound, Envelope::busy(inbound.request, retry_after_ms));
+    }
+
+    fn send_answer(&mut self, inbound: InboundId, message: Envelope) {
+        let InboundId { session, request } = inbound;
+        self.serving.remove(&(session, request));
+        let is_sendable = message.length() <= crate::config::MESSAGE_MAX;
+        if !is_sendable || !self.sessions.contains_key(&session) {
+            if !is_sendable || !self.answer_init(inbound, &message) {
+                self.drop_for(DropReason::StaleAnswer);
+            }
+            return;
+        }
+        self.send_message(session, request, Direction::Answer, &message);
+        if message.length() > WHOLE_MAX {
+            self.forget_held();
+            let until = self.now.monotonic + HELD_FOR;
+            self.held.push_back(Held {
+                session,
+                request,
+                message,
+                until,
+                needs: 0,
+            });
+        }
+    }
+
+    /// Forgets long answers that nobody will ask for any more.
+    pub(super) fn forget_held(&mut self) {
+        let now = self.now.monotonic;
+        while self.held.len() >= HELD || self.held.front().is_some_and(|held| held.until <= now) {
+            self.held.pop_front();
+        }
+    }
+
+    /// Sends a long answer's first burst again when its request comes again; false when there
+    /// is none.
+    pub(super) fn repeat_held(&mut self, session: u32, request: RequestId) -> bool {
+        let is_it = |held: &&Held| held.session == session && held.request == request;
+        let Some(message) = self
+            .held
+            .iter()
+            .find(is_it)
+            .map(|held| held.message.clone())
+        else {
+            return false;
+        };
+        self.send_message(session, request, Direction::Answer, &message);
+        true
+    }
+
+    /// The other side asks for pieces of a message of ours.
+    pub(super) fn on_need(
+        &mut self,
+        session: u32,
+        key: &[u8; 32],
+        (id, direction): (RequestId, Direction),
+        bitmap: u8,
+    ) {
+        let message = match direction {
+            Direction::Request => self.needed_request(id, key),
+            Direction::Answer => self.needed_answer(session, id),
+        };
+        match message {
+            Some(message) if message.length() > WHOLE_MAX => {
+                self.send_pieces(session, (id, direction), &message, bitmap);
+            }
+            _ => self.drop_for(DropReason::StrayPiece),
+        }
+    }
+
+    fn needed_request(&mut self, id: RequestId, key: &[u8; 32]) -> Option<Envelope> {
+        let now = self.now.monotonic;
+        let request = self.requests.get_mut(&id)?;
+        let is_it = request.key == *key && matches!(request.place, Place::Session(_));
+        if !is_it || request.needs >= NEEDS {
+            return None;
+        }
+        request.needs += 1;
+        // The other side is at work: the wait for its answer begins anew.
+        request.last_sent = now;
+        let message = Envelope::request(id, request.body.clone());
+        self.arm_request(id);
+        Some(message)
+    }
+
+    fn needed_answer(&mut self, session: u32, id: RequestId) -> Option<Envelope> {
+        let mut all = self.held.iter_mut();
+        let held = all.find(|held| held.session == session && held.request == id)?;
+        if held.needs >= NEEDS {
+            return None;
+        }
+        held.needs += 1;
+        Some(held.message.clone())
+    }
+}

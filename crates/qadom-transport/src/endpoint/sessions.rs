@@ -1,0 +1,218 @@
+//! Confirmed sessions: how they begin, which one sends, how they end.
+//!
+//! What must stay true: a peer has at most one session that sends and one that only receives; the
+//! number of sessions is limited and pinned ones are not displaced; `Gone` follows the end of a
+//! peer's last sending session.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+
+use subtle::ConstantTimeEq;
+
+use super::{DropReason, Endpoint};
+use crate::event::Event;
+use crate::frame::Outgoing;
+use crate::hello::Hello;
+use crate::message::RequestId;
+use crate::packet::Reset;
+use crate::peer::{Peer, Place};
+use crate::session::{IDLE, OLDEST, RETIRING, Session};
+use crate::suite::Suite;
+use crate::timers::Timer;
+
+/// Two sessions of opposite directions confirmed within this time are crossing handshakes.
+const CROSSING: Duration = Duration::from_secs(5);
+
+impl<S: Suite> Endpoint<S> {
+    /// Keeps the session with this peer over silence, up to its 24 hours. Ignored beyond the
+    /// limit of pinned peers.
+    pub fn pin(&mut self, key: [u8; 32]) {
+        if self.pinned.len() < self.config.limits.pinned {
+            self.pinned.insert(key);
+        }
+    }
+
+    /// Lets the session with this peer end after 30 minutes of silence again.
+    pub fn unpin(&mut self, key: [u8; 32]) {
+        if self.pinned.remove(&key)
+            && let Some(index) = self.peers.get(&key).and_then(|peer| peer.current)
+        {
+            self.arm_session(index);
+        }
+    }
+
+    /// Sends an empty packet to a peer, so that address translators on the way stay open.
+    pub fn keep_alive(&mut self, key: [u8; 32]) {
+        if let Some(index) = self.peers.get(&key).and_then(|peer| peer.current) {
+            self.send_frame(index, &Outgoing::Empty);
+        }
+    }
+
+    /// Whether there is a confirmed session with this peer.
+    pub fn has_session(&self, key: &[u8; 32]) -> bool {
+        self.peers
+            .get(key)
+            .is_some_and(|peer| peer.current.is_some())
+    }
+
+    /// Takes a session whose other side has proven itself; false when there is no room for it.
+    pub(super) fn confirm(&mut self, index: u32, mut session: Session, hello: Hello) -> bool {
+        if self.sessions.len() >= self.config.limits.sessions && !self.displace() {
+            self.drop_for(DropReason::SessionsFull);
+            return false;
+        }
+        let now = self.now.monotonic;
+        let (key, address) = (session.key, session.address);
+        session.established = now;
+        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        let former = peer.current;
+        let ousted = match former {
+            Some(former) if !is_newer_sender(&self.key, &session, self.sessions.get(&former)) => {
+                session.retires = Some(now + RETIRING);
+                peer.older.replace(index)
+            }
+            _ => {
+                peer.current = Some(index);
+                former.and_then(|former| peer.older.replace(former))
+            }
+        };
+        self.sessions.insert(index, session);
+        if let Some(former) = former.filter(|former| self.is_older(&key, *former)) {
+            if let Some(session) = self.sessions.get_mut(&former) {
+                session.retires = Some(now + RETIRING);
+            }
+            self.arm_session(former);
+        }
+        if let Some(ousted) = ousted {
+            self.forget_session(ousted);
+        }
+        self.arm_session(index);
+        self.events.push_back(Event::Confirmed {
+            key,
+            address,
+            hello,
+        });
+        self.pump(&key);
+        true
+    }
+
+    fn is_older(&self, key: &[u8; 32], index: u32) -> bool {
+        self.peers
+            .get(key)
+            .is_some_and(|peer| peer.older == Some(index))
+    }
+
+    /// Ends the session that was silent longest and is not pinned; false when all are.
+    fn displace(&mut self) -> bool {
+        let silent = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.retires.is_some() || !self.pinned.contains(&session.key))
+            .min_by_key(|(index, session)| (session.retires.is_none(), session.heard, **index))
+            .map(|(&index, _)| index);
+        if let Some(index) = silent {
+            self.end_session(index);
+        }
+        silent.is_some()
+    }
+
+    /// When a session ends if nothing more is heard.
+    pub(super) fn arm_session(&mut self, index: u32) {
+        let Some(session) = self.sessions.get(&index) else {
+            return;
+        };
+        let oldest = session.established + OLDEST;
+        let idle = if self.pinned.contains(&session.key) {
+            oldest
+        } else {
+            session.heard + IDLE
+        };
+        let ends = idle
+            .min(oldest)
+            .min(session.retires.unwrap_or(Duration::MAX));
+        self.timers.arm(Timer::Session(index), ends);
+    }
+
+    /// A session may have reached its end; silence is measured from when it was heard last.
+    pub(super) fn on_session_due(&mut self, index: u32) {
+        self.arm_session(index);
+        if self
+            .timers
+            .disarm_due(Timer::Session(index), self.now.monotonic)
+        {
+            self.end_session(index);
+        }
+    }
+
+    /// Ends a session. If it was the one that sends, requests under way over it are sent anew.
+    pub(super) fn end_session(&mut self, index: u32) {
+        let Some(session) = self.sessions.get(&index) else {
+            return;
+        };
+        let key = session.key;
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        if peer.older == Some(index) {
+            peer.older = None;
+            self.forget_session(index);
+            self.pump(&key);
+            return;
+        }
+        peer.current = None;
+        if let Some(older) = peer.older.take() {
+            self.forget_session(older);
+        }
+        self.forget_session(index);
+        self.events.push_back(Event::Gone { key });
+        let mut stranded: Vec<(Duration, RequestId)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.key == key && matches!(request.place, Place::Session(_)))
+            .map(|(&id, request)| (request.first_sent, id))
+            .collect();
+        stranded.sort_unstable();
+        for (_, id) in stranded.into_iter().rev() {
+            self.requeue(id);
+        }
+        self.pump(&key);
+    }
+
+    fn forget_session(&mut self, index: u32) {
+        self.sessions.remove(&index);
+        self.timers.disarm(Timer::Session(index));
+        self.timers.disarm(Timer::Confirm(index));
+    }
+
+    /// A peer proves that it has lost a session: it is asked anew, at once.
+    pub(super) fn on_reset(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let Some(reset) = Reset::parse(datagram) else {
+            self.drop_for(DropReason::Malformed);
+            return;
+        };
+        let found = self.sessions.iter().find(|(_, session)| {
+            session.address == from
+                && session.remote == reset.index
+                && session
+                    .reset_token
+                    .is_some_and(|token| token.ct_eq(&reset.token).into())
+        });
+        match found.map(|(&index, _)| index) {
+            Some(index) => self.end_session(index),
+            None => self.drop_for(DropReason::StrayReset),
+        }
+    }
+}
+
+/// Whether a newly confirmed session shall send instead of the one that sends. The newest does,
+/// except that of two handshakes that crossed, both sides take the one that the smaller key
+/// began: else each would soon forget the session that the other one sends on.
+fn is_newer_sender(own: &[u8; 32], new: &Session, former: Option<&Session>) -> bool {
+    let Some(former) = former else {
+        return true;
+    };
+    let have_crossed = new.is_initiator() != former.is_initiator()
+        && new.established.saturating_sub(former.established) < CROSSING;
+    let is_begun_by_smaller = new.is_initiator() == (own < &new.key);
+    !have_crossed || is_begun_by_smaller
+}

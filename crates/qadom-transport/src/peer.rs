@@ -1,0 +1,87 @@
+//! What an endpoint keeps for each peer, and for each request to one.
+//!
+//! What must stay true: a peer is forgotten when it has no session, no handshake under way and no
+//! request waiting; a request is in exactly one place.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::event::Class;
+use crate::message::RequestId;
+use crate::rtt::Rtt;
+use crate::window::Window;
+
+/// A peer, by its key.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// The session that sends.
+    pub(crate) current: Option<u32>,
+    /// The session that it replaced, which still receives for a while.
+    pub(crate) older: Option<u32>,
+    /// The handshake under way that the queue waits for.
+    pub(crate) attempt: Option<u32>,
+    pub(crate) rtt: Rtt,
+    pub(crate) window: Window,
+    /// Requests that wait for a session or for room in the window, first come first.
+    pub(crate) queue: VecDeque<RequestId>,
+    /// Whether the peer stands in the line for room among all requests in flight.
+    pub(crate) is_waiting: bool,
+}
+
+impl Peer {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: None,
+            older: None,
+            attempt: None,
+            rtt: Rtt::default(),
+            window: Window::new(),
+            queue: VecDeque::new(),
+            is_waiting: false,
+        }
+    }
+
+    /// Whether nothing is left to remember.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.current.is_none()
+            && self.older.is_none()
+            && self.attempt.is_none()
+            && self.queue.is_empty()
+    }
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In its peer's queue.
+    Queued,
+    /// Inside the INIT of this handshake.
+    Handshake(u32),
+    /// Sent over this session.
+    Session(u32),
+}
+
+/// A request of ours.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The caller's number; none for an endpoint's own ping.
+    pub(crate) token: Option<u64>,
+    pub(crate) key: [u8; 32],
+    pub(crate) address: SocketAddr,
+    pub(crate) body: Bytes,
+    pub(crate) first_ok: bool,
+    pub(crate) class: Class,
+    pub(crate) place: Place,
+    pub(crate) first_sent: Duration,
+    pub(crate) last_sent: Duration,
+    /// How often it was sent where it is now.
+    pub(crate) tries: u8,
+    /// How often its session was lost under it.
+    pub(crate) losses: u8,
+    /// How often the other side asked for pieces of it.
+    pub(crate) needs: u8,
+    pub(crate) is_slow: bool,
+}

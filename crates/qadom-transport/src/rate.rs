@@ -1,0 +1,61 @@
+//! A token bucket: so many a second, with a burst.
+//!
+//! What must stay true: over any span no more than `burst + rate x span` are let through.
+
+use core::time::Duration;
+
+/// A bucket that fills at a rate up to a burst; both are given with each call, so that a table of
+/// buckets stays small.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    /// The level, as the time that filled it.
+    credit: Duration,
+    at: Duration,
+}
+
+impl Bucket {
+    /// A full bucket that lets `burst` through at once and then `rate` a second.
+    pub(crate) fn full(now: Duration, rate: u32, burst: u32) -> Self {
+        Self {
+            credit: interval(rate) * burst,
+            at: now,
+        }
+    }
+
+    /// Takes one token; `false` when there is none.
+    pub(crate) fn take(&mut self, now: Duration, rate: u32, burst: u32) -> bool {
+        let filled = self.credit + now.saturating_sub(self.at);
+        self.at = now;
+        self.credit = filled.min(interval(rate) * burst);
+        let is_there = self.credit >= interval(rate);
+        if is_there {
+            self.credit -= interval(rate);
+        }
+        is_there
+    }
+
+    /// Whether the bucket has filled up, so that forgetting it changes nothing.
+    pub(crate) fn is_full(&self, now: Duration, rate: u32, burst: u32) -> bool {
+        self.credit + now.saturating_sub(self.at) >= interval(rate) * burst
+    }
+}
+
+fn interval(rate: u32) -> Duration {
+    Duration::from_secs(1) / rate.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_the_burst_through_and_then_the_rate() {
+        let start = Duration::from_secs(9);
+        let mut bucket = Bucket::full(start, 20, 5);
+        let taken = |bucket: &mut Bucket, at| (0..100).filter(|_| bucket.take(at, 20, 5)).count();
+        assert_eq!(taken(&mut bucket, start), 5);
+        assert_eq!(taken(&mut bucket, start + Duration::from_millis(49)), 0);
+        assert_eq!(taken(&mut bucket, start + Duration::from_millis(100)), 2);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(100)), 5);
+    }
+}

@@ -1,0 +1,88 @@
+//! How many requests may be unanswered at one peer.
+//!
+//! What must stay true: between 1 and 256 requests; one more for each answer, half for a loss, at
+//! most once in a round trip.
+
+use core::time::Duration;
+
+const FIRST: u16 = 4;
+const LARGEST: u16 = 256;
+
+/// The window of one peer and its use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    limit: u16,
+    in_flight: u16,
+    halved: Option<Duration>,
+}
+
+impl Window {
+    pub(crate) const fn new() -> Self {
+        Self {
+            limit: FIRST,
+            in_flight: 0,
+            halved: None,
+        }
+    }
+
+    /// Whether one more request may be sent.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.in_flight < self.limit
+    }
+
+    pub(crate) const fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    pub(crate) fn on_sent(&mut self) {
+        self.in_flight += 1;
+    }
+
+    /// A request left the window without an answer.
+    pub(crate) fn on_ended(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// An answer came.
+    pub(crate) fn on_answer(&mut self) {
+        self.limit = (self.limit + 1).min(LARGEST);
+    }
+
+    /// A datagram was lost at `now`; losses within one round trip count as one.
+    pub(crate) fn on_loss(&mut self, now: Duration, round_trip: Duration) {
+        if self.halved.is_none_or(|halved| now >= halved + round_trip) {
+            self.limit = (self.limit / 2).max(1);
+            self.halved = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_by_one_to_256_and_halves_once_in_a_round_trip() {
+        let mut window = Window::new();
+        let room = |window: &Window| {
+            let mut probe = *window;
+            while probe.has_room() {
+                probe.on_sent();
+            }
+            probe.in_flight()
+        };
+        assert_eq!(room(&window), 4);
+        for _ in 0..1000 {
+            window.on_answer();
+        }
+        assert_eq!(room(&window), 256);
+        let trip = Duration::from_millis(10);
+        window.on_loss(Duration::from_millis(100), trip);
+        window.on_loss(Duration::from_millis(105), trip);
+        assert_eq!(room(&window), 128);
+        for late in 11..40u64 {
+            window.on_loss(Duration::from_millis(100 * late), trip);
+        }
+        assert_eq!(room(&window), 1);
+    }
+}

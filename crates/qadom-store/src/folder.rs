@@ -21,7 +21,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -39,12 +39,20 @@ impl Folder {
         }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for Folder {
+    /// Closing the file would not do: while another thread of this process starts a program, the
+    /// file is open there too, and with it locked. A failure leaves what closing does.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

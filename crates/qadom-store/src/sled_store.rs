@@ -10,8 +10,8 @@
 //!   writes of `conf` leaves a file with which sled never opens again; `conf` is fsynced there;
 //! - `snap.*.generating` is deleted before opening, because sled takes a torn one for a snapshot;
 //! - `flush` survives a kill, not a loss of power: [`Store::sync`] fsyncs the file itself;
-//! - nothing above [`ENTRY_MAX`](crate::ENTRY_MAX) goes in, because larger values become files that
-//!   are leaked;
+//! - no page may become a file, because such files are leaked and never fsynced: nothing above
+//!   [`ENTRY_MAX`](crate::ENTRY_MAX) goes in, and segments are large enough for a page of such;
 //! - after one error nothing is acknowledged until the store is reopened, because sled's own
 //!   flushing thread has ended by then;
 //! - a panic of sled is caught and becomes an error.
@@ -378,6 +378,7 @@ fn settings(place: &Path) -> sled::Config {
     sled::Config::new()
         .path(place)
         .cache_capacity(CACHE_CAPACITY)
+        .segment_size(SEGMENT_SIZE)
 }
 
 /// A snapshot is only written while opening, under another name until it is whole, so none with
@@ -509,10 +510,17 @@ const UNFINISHED: &str = "sled.new";
 const DATA_FILE: &str = "db";
 /// Written and removed to learn whether there is space.
 const PROBE: &str = "space.probe";
-/// What opening may need in bytes: two segments of the log, and a snapshot.
-const SPACE_NEEDED: usize = 2 * 1024 * 1024;
+/// The unit in which sled fills and reclaims its log, in bytes. A page above a quarter of it
+/// becomes a file, and a page holds up to 21 entries (17, or 3 and a neighbour's 17 and one more
+/// while they merge), each of at most 64 KiB and its header.
+const SEGMENT_SIZE: usize = 8 * 1024 * 1024;
+/// What opening may need in bytes: the rest of a segment, and a snapshot.
+const SPACE_NEEDED: usize = 2 * SEGMENT_SIZE;
 /// The memory that sled may use for pages, in bytes; its own default is 1 GiB.
 const CACHE_CAPACITY: u64 = 16 * 1024 * 1024;
 /// How often a closing database is looked at again: 5 s in all.
 const RELEASE_ATTEMPTS: u32 = 5000;
 const RELEASE_PAUSE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,21 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bucket;
+mod closest;
+mod config;
 mod contact;
 mod distance;
 mod key;
+mod lookup;
 mod moment;
+mod table;
 
+pub use closest::closest;
+pub use config::{DEFAULT_K, LookupConfig, TableConfig};
 pub use contact::{Contact, Families, NodeId, NodeKey, NodeKeyError, canonical, is_node_key};
 pub use distance::Distance;
 pub use key::{KEY_LENGTH, Key, KeyTextError, NAME_LENGTH};
+pub use lookup::{Lookup, Next, Noted, Step, StepEvent};
 pub use moment::Moment;
+pub use table::{Observation, Removal, RoutingTable, TableEntry};

@@ -1,1 +1,33 @@
-//! The heart of a qadom node: messages in, messages out, without datagrams, disk or clock.
+//! The heart of a qadom node: messages in, messages out.
+//!
+//! An [`Engine`] joins, serves requests, looks up, puts, gets, replicates and expires. It never
+//! sees a datagram, a disk or a clock: a driver feeds it what happened and when, drains its
+//! [`Effect`]s, and asks it for its next deadline. The same engine runs in the daemon and, by the
+//! thousand, in the simulator.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod config;
+mod core;
+mod effect;
+mod engine;
+mod operation;
+mod operations;
+mod records;
+mod serve;
+mod status;
+mod time;
+mod upkeep;
+mod walk;
+
+pub use config::{Config, Limits, Mode};
+pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size};
+pub use engine::Engine;
+pub use operation::{
+    Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
+    PingReport, PutOptions, Receipt, Refusal, Source,
+};
+pub use status::{Drops, Peer, Status};
+pub use time::Time;

@@ -1,0 +1,81 @@
+//! What an engine is told at its start, and every limit that it keeps.
+
+use std::time::Duration;
+
+use qadom_routing::{Families, NodeKey};
+
+/// Whether a node keeps records for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Stores for others and appears in their routing tables.
+    Storing,
+    /// Reads and writes, stores nothing for others, appears in no table.
+    Client,
+}
+
+/// The settings of one engine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's own public key.
+    pub key: NodeKey,
+    /// Whether the node stores for others.
+    pub mode: Mode,
+    /// The address families that the node's sockets reach.
+    pub families: Families,
+    /// Leading zero bits that the puzzle of a node key needs before it enters the table, 0 to 256.
+    pub id_bits: u32,
+    /// Requests of one lookup in flight at once, at least 1 (alpha of the paper, 3).
+    pub alpha: usize,
+    /// A bucket that nothing touched for this long is refreshed (1 h).
+    pub refresh_after: Duration,
+    /// How often a holder replicates what it holds (1 h).
+    pub replicate_every: Duration,
+    /// For this long after the start nothing expires, since the wall clock may be off (60 s).
+    pub expiry_grace: Duration,
+    /// What the engine keeps at most.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The settings of a storing node with this key, as the protocol page has them.
+    pub fn new(key: NodeKey) -> Self {
+        Self {
+            key,
+            mode: Mode::Storing,
+            families: Families::BOTH,
+            id_bits: 0,
+            alpha: 3,
+            refresh_after: Duration::from_hours(1),
+            replicate_every: Duration::from_hours(1),
+            expiry_grace: Duration::from_mins(1),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The limits of one engine. Each is shown in the status beside its use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Records held, a count (250 000).
+    pub records: u64,
+    /// Charge of the records held in bytes, each its size + 512 (256 MiB).
+    pub record_bytes: u64,
+    /// Operations of users under way at once (4096).
+    pub operations: usize,
+    /// Background operations (refresh, replication) under way at once (4).
+    pub background: usize,
+    /// Answers held back until the store committed (4096).
+    pub held_answers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: 250_000,
+            record_bytes: 256 << 20,
+            operations: 4096,
+            background: 4,
+            held_answers: 4096,
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What every operation of an engine works on: the routing table, the store, the requests that are
+//! under way, the effects that are to be drained.
+//!
+//! What must stay true: each request sent is answered or failed once and then forgotten; an answer
+//! that promises durability is held back until the store has committed; only nodes that a session
+//! has confirmed, that store and that solved the puzzle stand in the table.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qadom_routing::{Contact, Key, NodeId, Observation, Removal, RoutingTable, TableConfig};
+use qadom_store::{Store, StoreError, Ticket};
+use qadom_wire::{K, Ping, Reason, Request, StoreResult};
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use crate::config::{Config, Mode};
+use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
+use crate::operation::OperationId;
+use crate::records::{Held, value_id};
+use crate::status::Drops;
+use crate::time::Time;
+
+/// What a request was sent for, so that its answer finds its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A step of a lookup.
+    Find,
+    /// A copy to be stored.
+    Store,
+    /// A sign of life that somebody asked for, or the first step of a join.
+    Ping,
+    /// A sign of life of a contact that another one waits to replace, or a copy left on a path:
+    /// nobody waits for it.
+    Background,
+}
+
+/// A request under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// Who waits for it.
+    pub(crate) operation: Option<OperationId>,
+    /// Who was asked.
+    pub(crate) contact: Contact,
+    /// What for.
+    pub(crate) purpose: Purpose,
+}
+
+/// Something that waits for the store to commit.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// The answer to a peer whose records were buffered.
+    Stored {
+        inbound: InboundId,
+        answer_max: usize,
+        results: Vec<StoreResult>,
+    },
+    /// The own copy of a put.
+    Own(OperationId),
+}
+
+/// The parts of an engine that its operations share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) own: NodeId,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) table: RoutingTable,
+    pub(crate) drops: Drops,
+    pub(crate) started: Time,
+    pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
+    /// A join has ended: every bucket is to be refreshed.
+    pub(crate) is_refresh_wanted: bool,
+    round_trips: BTreeMap<NodeId, Duration>,
+    effects: VecDeque<Effect>,
+    sent: BTreeMap<RequestId, Sent>,
+    identifying: BTreeMap<RequestId, (OperationId, SocketAddr)>,
+    next_request: u64,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, store: Arc<dyn Store>, seed: [u8; 32], now: Time) -> Self {
+        let own = config.key.id();
+        Self {
+            own,
+            store,
+            rng: ChaCha8Rng::from_seed(seed),
+            table: RoutingTable::new(own, TableConfig::default()),
+            drops: Drops::default(),
+            started: now,
+            held: BTreeMap::new(),
+            is_refresh_wanted: false,
+            round_trips: BTreeMap::new(),
+            effects: VecDeque::new(),
+            sent: BTreeMap::new(),
+            identifying: BTreeMap::new(),
+            next_request: 0,
+            config,
+        }
+    }
+
+    pub(crate) const fn is_storing(&self) -> bool {
+        matches!(self.config.mode, Mode::Storing)
+    }
+
+    pub(crate) fn emit(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Sends a request; `None` when no address of the contact can be reached from here.
+    pub(crate) fn send(
+        &mut self,
+        operation: Option<OperationId>,
+        purpose: Purpose,
+        contact: &Contact,
+        request: &Request,
+    ) -> Option<RequestId> {
+        let address = contact.address(self.config.families)?;
+        let id = self.number();
+        // Only what changes nothing may be replayed, and so travel in a first datagram.
+        let (first_ok, size) = match request {
+            Request::Ping(_) => (true, Size::Small),
+            Request::FindNode(_) | Request::Find(_) => (true, Size::Full),
+            Request::Store(_) => (false, Size::Small),
+        };
+        let key = *contact.key();
+        self.sent.insert(
+            id,
+            Sent {
+                operation,
+                contact: contact.clone(),
+                purpose,
+            },
+        );
+        let body = request.encode();
+        self.emit(Effect::Request(Outgoing {
+            id,
+            key,
+            address,
+            body,
+            first_ok,
+            size,
+        }));
+        Some(id)
+    }
+
+    pub(crate) fn ping(&mut self, operation: Option<OperationId>, contact: &Contact) -> bool {
+        let purpose = if operation.is_some() {
+            Purpose::Ping
+        } else {
+            Purpose::Background
+        };
+        self.send(operation, purpose, contact, &Request::Ping(Ping::default()))
+            .is_some()
+    }
+
+    pub(crate) fn identify(&mut self, operation: OperationId, address: SocketAddr) {
+        let id = self.number();
+        self.identifying.insert(id, (operation, address));
+        self.emit(Effect::Identify { id, address });
+    }
+
+    pub(crate) fn take_sent(&mut self, id: RequestId) -> Option<Sent> {
+        self.sent.remove(&id)
+    }
+
+    pub(crate) fn sent(&self, id: RequestId) -> Option<&Sent> {
+        self.sent.get(&id)
+    }
+
+    pub(crate) fn take_identifying(&mut self, id: RequestId) -> Option<(OperationId, SocketAddr)> {
+        self.identifying.remove(&id)
+    }
+
+    /// Up to k contacts of the table, nearest first, to begin a lookup with.
+    pub(crate) fn seeds(&self, target: &Key) -> Vec<Contact> {
+        self.table.closest(target, K).into_iter().cloned().collect()
+    }
+
+    /// Takes a confirmed node into the table, if it belongs there.
+    pub(crate) fn admit(&mut self, contact: Contact, now: Time) {
+        if !contact.is_storing() {
+            self.forget(contact.id());
+            return;
+        }
+        let is_known = self.table.contact(contact.id()).is_some();
+        if !is_known && self.config.id_bits > 0 && contact.key().puzzle_bits() < self.config.id_bits
+        {
+            self.drops.count(Reason::WeakKey);
+            return;
+        }
+        let key = *contact.key();
+        match self.table.observe(contact, now.moment) {
+            Observation::Inserted => self.emit(Effect::Pin(key)),
+            Observation::Queued { ping } => {
+                self.ping(None, &ping);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that a request to a node failed; two different ones cost it its place.
+    pub(crate) fn on_silence(&mut self, contact: &Contact, request: RequestId, now: Time) {
+        match self
+            .table
+            .on_failure(contact.id(), request.as_u64(), now.moment)
+        {
+            Removal::Replaced { by } => {
+                self.round_trips.remove(contact.id());
+                self.emit(Effect::Unpin(*contact.key()));
+                self.emit(Effect::Pin(*by.key()));
+            }
+            Removal::Removed => {
+                self.round_trips.remove(contact.id());
+                self.emit(Effect::Unpin(*contact.key()));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_round_trip(&mut self, id: &NodeId, rtt: Duration) {
+        if self.table.contact(id).is_some() {
+            self.round_trips.insert(*id, rtt);
+        }
+    }
+
+    pub(crate) fn round_trip(&self, id: &NodeId) -> Option<Duration> {
+        self.round_trips.get(id).copied()
+    }
+
+    /// Notes a sign of life of a node that stands in the table.
+    pub(crate) fn on_heard(&mut self, id: &NodeId, now: Time) {
+        if let Some(contact) = self.table.contact(id).cloned() {
+            self.table.observe(contact, now.moment);
+        }
+    }
+
+    /// Takes a node out of the table that turned out to be a client.
+    pub(crate) fn forget(&mut self, id: &NodeId) {
+        let Some(key) = self.table.contact(id).map(|contact| *contact.key()) else {
+            return;
+        };
+        self.table.remove(id);
+        self.round_trips.remove(id);
+        self.emit(Effect::Unpin(key));
+    }
+
+    /// The value held under a key, as long as it may be given out.
+    pub(crate) fn held_value(&self, key: &Key, now: Time) -> Result<Option<Held>, StoreError> {
+        let entry = self.store.get(key, &value_id())?;
+        Ok(entry
+            .as_ref()
+            .and_then(Held::from_entry)
+            .filter(|held| held.is_alive(now)))
+    }
+
+    /// Buffers a value in the store. The caller waits for the ticket that [`Core::commit`] gives.
+    pub(crate) fn keep(&mut self, held: Held, now: Time) -> Result<Kept, Reason> {
+        let old = self
+            .held_value(held.value.key(), now)
+            .map_err(|error| reason_of_store(&error))?;
+        let kept = if old.is_some() {
+            Kept::Renewed
+        } else {
+            Kept::Stored
+        };
+        if old.is_none() {
+            self.make_room(held.value.bytes().len())?;
+        }
+        let held = match &old {
+            Some(old) => held.merged(old),
+            None => held,
+        };
+        self.store
+            .put(held.into_entry(self.own.key()))
+            .map_err(|error| reason_of_store(&error))?;
+        Ok(kept)
+    }
+
+    /// Refuses with `quota` when no room can be made for a value of this many bytes.
+    fn make_room(&self, length: usize) -> Result<(), Reason> {
+        let limits = &self.config.limits;
+        let stats = self.store.stats();
+        let charge = u64::try_from(length)
+            .unwrap_or(u64::MAX)
+            .saturating_add(512);
+        let needed = (stats.charge + charge).saturating_sub(limits.record_bytes);
+        let is_crowded = stats.records >= limits.records;
+        if needed == 0 && !is_crowded {
+            return Ok(());
+        }
+        let freed = self
+            .store
+            .evict_cached(needed.max(1))
+            .map_err(|error| reason_of_store(&error))?;
+        if freed >= needed.max(1) {
+            Ok(())
+        } else {
+            Err(Reason::Quota)
+        }
+    }
+
+    /// Asks for a commit of everything buffered so far, and lets something wait for it.
+    pub(crate) fn commit(&mut self, waiting: Waiting) {
+        let ticket = self.store.ticket();
+        let is_new = !self.held.contains_key(&ticket);
+        self.held.entry(ticket).or_default().push(waiting);
+        if is_new {
+            self.emit(Effect::Commit(ticket));
+        }
+    }
+
+    pub(crate) fn held_answers(&self) -> usize {
+        self.held.values().map(Vec::len).sum()
+    }
+
+    fn number(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+}
+
+/// Whether a value was new here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Stored,
+    Renewed,
+}
+
+/// The reason that stands for a failure of the store.
+pub(crate) const fn reason_of_store(error: &StoreError) -> Reason {
+    match error {
+        StoreError::DiskFull { .. } => Reason::DiskFull,
+        _ => Reason::StorageFailed,
+    }
+}

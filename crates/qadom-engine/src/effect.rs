@@ -1,0 +1,140 @@
+//! What goes in from the transport and what comes out for the driver to do.
+//!
+//! Effects are facts about what has to happen, in order; the driver drains them after every input.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qadom_routing::NodeKey;
+use qadom_store::Ticket;
+
+use crate::operation::{Difference, Failure, OperationId, Outcome};
+
+/// Names a request that the engine sent, until its answer or failure came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u64);
+
+impl RequestId {
+    /// The number as the transport carries it.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<u64> for RequestId {
+    /// Takes back the number that the transport carried.
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Names a request that a peer sent, until it is answered. The driver chooses the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InboundId(pub u64);
+
+/// Something that the driver has to do.
+#[derive(Clone, Debug)]
+#[must_use = "an effect that is not carried out stalls the engine"]
+pub enum Effect {
+    /// Ask who answers at an address whose node key is unknown; report with
+    /// [`Engine::on_identified`](crate::Engine::on_identified) or
+    /// [`Engine::on_failed`](crate::Engine::on_failed).
+    Identify {
+        /// Comes back with the report.
+        id: RequestId,
+        /// Where to ask.
+        address: SocketAddr,
+    },
+    /// Send a request; report with [`Engine::on_answer`](crate::Engine::on_answer),
+    /// [`Engine::on_slow`](crate::Engine::on_slow) and
+    /// [`Engine::on_failed`](crate::Engine::on_failed).
+    Request(Outgoing),
+    /// Answer a peer's request.
+    Answer {
+        /// The request, as it came in.
+        inbound: InboundId,
+        /// The encoded answer.
+        body: Bytes,
+    },
+    /// Make the store's changes up to this ticket durable, then report with
+    /// [`Engine::on_committed`](crate::Engine::on_committed) or
+    /// [`Engine::on_commit_failed`](crate::Engine::on_commit_failed).
+    Commit(Ticket),
+    /// Keep the session with this node: it stands in the routing table.
+    Pin(NodeKey),
+    /// The node left the routing table; its session may end when idle.
+    Unpin(NodeKey),
+    /// An operation ended.
+    Done {
+        /// The operation, as the call that began it named it.
+        operation: OperationId,
+        /// How it ended.
+        result: Result<Outcome, Failure>,
+    },
+}
+
+/// A request for the transport to send.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Comes back with the answer or the failure.
+    pub id: RequestId,
+    /// The node that is asked.
+    pub key: NodeKey,
+    /// Where it is asked.
+    pub address: SocketAddr,
+    /// The encoded request.
+    pub body: Bytes,
+    /// Whether the request may travel in the first datagram of a cold session. When not, the
+    /// transport first sends the engine's ping.
+    pub first_ok: bool,
+    /// How long the first datagram is, and with it the longest cold answer.
+    pub size: Size,
+}
+
+/// The two sizes of a first datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 512 bytes, for pings.
+    Small,
+    /// 1200 bytes, for lookups, whose answer carries contacts.
+    Full,
+}
+
+/// A request that came in.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// Comes back with the answer.
+    pub id: InboundId,
+    /// The node that asks.
+    pub key: NodeKey,
+    /// Where it asks from.
+    pub address: SocketAddr,
+    /// Whether the session is confirmed: its address is proven and it may write.
+    pub confirmed: bool,
+    /// The encoded request.
+    pub body: Bytes,
+    /// The longest answer body in bytes that may go back.
+    pub answer_max: usize,
+}
+
+/// Why a request ended without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestFailure {
+    /// Nothing came back after all tries.
+    Timeout,
+    /// The peer asks to be left alone for a while.
+    Busy {
+        /// How long the peer wants to be left alone.
+        retry_after: Duration,
+    },
+    /// The operating system says that the address cannot be reached.
+    Unreachable,
+    /// Another node answered under this address.
+    WrongKey,
+    /// The node speaks for another network or with other parameters.
+    Mismatch(Vec<Difference>),
+    /// Too many requests are waiting in this node already.
+    Overloaded,
+}

@@ -1,0 +1,441 @@
+//! The engine's inputs: each is told to whoever it concerns, and what follows is left as effects.
+//!
+//! What must stay true: every operation that was begun ends in exactly one [`Effect::Done`], and a
+//! peer's bytes never do more than be counted when they make no sense.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
+use qadom_store::{Store, Ticket};
+use qadom_wire::{Answer, Hello, Ping, Reason, Request, Value};
+
+use crate::config::Config;
+use crate::core::{Core, Waiting, reason_of_store};
+use crate::effect::{Effect, Inbound, RequestFailure, RequestId};
+use crate::operation::{Failure, Fetched, OperationId, Outcome, PutOptions, Source};
+use crate::operations::directed::DirectedGet;
+use crate::operations::get::GetOperation;
+use crate::operations::join::JoinOperation;
+use crate::operations::lookup::LookupOperation;
+use crate::operations::ping::PingOperation;
+use crate::operations::put::{PutOperation, is_ttl_too_long};
+use crate::operations::{Operation, Progress};
+use crate::serve;
+use crate::status::{Peer, Status};
+use crate::time::Time;
+use crate::upkeep::Upkeep;
+use crate::walk::Context;
+
+/// A DHT node without its datagrams, its disk and its clock.
+///
+/// The driver calls the inputs, then drains [`Engine::poll_effect`] until it is empty, then asks
+/// [`Engine::next_deadline`], whose answer may change with every input.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) core: Core,
+    pub(crate) upkeep: Upkeep,
+    operations: BTreeMap<OperationId, Running>,
+    background: usize,
+    next_operation: u64,
+}
+
+/// An operation under way.
+#[derive(Debug)]
+struct Running {
+    machine: Box<dyn Operation>,
+    /// Nobody waits for the outcome of background work.
+    is_background: bool,
+}
+
+impl Engine {
+    /// Starts an engine on a store. The same seed and the same inputs give the same effects.
+    pub fn new(config: Config, store: Arc<dyn Store>, seed: [u8; 32], now: Time) -> Self {
+        let mut core = Core::new(config, store, seed, now);
+        let upkeep = Upkeep::new(&mut core, now);
+        Self {
+            core,
+            upkeep,
+            operations: BTreeMap::new(),
+            background: 0,
+            next_operation: 0,
+        }
+    }
+
+    /// The request that the transport sends first to a node it has no session with, when the
+    /// engine's request may not travel in a first datagram.
+    pub fn ping_body() -> Bytes {
+        Request::Ping(Ping::default()).encode()
+    }
+
+    /// The own public key.
+    pub fn key(&self) -> &NodeKey {
+        &self.core.config.key
+    }
+
+    /// The own place in the key space.
+    pub fn id(&self) -> &NodeId {
+        &self.core.own
+    }
+
+    // Users' requests. Each ends in one `Effect::Done`.
+
+    /// Stores a value of at most 8192 bytes with the k nodes closest to its key.
+    pub fn put(&mut self, now: Time, value: Bytes, options: PutOptions) -> OperationId {
+        let value = match Value::new(value) {
+            Ok(_) if is_ttl_too_long(options.ttl) => Err(Reason::LifetimeTooLong),
+            Ok(value) => Ok(value),
+            Err(_) => Err(Reason::TooLarge),
+        };
+        match value {
+            Ok(value) => {
+                let operation = PutOperation::new(&self.core, value, options, now);
+                self.start(now, Box::new(operation))
+            }
+            Err(reason) => self.end_at_once(Err(Failure::Refused { reason })),
+        }
+    }
+
+    /// Finds the value of a key here or in the network.
+    pub fn get(&mut self, now: Time, key: Key) -> OperationId {
+        match self.local(now, key) {
+            Err(Failure::NotFound { .. }) => {
+                let operation = GetOperation::new(&self.core, key, now);
+                self.start(now, Box::new(operation))
+            }
+            result => self.end_at_once(result),
+        }
+    }
+
+    /// Finds the value of a key in the own store alone.
+    pub fn get_local(&mut self, now: Time, key: Key) -> OperationId {
+        let result = self.local(now, key);
+        self.end_at_once(result)
+    }
+
+    /// Asks one node for the value of a key.
+    pub fn get_from(&mut self, now: Time, key: Key, node: Contact) -> OperationId {
+        self.start(now, Box::new(DirectedGet::new(key, node, now)))
+    }
+
+    /// Finds the k nodes closest to a target, with every step on the way.
+    pub fn lookup(&mut self, now: Time, target: Key) -> OperationId {
+        let operation = LookupOperation::new(&self.core, target, now);
+        self.start(now, Box::new(operation))
+    }
+
+    /// Enters the network through addresses, whose keys are asked for, and through contacts.
+    pub fn join(
+        &mut self,
+        now: Time,
+        addresses: Vec<SocketAddr>,
+        contacts: Vec<Contact>,
+    ) -> OperationId {
+        self.start(now, Box::new(JoinOperation::new(addresses, contacts)))
+    }
+
+    /// Asks one node for a sign of life.
+    pub fn ping(&mut self, now: Time, contact: Contact) -> OperationId {
+        self.start(now, Box::new(PingOperation::new(contact, now.moment)))
+    }
+
+    /// Gives an operation up; no `Effect::Done` follows. What it already stored remains.
+    pub fn cancel(&mut self, operation: OperationId) {
+        self.operations.remove(&operation);
+    }
+
+    // What the transport reports.
+
+    /// A session with a node was confirmed: its key and its address are proven.
+    pub fn on_confirmed(&mut self, now: Time, key: NodeKey, address: SocketAddr, hello: &Hello) {
+        self.core
+            .admit(Contact::at(key, address, hello.storing), now);
+        self.upkeep(now);
+    }
+
+    /// A peer asks something.
+    pub fn on_request(&mut self, now: Time, inbound: &Inbound) {
+        serve::serve(&mut self.core, now, inbound);
+    }
+
+    /// A request was answered.
+    pub fn on_answer(&mut self, now: Time, id: RequestId, body: Bytes, rtt: Duration) {
+        let Some(sent) = self.core.take_sent(id) else {
+            return;
+        };
+        let answer = match Answer::decode(body) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.core.drops.count(error.reason());
+                Answer::Refused(error.reason())
+            }
+        };
+        match answer {
+            Answer::Refused(Reason::ClientMode) => self.core.forget(sent.contact.id()),
+            _ if sent.contact.is_storing() => self.core.admit(sent.contact.clone(), now),
+            _ => self.core.on_heard(sent.contact.id(), now),
+        }
+        self.core.on_round_trip(sent.contact.id(), rtt);
+        if let Some(operation) = sent.operation {
+            self.step(now, operation, |machine, context| {
+                machine.on_answer(context, &sent.contact, sent.purpose, answer)
+            });
+        }
+        self.upkeep(now);
+    }
+
+    /// A request takes longer than its peer's round trips; its answer may still come.
+    pub fn on_slow(&mut self, now: Time, id: RequestId) {
+        let Some(sent) = self.core.sent(id).cloned() else {
+            return;
+        };
+        if let Some(operation) = sent.operation {
+            self.step(now, operation, |machine, context| {
+                machine.on_slow(context, &sent.contact)
+            });
+        }
+    }
+
+    /// A request, or the question who answers at an address, ended without an answer.
+    pub fn on_failed(&mut self, now: Time, id: RequestId, failure: &RequestFailure) {
+        if let Some((operation, address)) = self.core.take_identifying(id) {
+            self.step(now, operation, |machine, context| {
+                machine.on_identified(context, address, Err(failure.clone()))
+            });
+            return;
+        }
+        let Some(sent) = self.core.take_sent(id) else {
+            return;
+        };
+        // A peer that is busy is alive, and a request that never left says nothing about it.
+        if !matches!(
+            failure,
+            RequestFailure::Busy { .. } | RequestFailure::Overloaded
+        ) {
+            self.core.on_silence(&sent.contact, id, now);
+        }
+        if let Some(operation) = sent.operation {
+            self.step(now, operation, |machine, context| {
+                machine.on_failed(context, &sent.contact, sent.purpose, failure)
+            });
+        }
+        self.upkeep(now);
+    }
+
+    /// Somebody answers at an address that was asked about.
+    pub fn on_identified(&mut self, now: Time, id: RequestId, key: NodeKey) {
+        if let Some((operation, address)) = self.core.take_identifying(id) {
+            self.step(now, operation, |machine, context| {
+                machine.on_identified(context, address, Ok(key))
+            });
+        }
+    }
+
+    // What the flusher reports.
+
+    /// The store's changes up to a ticket are durable.
+    pub fn on_committed(&mut self, now: Time, ticket: Ticket) {
+        self.release(now, ticket, Ok(()));
+    }
+
+    /// The store's changes up to a ticket may be lost: what waited for them is refused.
+    pub fn on_commit_failed(&mut self, now: Time, ticket: Ticket, reason: Reason) {
+        self.release(now, ticket, Err(reason));
+    }
+
+    // The driver's questions.
+
+    /// The next thing to do, until there is none.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.core.poll_effect()
+    }
+
+    /// When [`Engine::on_deadline`] wants to be called, at the latest.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        Some(self.upkeep.next_deadline())
+    }
+
+    /// Does what is due.
+    pub fn on_deadline(&mut self, now: Time) {
+        self.upkeep(now);
+    }
+
+    /// The state of the engine in numbers.
+    pub fn status(&self) -> Status {
+        let stats = self.core.store.stats();
+        Status {
+            peers: self.core.table.len(),
+            records: stats.records,
+            record_bytes: stats.charge,
+            operations: self.operations.len().saturating_sub(self.background),
+            background: self.background,
+            held_answers: self.core.held_answers(),
+            limits: self.core.config.limits.clone(),
+            drops: self.core.drops.clone(),
+        }
+    }
+
+    /// The routing table with what is known of each contact.
+    pub fn peers(&self) -> Vec<Peer> {
+        let families = self.core.config.families;
+        let peers = self.core.table.entries().filter_map(|entry| {
+            Some(Peer {
+                node: *entry.contact.id(),
+                address: entry.contact.address(families)?,
+                rtt: self.core.round_trip(entry.contact.id()),
+                last_seen: entry.last_seen,
+                bucket: entry.bucket,
+            })
+        });
+        peers.collect()
+    }
+
+    /// The contacts of the routing table, to be saved for the next start.
+    pub fn contacts(&self) -> Vec<Contact> {
+        self.core
+            .table
+            .entries()
+            .map(|entry| entry.contact.clone())
+            .collect()
+    }
+
+    /// A contact of the routing table.
+    pub fn contact(&self, id: &NodeId) -> Option<Contact> {
+        self.core.table.contact(id).cloned()
+    }
+
+    // How operations live and end.
+
+    pub(crate) const fn background(&self) -> usize {
+        self.background
+    }
+
+    pub(crate) fn start_background(&mut self, now: Time, machine: Box<dyn Operation>) {
+        self.background += 1;
+        self.begin(
+            now,
+            Running {
+                machine,
+                is_background: true,
+            },
+        );
+    }
+
+    fn start(&mut self, now: Time, machine: Box<dyn Operation>) -> OperationId {
+        if self.operations.len() >= self.core.config.limits.operations {
+            return self.end_at_once(Err(Failure::Refused {
+                reason: Reason::Busy,
+            }));
+        }
+        self.begin(
+            now,
+            Running {
+                machine,
+                is_background: false,
+            },
+        )
+    }
+
+    fn begin(&mut self, now: Time, running: Running) -> OperationId {
+        let operation = self.number();
+        self.operations.insert(operation, running);
+        self.step(now, operation, |machine, context| machine.begin(context));
+        operation
+    }
+
+    fn end_at_once(&mut self, result: Result<Outcome, Failure>) -> OperationId {
+        let operation = self.number();
+        self.core.emit(Effect::Done { operation, result });
+        operation
+    }
+
+    fn number(&mut self) -> OperationId {
+        self.next_operation += 1;
+        OperationId(self.next_operation)
+    }
+
+    /// Lets an operation take one step, and ends it when it says so.
+    fn step(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        step: impl FnOnce(&mut dyn Operation, &mut Context<'_>) -> Progress,
+    ) {
+        let Some(running) = self.operations.get_mut(&operation) else {
+            return;
+        };
+        let mut context = Context {
+            core: &mut self.core,
+            operation,
+            now,
+        };
+        let Progress::Ended(result) = step(running.machine.as_mut(), &mut context) else {
+            return;
+        };
+        let is_background = running.is_background;
+        self.operations.remove(&operation);
+        if is_background {
+            self.background = self.background.saturating_sub(1);
+        } else {
+            self.core.emit(Effect::Done {
+                operation,
+                result: *result,
+            });
+        }
+    }
+
+    fn release(&mut self, now: Time, ticket: Ticket, result: Result<(), Reason>) {
+        while let Some(entry) = self
+            .core
+            .held
+            .first_entry()
+            .filter(|entry| *entry.key() <= ticket)
+        {
+            for waiting in entry.remove() {
+                match waiting {
+                    Waiting::Stored {
+                        inbound,
+                        answer_max,
+                        results,
+                    } => {
+                        let body = serve::encode(&serve::settled(results, result), answer_max);
+                        self.core.emit(Effect::Answer { inbound, body });
+                    }
+                    Waiting::Own(operation) => {
+                        self.step(now, operation, |machine, context| {
+                            machine.on_own(context, result)
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn local(&mut self, now: Time, key: Key) -> Result<Outcome, Failure> {
+        match self.core.held_value(&key, now) {
+            Ok(Some(held)) => {
+                let age = now.utc_micros.saturating_sub(held.stored_at);
+                Ok(Outcome::Fetched(Fetched {
+                    key,
+                    value: held.value.into_bytes(),
+                    source: Source::Local,
+                    age: Duration::from_micros(age),
+                    hops: 0,
+                    messages: 0,
+                    took: Duration::ZERO,
+                }))
+            }
+            Ok(None) => Err(Failure::NotFound {
+                key,
+                answered: 0,
+                unanswered: 0,
+            }),
+            Err(error) => Err(Failure::Store {
+                reason: reason_of_store(&error),
+            }),
+        }
+    }
+}

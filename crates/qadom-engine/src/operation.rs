@@ -1,0 +1,213 @@
+//! What users ask an engine to do, and how it ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qadom_routing::{Contact, Key, NodeId, Step};
+use qadom_wire::Reason;
+
+/// Names an operation from the call that began it to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationId(pub(crate) u64);
+
+/// How a value is put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// The life of a copy; none stands for 36 h, which is also the most that holders give.
+    pub ttl: Option<Duration>,
+    /// Copies below which the put counts as failed; none stands for half of what could be reached,
+    /// rounded up, and at least 1.
+    pub min_copies: Option<u32>,
+}
+
+/// What an operation brought.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A put reached enough nodes.
+    Stored(Receipt),
+    /// A get found its value.
+    Fetched(Fetched),
+    /// A lookup ended.
+    Looked(LookupReport),
+    /// At least one of the addresses led into the network.
+    Joined(Joined),
+    /// A node answered a ping.
+    Pong(PingReport),
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The key that was written.
+    pub key: Key,
+    /// Copies that the network would like to keep: k.
+    pub wanted: u32,
+    /// Storing nodes found, this one included when it is among the k closest.
+    pub reachable: u32,
+    /// Durable copies acknowledged, the own one counted likewise.
+    pub stored: u32,
+    /// Whether this node holds the only copy because it knows no other.
+    pub alone: bool,
+    /// Who refused, and why.
+    pub refused: Vec<Refusal>,
+    /// The depth of the lookup, 0 when nobody was asked.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the last acknowledgement.
+    pub took: Duration,
+    /// When the holders forget the copy, in seconds of UTC.
+    pub expires_at: u64,
+}
+
+/// A node that did not take a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The node.
+    pub node: NodeId,
+    /// Its reason, or what went wrong on the way.
+    pub reason: Reason,
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This node's own store.
+    Local,
+    /// Another node.
+    Node(NodeId),
+}
+
+/// A value that was found and verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The key of the value.
+    pub key: Key,
+    /// The value.
+    pub value: Bytes,
+    /// Who gave it.
+    pub source: Source,
+    /// How long ago the copy was stored here; zero when another node just gave it.
+    pub age: Duration,
+    /// The depth at which the value was found, 0 for a local one.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the verified value.
+    pub took: Duration,
+}
+
+/// A lookup from beginning to end.
+#[derive(Clone, Debug)]
+pub struct LookupReport {
+    /// What was looked up.
+    pub target: Key,
+    /// Every step in the order it happened.
+    pub steps: Vec<Step>,
+    /// When the lookup began, as the steps count time.
+    pub began: qadom_routing::Moment,
+    /// Up to k nodes that answered, nearest first.
+    pub closest: Vec<Contact>,
+    /// The depth of the lookup.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the end.
+    pub took: Duration,
+}
+
+/// A join that reached the network.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// Contacts in the routing table after the join.
+    pub peers: u32,
+    /// The addresses that did not help, and why.
+    pub problems: Vec<(SocketAddr, JoinProblem)>,
+}
+
+/// A ping that was answered.
+#[derive(Clone, Debug)]
+pub struct PingReport {
+    /// The node that answered.
+    pub contact: Contact,
+    /// The round trip.
+    pub rtt: Duration,
+    /// The address that the node sees this one at.
+    pub observed: Option<SocketAddr>,
+}
+
+/// Why an address did not lead into the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinProblem {
+    /// Nothing answers there.
+    Unreachable,
+    /// The node there belongs to another network or has other parameters.
+    WrongNetwork(Vec<Difference>),
+    /// The address is this node's own.
+    Own,
+}
+
+/// One parameter in which two nodes differ, as texts for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs, such as `network` or `k`.
+    pub what: &'static str,
+    /// The value here.
+    pub ours: String,
+    /// The value there.
+    pub theirs: String,
+}
+
+/// Why an operation did not bring what was asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No node that answered holds the key. The network may hold it all the same, when
+    /// `unanswered` is not zero.
+    #[error("no node holds {key}: {answered} answered and {unanswered} did not")]
+    NotFound {
+        /// The key that was asked for.
+        key: Key,
+        /// Nodes that answered.
+        answered: u32,
+        /// Nodes that did not answer.
+        unanswered: u32,
+    },
+    /// Fewer nodes took a copy than was asked for. The copies that were taken remain.
+    #[error("stored {} of {needed} copies", receipt.stored)]
+    TooFewCopies {
+        /// What became of the write.
+        receipt: Receipt,
+        /// Copies that would have been enough.
+        needed: u32,
+    },
+    /// None of the addresses led into the network. The node stays as it was.
+    #[error("none of {} addresses led into the network", problems.len())]
+    NotJoined {
+        /// Each address with its problem.
+        problems: Vec<(SocketAddr, JoinProblem)>,
+    },
+    /// The node did not answer, or refused.
+    #[error("{node} did not answer: {}", reason.as_str())]
+    Peer {
+        /// The node.
+        node: NodeId,
+        /// What it said or what went wrong.
+        reason: Reason,
+    },
+    /// The own store refused or failed; nothing was promised to anybody.
+    #[error("the store of this node failed: {}", reason.as_str())]
+    Store {
+        /// `storage-failed`, `disk-full` or `quota`.
+        reason: Reason,
+    },
+    /// The request itself cannot be carried out.
+    #[error("refused: {}", reason.as_str())]
+    Refused {
+        /// Why.
+        reason: Reason,
+    },
+}

@@ -1,0 +1,96 @@
+//! The operations of an engine: each a small state machine that sends requests through the shared
+//! core and ends once.
+//!
+//! What must stay true: an operation that has nothing under way has ended. The engine tells it
+//! everything that it sent for, exactly once.
+
+pub(crate) mod directed;
+pub(crate) mod get;
+pub(crate) mod join;
+pub(crate) mod lookup;
+pub(crate) mod ping;
+pub(crate) mod put;
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+
+use qadom_routing::{Contact, NodeKey};
+use qadom_wire::{Answer, Reason};
+
+use crate::core::Purpose;
+use crate::effect::RequestFailure;
+use crate::operation::{Failure, Outcome};
+use crate::walk::Context;
+
+/// Whether an operation goes on.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Something is still under way.
+    Going,
+    /// It is over.
+    Ended(Box<Result<Outcome, Failure>>),
+}
+
+impl Progress {
+    pub(crate) fn done(outcome: Outcome) -> Self {
+        Self::Ended(Box::new(Ok(outcome)))
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self::Ended(Box::new(Err(failure)))
+    }
+}
+
+/// A state machine of this engine.
+pub(crate) trait Operation: Debug + Send {
+    /// Sends the first requests.
+    fn begin(&mut self, context: &mut Context<'_>) -> Progress;
+
+    /// Takes the answer to one of its requests.
+    fn on_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        answer: Answer,
+    ) -> Progress;
+
+    /// Learns that one of its requests takes longer than its peer's round trips.
+    fn on_slow(&mut self, _context: &mut Context<'_>, _from: &Contact) -> Progress {
+        Progress::Going
+    }
+
+    /// Learns that one of its requests ended without an answer.
+    fn on_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        failure: &RequestFailure,
+    ) -> Progress;
+
+    /// Learns that its own copy is durable, or why it is not.
+    fn on_own(&mut self, _context: &mut Context<'_>, _result: Result<(), Reason>) -> Progress {
+        Progress::Going
+    }
+
+    /// Learns who answers at an address that it asked about, or why nobody does.
+    fn on_identified(
+        &mut self,
+        _context: &mut Context<'_>,
+        _address: SocketAddr,
+        _result: Result<NodeKey, RequestFailure>,
+    ) -> Progress {
+        Progress::Going
+    }
+}
+
+/// The reason that stands for a failed request in receipts and errors.
+pub(crate) const fn reason_of(failure: &RequestFailure) -> Reason {
+    match failure {
+        RequestFailure::Timeout => Reason::Timeout,
+        RequestFailure::Busy { .. } | RequestFailure::Overloaded => Reason::Busy,
+        RequestFailure::Unreachable | RequestFailure::WrongKey => Reason::Unreachable,
+        RequestFailure::Mismatch(_) => Reason::WrongNetwork,
+    }
+}

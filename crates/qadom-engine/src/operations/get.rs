@@ -1,0 +1,127 @@
+//! Getting a value: from the own store, else from the first node on the way that has it; then a
+//! copy is left with the nearest node that lacked it (the paper, section 2.3).
+
+use std::time::Duration;
+
+use qadom_routing::{Contact, Key};
+use qadom_wire::{Answer, Record, Request, Store, StoreClass, StoreItem, Value};
+
+use crate::core::{Core, Purpose};
+use crate::effect::RequestFailure;
+use crate::operation::{Failure, Fetched, Outcome, Source};
+use crate::operations::{Operation, Progress};
+use crate::time::Time;
+use crate::walk::{Brought, Context, Query, Walk};
+
+/// The longest life of a copy that a reader leaves on its path.
+const CACHED_TTL: Duration = Duration::from_mins(10);
+
+/// Finds a value in the network.
+#[derive(Debug)]
+pub(crate) struct GetOperation {
+    key: Key,
+    walk: Walk,
+    began: Time,
+}
+
+impl GetOperation {
+    pub(crate) fn new(core: &Core, key: Key, now: Time) -> Self {
+        Self {
+            key,
+            walk: Walk::new(core, key, Query::Value, now),
+            began: now,
+        }
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
+        if !self.walk.go_on(context) {
+            return Progress::Going;
+        }
+        let answered = u32::try_from(self.walk.lookup().answered().count()).unwrap_or(u32::MAX);
+        let unanswered = self.walk.lookup().queries().saturating_sub(answered);
+        Progress::failed(Failure::NotFound {
+            key: self.key,
+            answered,
+            unanswered,
+        })
+    }
+
+    fn found(&self, context: &mut Context<'_>, from: &Contact, value: Value) -> Progress {
+        self.leave_copy(context, from, &value);
+        let lookup = self.walk.lookup();
+        Progress::done(Outcome::Fetched(Fetched {
+            key: self.key,
+            value: value.into_bytes(),
+            source: Source::Node(*from.id()),
+            age: Duration::ZERO,
+            hops: lookup.hops_of(from.id()).unwrap_or_else(|| lookup.hops()),
+            messages: lookup.queries() + self.walk.asked_again(),
+            took: context.now.moment.since(self.began.moment),
+        }))
+    }
+
+    /// Leaves a copy with the nearest node that answered without the value. It lives 10 min,
+    /// halved for each bit by which that node is farther from the key than the holder was.
+    fn leave_copy(&self, context: &mut Context<'_>, holder: &Contact, value: &Value) {
+        let mut lacking = self
+            .walk
+            .lookup()
+            .answered()
+            .filter(|node| node.id() != holder.id());
+        let Some(nearest) = lacking.next().cloned() else {
+            return;
+        };
+        let shared = |node: &Contact| node.id().key().distance(&self.key).shared_bits();
+        let farther = shared(holder).saturating_sub(shared(&nearest));
+        let ttl = CACHED_TTL.as_secs().checked_shr(farther).unwrap_or(0);
+        let Some(ttl_seconds) = u32::try_from(ttl).ok().filter(|&ttl| ttl > 0) else {
+            return;
+        };
+        let record = Record::Value(value.clone());
+        let item = StoreItem {
+            record,
+            class: StoreClass::Cached,
+            ttl_seconds,
+            group: None,
+        };
+        let request = Request::Store(Store { items: vec![item] });
+        context
+            .core
+            .send(None, Purpose::Background, &nearest, &request);
+    }
+}
+
+impl Operation for GetOperation {
+    fn begin(&mut self, context: &mut Context<'_>) -> Progress {
+        self.go_on(context)
+    }
+
+    fn on_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        _purpose: Purpose,
+        answer: Answer,
+    ) -> Progress {
+        match self.walk.on_answer(context, from, answer) {
+            Brought::Value(value) => self.found(context, from, value),
+            Brought::Nothing => self.go_on(context),
+        }
+    }
+
+    fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
+        self.walk.on_slow(from);
+        self.go_on(context)
+    }
+
+    fn on_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        _purpose: Purpose,
+        _failure: &RequestFailure,
+    ) -> Progress {
+        self.walk.on_failed(from, context.now);
+        self.go_on(context)
+    }
+}

@@ -1,0 +1,158 @@
+//! What an engine does by itself: refresh buckets that nothing touched, replicate what it holds,
+//! forget what has expired (the paper, sections 2.3 and 2.5).
+//!
+//! What must stay true: a bounded number of background operations is under way, and a holder that
+//! was just brought a value by another does not replicate it again.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use qadom_routing::{Key, Moment};
+use qadom_store::EntryId;
+use rand_core::Rng;
+
+use crate::core::{Core, reason_of_store};
+use crate::engine::Engine;
+use crate::operations::lookup::LookupOperation;
+use crate::records::Held;
+use crate::time::Time;
+
+/// How often stale buckets and expired records are looked for.
+const CHECK_EVERY: Duration = Duration::from_mins(1);
+/// Entries taken from the store at once.
+const PAGE: usize = 64;
+/// Expired entries removed at once.
+const EXPIRED: usize = 1024;
+
+/// The timers of an engine and the work that waits.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    check_at: Moment,
+    sweep_at: Moment,
+    /// Where the sweep through the store stands, while one is under way.
+    sweep: Option<Sweep>,
+    refresh: VecDeque<Key>,
+}
+
+/// One pass through everything held.
+#[derive(Debug, Default)]
+struct Sweep {
+    after: Option<(Key, EntryId)>,
+    due: VecDeque<Held>,
+    is_read: bool,
+}
+
+impl Upkeep {
+    pub(crate) fn new(core: &mut Core, now: Time) -> Self {
+        let every = core.config.replicate_every;
+        Self {
+            check_at: now.moment + CHECK_EVERY,
+            sweep_at: now.moment + jittered(every, core),
+            sweep: None,
+            refresh: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Moment {
+        self.check_at.min(self.sweep_at)
+    }
+}
+
+impl Engine {
+    /// Does what is due and begins as much of what waits as the limit allows.
+    pub(crate) fn upkeep(&mut self, now: Time) {
+        if now.moment >= self.upkeep.check_at {
+            self.upkeep.check_at = now.moment + CHECK_EVERY;
+            self.expire(now);
+            let stale = self
+                .core
+                .table
+                .stale_buckets(now.moment, self.core.config.refresh_after);
+            self.refresh(&stale);
+        }
+        if std::mem::take(&mut self.core.is_refresh_wanted) {
+            let all = self.core.table.stale_buckets(now.moment, Duration::ZERO);
+            self.refresh(&all);
+        }
+        if now.moment >= self.upkeep.sweep_at {
+            let every = self.core.config.replicate_every;
+            self.upkeep.sweep_at = now.moment + jittered(every, &mut self.core);
+            self.upkeep.sweep.get_or_insert_default();
+        }
+        while self.background() < self.core.config.limits.background {
+            if let Some(target) = self.upkeep.refresh.pop_front() {
+                let operation = LookupOperation::new(&self.core, target, now);
+                self.start_background(now, Box::new(operation));
+            } else if let Some(held) = self.next_due(now) {
+                let operation = LookupOperation::replicate(&self.core, held, now);
+                self.start_background(now, Box::new(operation));
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Looks up a random point in each of these buckets, as far as none waits for it already.
+    fn refresh(&mut self, buckets: &[u32]) {
+        if !self.upkeep.refresh.is_empty() {
+            return;
+        }
+        for bucket in buckets {
+            let target = self.core.table.random_target(*bucket, &mut self.core.rng);
+            self.upkeep.refresh.push_back(target);
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        if now.moment.since(self.core.started.moment) < self.core.config.expiry_grace {
+            return;
+        }
+        match self.core.store.expire(now.utc_seconds(), EXPIRED) {
+            Ok(removed) if removed >= EXPIRED => self.upkeep.check_at = now.moment,
+            Ok(_) => {}
+            Err(error) => self.core.drops.count(reason_of_store(&error)),
+        }
+    }
+
+    /// The next value that nobody has renewed here since the last round.
+    fn next_due(&mut self, now: Time) -> Option<Held> {
+        let every = u64::try_from(self.core.config.replicate_every.as_micros()).unwrap_or(u64::MAX);
+        if self.core.table.is_empty() {
+            self.upkeep.sweep = None;
+        }
+        let sweep = self.upkeep.sweep.as_mut()?;
+        while sweep.due.is_empty() && !sweep.is_read {
+            let after = sweep.after.as_ref().map(|(slot, id)| (slot, id));
+            let page = match self
+                .core
+                .store
+                .scan_keys(&Key::ZERO, &Key::MAX, after, PAGE)
+            {
+                Ok(page) => page,
+                Err(error) => {
+                    self.core.drops.count(reason_of_store(&error));
+                    Vec::new()
+                }
+            };
+            sweep.is_read = page.len() < PAGE;
+            sweep.after = page.last().map(|entry| (entry.slot, entry.id.clone()));
+            let held = page.iter().filter_map(Held::from_entry);
+            sweep.due.extend(held.filter(|held| {
+                !held.cached
+                    && held.is_alive(now)
+                    && now.utc_micros.saturating_sub(held.stored_at) >= every
+            }));
+        }
+        let due = sweep.due.pop_front();
+        if due.is_none() {
+            self.upkeep.sweep = None;
+        }
+        due
+    }
+}
+
+/// The span, up to a tenth shorter or longer, so that nodes do not act in step.
+fn jittered(span: Duration, core: &mut Core) -> Duration {
+    let tenths = f64::from(core.rng.next_u32()) / f64::from(u32::MAX);
+    span.mul_f64(0.9 + 0.2 * tenths)
+}

@@ -1,0 +1,191 @@
+//! One lookup on its way: the pure [`Lookup`] joined to requests and answers.
+//!
+//! What must stay true: every contact that the lookup asked is told back to it as answered or
+//! failed. What the walk is for (a get, a put, a refresh) is the business of its operation.
+
+use std::collections::BTreeSet;
+
+use qadom_routing::{Contact, Key, Lookup, LookupConfig, Next, NodeId};
+use qadom_wire::{Answer, Find, FindNode, K, Kind, Reason, Record, Request, Value};
+
+use crate::core::{Core, Purpose};
+use crate::operation::{LookupReport, OperationId};
+use crate::time::Time;
+
+/// Where an operation stands when one of its inputs arrives.
+pub(crate) struct Context<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) operation: OperationId,
+    pub(crate) now: Time,
+}
+
+/// What a walk asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Query {
+    /// Contacts near the target.
+    Node,
+    /// The value under the target, or contacts near it.
+    Value,
+}
+
+/// What an answer brought.
+#[derive(Debug)]
+pub(crate) enum Brought {
+    /// Contacts, or nothing.
+    Nothing,
+    /// The value that was asked for, verified.
+    Value(Value),
+}
+
+/// A lookup under way.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    lookup: Lookup,
+    query: Query,
+    began: Time,
+    /// Nodes whose value was too long for a cold answer and that are asked once more.
+    asked_again: BTreeSet<NodeId>,
+}
+
+/// A request to begin or to go on with a walk's query at one node.
+pub(crate) fn query(core: &Core, query: Query, target: &Key) -> Request {
+    let want = core.config.families;
+    match query {
+        Query::Node => Request::FindNode(FindNode {
+            target: *target,
+            want,
+        }),
+        Query::Value => Request::Find(Find {
+            slot: *target,
+            kind: Kind::Value,
+            range: None,
+            have: None,
+            want,
+        }),
+    }
+}
+
+/// The value of an answer, when it has one that belongs under the key. A lie is counted.
+pub(crate) fn value_of(core: &mut Core, key: &Key, answer: &Answer) -> Option<Value> {
+    let Answer::Found(found) = answer else {
+        return None;
+    };
+    let Record::Value(value) = found.records.first()? else {
+        return None;
+    };
+    if value.key() == key {
+        Some(value.clone())
+    } else {
+        core.drops.count(Reason::BadHash);
+        None
+    }
+}
+
+/// Whether an answer says that its value is too long for a session that is not yet confirmed.
+pub(crate) const fn is_oversize(answer: &Answer) -> bool {
+    matches!(answer, Answer::Found(found) if found.oversize.is_some())
+}
+
+impl Walk {
+    pub(crate) fn new(core: &Core, target: Key, query: Query, now: Time) -> Self {
+        let config = LookupConfig {
+            alpha: core.config.alpha,
+            families: core.config.families,
+            ..LookupConfig::default()
+        };
+        let lookup = Lookup::new(core.own, target, config, core.seeds(&target), now.moment);
+        Self {
+            lookup,
+            query,
+            began: now,
+            asked_again: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) const fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// Asks whom the lookup wants asked; true when the lookup is over.
+    pub(crate) fn go_on(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            match self.lookup.next(context.now.moment) {
+                Next::Ask(contact) => {
+                    if !self.ask(context, &contact) {
+                        self.lookup.on_failure(contact.id(), context.now.moment);
+                    }
+                }
+                Next::Waiting => return false,
+                Next::Done => {
+                    let target = *self.lookup.target();
+                    context.core.table.on_lookup(&target, context.now.moment);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Takes an answer in. The caller goes on with the walk afterwards.
+    pub(crate) fn on_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        answer: Answer,
+    ) -> Brought {
+        let target = *self.lookup.target();
+        let value = value_of(context.core, &target, &answer);
+        let may_ask_again = is_oversize(&answer) && value.is_none();
+        if may_ask_again && self.asked_again.insert(*from.id()) && self.ask(context, from) {
+            return Brought::Nothing;
+        }
+        let moment = context.now.moment;
+        match answer {
+            Answer::Contacts(contacts) => self.lookup.on_answer(from.id(), contacts, moment),
+            Answer::Found(found) => self.lookup.on_answer(from.id(), found.contacts, moment),
+            _ => self.lookup.on_failure(from.id(), moment),
+        };
+        value.map_or(Brought::Nothing, |value| {
+            self.lookup.finish();
+            Brought::Value(value)
+        })
+    }
+
+    pub(crate) fn on_slow(&mut self, from: &Contact) {
+        self.lookup.on_slow(from.id());
+    }
+
+    pub(crate) fn on_failed(&mut self, from: &Contact, now: Time) {
+        self.lookup.on_failure(from.id(), now.moment);
+    }
+
+    /// The nodes that answered, nearest first, up to k.
+    pub(crate) fn closest(&self) -> Vec<Contact> {
+        self.lookup.answered().take(K).cloned().collect()
+    }
+
+    pub(crate) fn report(&self, now: Time) -> LookupReport {
+        LookupReport {
+            target: *self.lookup.target(),
+            steps: self.lookup.trace().to_vec(),
+            began: self.began.moment,
+            closest: self.closest(),
+            hops: self.lookup.hops(),
+            messages: self.lookup.queries() + self.asked_again(),
+            took: now.moment.since(self.began.moment),
+        }
+    }
+
+    /// Requests sent beyond those of the lookup itself.
+    pub(crate) fn asked_again(&self) -> u32 {
+        u32::try_from(self.asked_again.len()).unwrap_or(u32::MAX)
+    }
+
+    fn ask(&self, context: &mut Context<'_>, contact: &Contact) -> bool {
+        let request = query(context.core, self.query, self.lookup.target());
+        let operation = Some(context.operation);
+        context
+            .core
+            .send(operation, Purpose::Find, contact, &request)
+            .is_some()
+    }
+}

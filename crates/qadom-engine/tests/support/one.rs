@@ -1,0 +1,129 @@
+//! One engine by itself, driven by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails where its preparation fails"
+)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qadom_engine::{Config, Effect, Engine, Inbound, InboundId, Mode, Time};
+use qadom_routing::{Moment, NodeKey};
+use qadom_store::{MemoryStore, Store};
+use qadom_wire::{Answer, BODY_MAX, Hello, Request, Value};
+
+/// The longest answer body to somebody whose address is not proven.
+const COLD_MAX: usize = 1028;
+
+/// An engine with its store and its clock.
+pub(crate) struct One {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) now: Time,
+}
+
+/// A node key that is told apart by one number.
+pub(crate) fn node_key(number: u8) -> NodeKey {
+    let mut bytes = [0; 32];
+    bytes[0] = 9;
+    bytes[1] = number;
+    NodeKey::new(bytes).unwrap()
+}
+
+/// The address of a numbered node.
+pub(crate) fn address(number: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, number, 1], 7236))
+}
+
+/// A checked value.
+pub(crate) fn value(bytes: &[u8]) -> Value {
+    Value::new(Bytes::copy_from_slice(bytes)).unwrap()
+}
+
+impl One {
+    pub(crate) fn new(mode: Mode) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let now = Time {
+            moment: Moment::ORIGIN,
+            utc_micros: 1_800_000_000_000_000,
+        };
+        let config = Config {
+            mode,
+            ..Config::new(node_key(0))
+        };
+        let engine = Engine::new(config, store.clone(), [1; 32], now);
+        Self { engine, store, now }
+    }
+
+    /// Lets time pass, and the engine do what is due.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.now.moment = self.now.moment + std::time::Duration::from_secs(seconds);
+        self.now.utc_micros += seconds * 1_000_000;
+        self.engine.on_deadline(self.now);
+    }
+
+    /// Confirms a session with a numbered node.
+    pub(crate) fn meet(&mut self, number: u8, storing: bool) {
+        let hello = Hello {
+            storing,
+            ..Hello::default()
+        };
+        self.engine
+            .on_confirmed(self.now, node_key(number), address(number), &hello);
+        self.effects();
+    }
+
+    /// Lets node 9 ask something.
+    pub(crate) fn ask(&mut self, request: &Request, confirmed: bool) {
+        self.ask_as(9, request, confirmed);
+    }
+
+    pub(crate) fn ask_as(&mut self, number: u8, request: &Request, confirmed: bool) {
+        self.inbound(number, request.encode(), confirmed);
+    }
+
+    pub(crate) fn ask_bytes(&mut self, body: Bytes, confirmed: bool) {
+        self.inbound(9, body, confirmed);
+    }
+
+    fn inbound(&mut self, number: u8, body: Bytes, confirmed: bool) {
+        let answer_max = if confirmed { BODY_MAX } else { COLD_MAX };
+        let (key, address) = (node_key(number), address(number));
+        let id = InboundId(1);
+        let inbound = Inbound {
+            id,
+            key,
+            address,
+            confirmed,
+            body,
+            answer_max,
+        };
+        self.engine.on_request(self.now, &inbound);
+    }
+
+    pub(crate) fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.engine.poll_effect()).collect()
+    }
+
+    /// The one answer that the engine gives.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let effects = self.effects();
+        let mut answers = effects.iter().filter_map(|effect| match effect {
+            Effect::Answer { body, .. } => Some(Answer::decode(body.clone()).unwrap()),
+            _ => None,
+        });
+        let answer = answers.next().expect("an answer");
+        assert!(answers.next().is_none(), "one request has one answer");
+        answer
+    }
+
+    /// Commits, then takes the answer that waited for it.
+    pub(crate) fn committed_answer(&mut self) -> Answer {
+        let ticket = self.store.commit().unwrap();
+        self.engine.on_committed(self.now, ticket);
+        self.answer()
+    }
+}

@@ -1,10 +1,7 @@
 //! What one engine answers its peers, and what it refuses.
 
-#[path = "support/one.rs"]
-mod one;
-
+use crate::one::{One, node_key, value};
 use bytes::Bytes;
-use one::{One, node_key, value};
 use qadom_engine::{Effect, Mode};
 use qadom_routing::Families;
 use qadom_store::Store as _;
@@ -180,5 +177,5 @@ fn a_ping_tells_the_asker_where_it_comes_from() {
         panic!("no pong")
     };
     assert!(!pong.storing);
-    assert_eq!(pong.observed, Some(one::address(9)));
+    assert_eq!(pong.observed, Some(crate::one::address(9)));
 }

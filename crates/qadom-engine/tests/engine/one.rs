@@ -1,16 +1,14 @@
 //! One engine by itself, driven by hand.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails where its preparation fails"
-)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_engine::{Config, Effect, Engine, Inbound, InboundId, Mode, Time};
+use qadom_engine::{
+    Config, Effect, Engine, Failure, Inbound, InboundId, Mode, Outcome, Outgoing, RequestFailure,
+    Time,
+};
 use qadom_routing::{Moment, NodeKey};
 use qadom_store::{MemoryStore, Store};
 use qadom_wire::{Answer, BODY_MAX, Hello, Request, Value};
@@ -60,7 +58,7 @@ impl One {
 
     /// Lets time pass, and the engine do what is due.
     pub(crate) fn pass(&mut self, seconds: u64) {
-        self.now.moment = self.now.moment + std::time::Duration::from_secs(seconds);
+        self.now.moment = self.now.moment + Duration::from_secs(seconds);
         self.now.utc_micros += seconds * 1_000_000;
         self.engine.on_deadline(self.now);
     }
@@ -102,6 +100,50 @@ impl One {
             answer_max,
         };
         self.engine.on_request(self.now, &inbound);
+    }
+
+    /// Lets everybody who is asked answer what `peer` says, until nothing is under way; gives what
+    /// the engine did besides asking. A peer that says nothing does not answer.
+    pub(crate) fn run(&mut self, mut peer: impl FnMut(&Outgoing) -> Option<Answer>) -> Vec<Effect> {
+        let mut others = Vec::new();
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                Effect::Request(outgoing) => match peer(&outgoing) {
+                    Some(answer) => {
+                        let rtt = Duration::from_millis(1);
+                        self.engine
+                            .on_answer(self.now, outgoing.id, answer.encode(), rtt);
+                    }
+                    None => {
+                        self.engine
+                            .on_failed(self.now, outgoing.id, &RequestFailure::Timeout);
+                    }
+                },
+                Effect::Commit(_) => {
+                    let ticket = self.store.commit().unwrap();
+                    self.engine.on_committed(self.now, ticket);
+                }
+                other => others.push(other),
+            }
+        }
+        others
+    }
+
+    /// Runs to the end of the one operation under way.
+    pub(crate) fn outcome(
+        &mut self,
+        peer: impl FnMut(&Outgoing) -> Option<Answer>,
+    ) -> Result<Outcome, Failure> {
+        let mut ended = self
+            .run(peer)
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Done { result, .. } => Some(result),
+                _ => None,
+            });
+        let result = ended.next().expect("an operation that ended");
+        assert!(ended.next().is_none(), "an operation ends once");
+        result
     }
 
     pub(crate) fn effects(&mut self) -> Vec<Effect> {

@@ -1,0 +1,496 @@
+//! The virtual network as its users see it: nodes, what they are asked to do, the clock.
+//!
+//! What must stay true: everything that happens follows from the settings and from the calls, in
+//! their order. How messages travel is in `network/transport.rs`, how engines are run in
+//! `network/run.rs`.
+
+mod run;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qadom_engine::{
+    Config, Engine, Fetched, Joined, LookupReport, Mode, OperationId, PutOptions, Receipt, Time,
+};
+use qadom_routing::{Contact, Families, Key, Moment, NodeId, NodeKey};
+use qadom_store::{Class, MemoryStore, Store};
+
+use crate::chance::Chance;
+use crate::exchange::{Exchange, ExchangeId};
+use crate::failure::Failure;
+use crate::figures::Figures;
+use crate::node::{Node, NodeIndex};
+use crate::queue::Queue;
+use crate::settings::Settings;
+use crate::task::{Ending, Task, Tasks};
+use crate::trace::{Trace, TraceHash};
+
+/// The wall clock when a network starts, in seconds of UTC: 2027-01-15.
+const UTC_AT_START: u64 = 1_800_000_000;
+/// The name of the network that all nodes but strangers speak for.
+const NETWORK_NAME: &str = "simulation";
+/// How many earlier nodes a newcomer is told of.
+const JOIN_ADDRESSES: usize = 3;
+/// The UDP port of every node.
+const PORT: u16 = 4242;
+/// The nodes' addresses: this and 24 bits more.
+const ADDRESS_BASE: u32 = 0x1400_0000;
+
+/// A network of real engines on a virtual clock.
+///
+/// Operations come in two forms: `put`, `get`, `lookup` and `join` run the clock until they have
+/// ended; the `start_` forms begin one, so that many can be under way, and
+/// [`finish`](Self::finish) gives the result. The clock stands still between the calls.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_sim::{Network, Settings};
+///
+/// let mut network = Network::new(Settings { nodes: 20, seed: 7, ..Settings::default() });
+/// network.join_all()?;
+///
+/// let (writer, reader) = (network.random_node(), network.random_node());
+/// let receipt = network.put(writer, "a value")?;
+/// assert_eq!(receipt.stored, 20);
+///
+/// // A third of the nodes vanish without a word.
+/// let all: Vec<_> = network.living().collect();
+/// for node in all.into_iter().filter(|node| *node != reader).take(7) {
+///     network.kill(node);
+/// }
+/// let fetched = network.get(reader, receipt.key)?;
+/// assert_eq!(fetched.value, "a value");
+/// # Ok::<(), qadom_sim::Failure>(())
+/// ```
+#[derive(Debug)]
+pub struct Network {
+    settings: Settings,
+    now: Moment,
+    queue: Queue,
+    nodes: Vec<Node>,
+    by_address: BTreeMap<SocketAddr, NodeIndex>,
+    exchanges: BTreeMap<ExchangeId, Exchange>,
+    last_exchange: u64,
+    tasks: Tasks,
+    chance: Chance,
+    figures: Figures,
+    trace: Trace,
+}
+
+impl Network {
+    /// Makes a network whose nodes do not know each other yet.
+    pub fn new(settings: Settings) -> Self {
+        let mut network = Self {
+            now: Moment::ORIGIN,
+            queue: Queue::default(),
+            nodes: Vec::new(),
+            by_address: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            last_exchange: 0,
+            tasks: Tasks::default(),
+            chance: Chance::new(settings.seed),
+            figures: Figures::default(),
+            trace: Trace::default(),
+            settings,
+        };
+        for _ in 0..network.settings.nodes {
+            network.add_node(Mode::Storing);
+        }
+        network
+    }
+
+    // Nodes.
+
+    /// Adds a node that knows nobody; let it [`join`](Self::join).
+    pub fn add_node(&mut self, mode: Mode) -> NodeIndex {
+        self.add(mode, NETWORK_NAME)
+    }
+
+    /// Adds a storing node that speaks for another network. Nobody there is told of it, but its
+    /// [`address`](Self::address) can be joined through, in vain.
+    pub fn add_stranger(&mut self, network: &str) -> NodeIndex {
+        self.add(Mode::Storing, network)
+    }
+
+    /// Ends a node without a word to anybody: its records are lost, its operations fail, and
+    /// nothing answers at its address any more. A node that is dead already stays so.
+    pub fn kill(&mut self, node: NodeIndex) {
+        let Some(killed) = self.nodes.get_mut(node.as_usize()) else {
+            return;
+        };
+        killed.engine = None;
+        killed.store = Arc::new(MemoryStore::new());
+        killed.peers.clear();
+        killed.pinned = 0;
+        self.exchanges.retain(|_, exchange| exchange.asker != node);
+        self.tasks.end_all_of(node);
+    }
+
+    /// The nodes that live, in the order in which they came, strangers too.
+    pub fn living(&self) -> impl Iterator<Item = NodeIndex> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.is_alive())
+            .map(|(index, _)| NodeIndex::from(index))
+    }
+
+    /// A living node, strangers too, chosen by the seed; node 0 when none lives.
+    pub fn random_node(&mut self) -> NodeIndex {
+        let choice = self.chance.below(self.living().count());
+        self.living().nth(choice).unwrap_or(NodeIndex::from(0))
+    }
+
+    /// A number below `end`, chosen by the seed; 0 when `end` is 0.
+    pub fn random_below(&mut self, end: usize) -> usize {
+        self.chance.below(end)
+    }
+
+    /// A key, chosen by the seed.
+    pub fn random_key(&mut self) -> Key {
+        Key::from_bytes(self.chance.bytes())
+    }
+
+    /// The engine of a living node, to be looked at.
+    pub fn engine(&self, node: NodeIndex) -> Option<&Engine> {
+        self.node(node)?.engine.as_ref()
+    }
+
+    /// Where a node of this network stands in the key space, dead or alive.
+    pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
+        self.node(node).map(|node| node.id)
+    }
+
+    /// Where a node of this network is reached, dead or alive.
+    pub fn address(&self, node: NodeIndex) -> Option<SocketAddr> {
+        self.node(node).map(|node| node.address)
+    }
+
+    /// How others are told of a node of this network, dead or alive.
+    pub fn contact(&self, node: NodeIndex) -> Option<Contact> {
+        let storing = |mode| matches!(mode, Mode::Storing);
+        self.node(node)
+            .map(|node| Contact::at(node.key, node.address, storing(node.mode)))
+    }
+
+    // What nodes are asked to do.
+
+    /// Lets every living node but the first join through up to three earlier ones that have
+    /// joined, each begun a join interval after the one before, until all have ended.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a join; the other nodes have joined.
+    pub fn join_all(&mut self) -> Result<(), Failure> {
+        let members: Vec<NodeIndex> = self.living_members().map(|(node, _)| node).collect();
+        let mut tasks: Vec<(NodeIndex, Task<Joined>)> = Vec::new();
+        for newcomer in members.iter().skip(1) {
+            let ended = tasks.iter().filter(|(_, task)| self.tasks.has_ended(task));
+            let joined: Vec<NodeIndex> = members
+                .first()
+                .copied()
+                .into_iter()
+                .chain(ended.map(|(node, _)| *node))
+                .collect();
+            let addresses = self.some_addresses(&joined);
+            tasks.push((*newcomer, self.start_join_through(*newcomer, addresses)));
+            self.run_for(self.settings.join_interval);
+        }
+        let results: Vec<_> = tasks
+            .into_iter()
+            .map(|(_, task)| self.finish(task))
+            .collect();
+        results.into_iter().try_for_each(|result| result.map(drop))
+    }
+
+    /// Lets a node join through up to three others that live, chosen by the seed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Operation`] when none of them led into the network; the others as
+    /// [`finish`](Self::finish) gives them.
+    pub fn join(&mut self, node: NodeIndex) -> Result<Joined, Failure> {
+        let task = self.start_join(node);
+        self.finish(task)
+    }
+
+    /// Begins what [`join`](Self::join) does.
+    pub fn start_join(&mut self, node: NodeIndex) -> Task<Joined> {
+        let others: Vec<NodeIndex> = self
+            .living_members()
+            .filter(|(index, _)| *index != node)
+            .map(|(index, _)| index)
+            .collect();
+        let addresses = self.some_addresses(&others);
+        self.start_join_through(node, addresses)
+    }
+
+    /// Lets a node begin to join through these addresses.
+    pub fn start_join_through(
+        &mut self,
+        node: NodeIndex,
+        addresses: Vec<SocketAddr>,
+    ) -> Task<Joined> {
+        self.start(node, |engine, now| engine.join(now, addresses, Vec::new()))
+    }
+
+    /// Stores a value of at most 8192 bytes for 36 h.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Operation`] when too few nodes took it, or it is too long; the others as
+    /// [`finish`](Self::finish) gives them.
+    pub fn put(&mut self, node: NodeIndex, value: impl Into<Bytes>) -> Result<Receipt, Failure> {
+        let task = self.start_put(node, value);
+        self.finish(task)
+    }
+
+    /// Begins what [`put`](Self::put) does.
+    pub fn start_put(&mut self, node: NodeIndex, value: impl Into<Bytes>) -> Task<Receipt> {
+        let value = value.into();
+        self.start(node, |engine, now| {
+            engine.put(now, value, PutOptions::default())
+        })
+    }
+
+    /// Finds the value of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Operation`] when no node that answered holds it; the others as
+    /// [`finish`](Self::finish) gives them.
+    pub fn get(&mut self, node: NodeIndex, key: Key) -> Result<Fetched, Failure> {
+        let task = self.start_get(node, key);
+        self.finish(task)
+    }
+
+    /// Begins what [`get`](Self::get) does.
+    pub fn start_get(&mut self, node: NodeIndex, key: Key) -> Task<Fetched> {
+        self.start(node, |engine, now| engine.get(now, key))
+    }
+
+    /// Finds the 20 nodes closest to a key, with every step on the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish) gives them.
+    pub fn lookup(&mut self, node: NodeIndex, key: Key) -> Result<LookupReport, Failure> {
+        let task = self.start_lookup(node, key);
+        self.finish(task)
+    }
+
+    /// Begins what [`lookup`](Self::lookup) does.
+    pub fn start_lookup(&mut self, node: NodeIndex, key: Key) -> Task<LookupReport> {
+        self.start(node, |engine, now| engine.lookup(now, key))
+    }
+
+    /// Begins any operation of a node's engine. `T` is what it ends in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use qadom_sim::{Network, PutOptions, Receipt, Settings, Task};
+    ///
+    /// let mut network = Network::new(Settings { nodes: 2, ..Settings::default() });
+    /// network.join_all()?;
+    /// let node = network.random_node();
+    /// let options = PutOptions { ttl: Some(Duration::from_secs(60)), min_copies: Some(2) };
+    /// let task: Task<Receipt> =
+    ///     network.start(node, |engine, now| engine.put(now, "brief".into(), options));
+    /// assert_eq!(network.finish(task)?.stored, 2);
+    /// # Ok::<(), qadom_sim::Failure>(())
+    /// ```
+    pub fn start<T: Ending>(
+        &mut self,
+        node: NodeIndex,
+        begin: impl FnOnce(&mut Engine, Time) -> OperationId,
+    ) -> Task<T> {
+        let now = self.time();
+        let engine = self
+            .nodes
+            .get_mut(node.as_usize())
+            .and_then(|node| node.engine.as_mut());
+        let Some(engine) = engine else {
+            return self.tasks.failed(Failure::Dead { node });
+        };
+        let operation = begin(engine, now);
+        let task = self.tasks.begin(node, operation);
+        self.settle(node);
+        task
+    }
+
+    // The clock.
+
+    /// Runs the clock until a task has ended, and gives its result.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Operation`] when the engine says so, [`Failure::Dead`] when the node was killed,
+    /// [`Failure::Stalled`] when the patience of the settings is over, [`Failure::OtherOutcome`]
+    /// when the task came from [`start`](Self::start) with a wrong type.
+    #[expect(clippy::needless_pass_by_value, reason = "a task has one result")]
+    pub fn finish<T: Ending>(&mut self, task: Task<T>) -> Result<T, Failure> {
+        self.run_while(|network| !network.tasks.has_ended(&task))?;
+        match self.tasks.take(&task) {
+            Some(Ok(outcome)) => T::from_outcome(outcome).ok_or(Failure::OtherOutcome),
+            Some(Err(failure)) => Err(failure),
+            None => Err(self.stalled()),
+        }
+    }
+
+    /// Runs the clock until no operation is under way. The engines' own upkeep goes on for ever,
+    /// so that it does not count.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Stalled`] when the patience of the settings is over.
+    pub fn run_until_idle(&mut self) -> Result<(), Failure> {
+        self.run_while(|network| network.tasks.running() > 0)
+    }
+
+    /// Runs the clock for a span of virtual time, through everything that happens in it.
+    pub fn run_for(&mut self, span: Duration) {
+        let until = self.now + span;
+        while self.step(until) {}
+        self.now = until;
+    }
+
+    /// What the clocks of all nodes show.
+    pub fn time(&self) -> Time {
+        let utc_micros = UTC_AT_START * 1_000_000 + self.now.as_micros();
+        Time {
+            moment: self.now,
+            utc_micros,
+        }
+    }
+
+    // What the one who sees everything can tell.
+
+    /// Up to `count` living storing nodes that are closest to a key, nearest first: what a perfect
+    /// lookup finds. The nodes of strangers do not count.
+    pub fn true_closest(&self, key: &Key, count: usize) -> Vec<NodeIndex> {
+        let storing = self
+            .living_members()
+            .filter(|(_, node)| node.mode == Mode::Storing);
+        let mut nodes: Vec<_> = storing
+            .map(|(index, node)| (node.id.key().distance(key), index))
+            .collect();
+        nodes.sort_unstable();
+        nodes
+            .into_iter()
+            .take(count)
+            .map(|(_, index)| index)
+            .collect()
+    }
+
+    /// The living nodes that hold a record under a key whose time is not over. Copies left on the
+    /// path of a lookup do not count.
+    pub fn holders(&self, key: &Key) -> Vec<NodeIndex> {
+        let now = self.time().utc_seconds();
+        let holds = |node: &Node| {
+            let entries = node
+                .store
+                .scan_slot(key, None, None, usize::MAX)
+                .unwrap_or_default();
+            entries
+                .iter()
+                .any(|entry| entry.columns.class == Class::Record && entry.columns.expires_at > now)
+        };
+        self.living_members()
+            .filter(|(_, node)| holds(node))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// What happened so far, in numbers.
+    pub fn figures(&self) -> Figures {
+        let pinned = self.nodes.iter().map(|node| node.pinned as u64).sum();
+        Figures {
+            pinned,
+            ..self.figures.clone()
+        }
+    }
+
+    /// The fingerprint of everything that was delivered so far. The same settings and the same
+    /// calls give the same one.
+    pub fn trace_hash(&self) -> TraceHash {
+        self.trace.hash()
+    }
+
+    fn add(&mut self, mode: Mode, network: &str) -> NodeIndex {
+        let index = NodeIndex::from(self.nodes.len());
+        let key = self.random_node_key();
+        let address = address_of(index);
+        let mut config = Config {
+            mode,
+            families: Families {
+                v4: true,
+                v6: false,
+            },
+            ..Config::new(key)
+        };
+        (self.settings.configure)(&mut config);
+        let store = Arc::new(MemoryStore::new());
+        let engine = Engine::new(config, store.clone(), self.chance.bytes(), self.time());
+        self.nodes.push(Node {
+            key,
+            id: key.id(),
+            address,
+            mode,
+            network: network.to_owned(),
+            store,
+            engine: Some(engine),
+            peers: BTreeMap::new(),
+            pinned: 0,
+            wake_at: None,
+        });
+        self.by_address.insert(address, index);
+        self.settle(index);
+        index
+    }
+
+    fn random_node_key(&mut self) -> NodeKey {
+        loop {
+            if let Ok(key) = NodeKey::new(self.chance.bytes()) {
+                return key;
+            }
+        }
+    }
+
+    fn node(&self, node: NodeIndex) -> Option<&Node> {
+        self.nodes.get(node.as_usize())
+    }
+
+    /// The living nodes that speak for the main network.
+    fn living_members(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.is_alive() && node.network == NETWORK_NAME)
+            .map(|(index, node)| (NodeIndex::from(index), node))
+    }
+
+    fn some_addresses(&mut self, nodes: &[NodeIndex]) -> Vec<SocketAddr> {
+        let mut chosen = Vec::new();
+        for _ in 0..JOIN_ADDRESSES {
+            let choice = nodes
+                .get(self.chance.below(nodes.len()))
+                .map(|&node| address_of(node));
+            chosen.extend(choice.filter(|address| !chosen.contains(address)));
+        }
+        chosen
+    }
+}
+
+/// Spreads nodes over the networks of 24 and 16 bits, as rules about address groups see them.
+fn address_of(node: NodeIndex) -> SocketAddr {
+    // An odd factor maps the 24 bits one to one.
+    let bits = u32::try_from(node.as_usize())
+        .unwrap_or(u32::MAX)
+        .wrapping_mul(0x009e_3779);
+    SocketAddr::from((Ipv4Addr::from(ADDRESS_BASE | (bits & 0x00ff_ffff)), PORT))
+}

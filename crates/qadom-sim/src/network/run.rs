@@ -1,0 +1,152 @@
+//! Running the engines: events in the order of their moments, effects as they come.
+//!
+//! What must stay true: after every input an engine is drained, and woken no later than it asks.
+
+use qadom_engine::{Effect, Engine, Outcome, Time};
+use qadom_store::{Store, Ticket};
+use qadom_wire::Reason;
+
+use super::Network;
+use crate::exchange::Question;
+use crate::failure::Failure;
+use crate::node::NodeIndex;
+use crate::queue::Event;
+use qadom_routing::Moment;
+
+impl Network {
+    /// Lets the next event happen if it lies no later than `until`; false when none does.
+    pub(super) fn step(&mut self, until: Moment) -> bool {
+        let Some((at, event)) = self.queue.pop(until) else {
+            return false;
+        };
+        self.now = at;
+        match event {
+            Event::Arrival { from, to, packet } => self.arrive(from, to, packet),
+            Event::Timeout { exchange, tries } => self.on_timeout(exchange, tries),
+            Event::Slow(exchange) => self.on_slow(exchange),
+            Event::Mismatch(exchange) => self.on_mismatch(exchange),
+            Event::Wake(node) => self.wake(node),
+            Event::Committed {
+                node,
+                ticket,
+                failed,
+            } => self.committed(node, ticket, failed),
+        }
+        true
+    }
+
+    pub(super) fn run_while(&mut self, is_wanted: impl Fn(&Self) -> bool) -> Result<(), Failure> {
+        let until = self.now + self.settings.patience;
+        while is_wanted(self) {
+            if !self.step(until) {
+                self.now = until;
+                return Err(self.stalled());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stalled(&self) -> Failure {
+        Failure::Stalled {
+            running: self.tasks.running(),
+            waited: self.settings.patience,
+        }
+    }
+
+    /// Gives an input to a node's engine, if it lives, and carries out what follows.
+    pub(super) fn feed(&mut self, node: NodeIndex, input: impl FnOnce(&mut Engine, Time)) {
+        let now = self.time();
+        if let Some(engine) = self.engine_mut(node) {
+            input(engine, now);
+            self.settle(node);
+        }
+    }
+
+    /// Carries out what a node's engine wants, and plans its next wake.
+    pub(super) fn settle(&mut self, node: NodeIndex) {
+        while let Some(effect) = self.engine_mut(node).and_then(Engine::poll_effect) {
+            self.carry_out(node, effect);
+        }
+        let Some(owner) = self.nodes.get_mut(node.as_usize()) else {
+            return;
+        };
+        let deadline = owner.engine.as_ref().and_then(Engine::next_deadline);
+        let deadline = deadline.map(|deadline| deadline.max(self.now));
+        if owner.wake_at != deadline {
+            owner.wake_at = deadline;
+            if let Some(deadline) = deadline {
+                self.queue.push(deadline, Event::Wake(node));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, node: NodeIndex, effect: Effect) {
+        match effect {
+            Effect::Identify { id, address } => {
+                self.ask(node, address, Question::Who, Some(id));
+            }
+            Effect::Request(outgoing) => self.request(node, outgoing),
+            Effect::Answer { inbound, body } => self.answer(node, inbound, body),
+            Effect::Commit(ticket) => self.commit(node, ticket),
+            Effect::Pin(_) => self.count_pinned(node, 1),
+            Effect::Unpin(_) => self.count_pinned(node, -1),
+            Effect::Done { operation, result } => {
+                if let Ok(outcome) = &result {
+                    self.count_outcome(outcome);
+                }
+                self.tasks
+                    .end(node, operation, result.map_err(Failure::from));
+            }
+        }
+    }
+
+    fn count_outcome(&mut self, outcome: &Outcome) {
+        self.figures.hops.count(outcome);
+    }
+
+    fn count_pinned(&mut self, node: NodeIndex, change: isize) {
+        if let Some(node) = self.nodes.get_mut(node.as_usize()) {
+            node.pinned = node.pinned.saturating_add_signed(change);
+        }
+    }
+
+    fn commit(&mut self, node: NodeIndex, ticket: Ticket) {
+        let store = self.node(node).map(|node| node.store.clone());
+        let failed = self.chance.happens(self.settings.commit_failure)
+            || store.is_none_or(|store| store.commit().is_err());
+        let at = self.now + self.settings.commit_delay;
+        self.queue.push(
+            at,
+            Event::Committed {
+                node,
+                ticket,
+                failed,
+            },
+        );
+    }
+
+    fn committed(&mut self, node: NodeIndex, ticket: Ticket, failed: bool) {
+        self.feed(node, |engine, now| {
+            if failed {
+                engine.on_commit_failed(now, ticket, Reason::StorageFailed);
+            } else {
+                engine.on_committed(now, ticket);
+            }
+        });
+    }
+
+    fn wake(&mut self, node: NodeIndex) {
+        let now = self.now;
+        let Some(owner) = self.nodes.get_mut(node.as_usize()) else {
+            return;
+        };
+        if owner.wake_at == Some(now) {
+            owner.wake_at = None;
+            self.feed(node, Engine::on_deadline);
+        }
+    }
+
+    fn engine_mut(&mut self, node: NodeIndex) -> Option<&mut Engine> {
+        self.nodes.get_mut(node.as_usize())?.engine.as_mut()
+    }
+}

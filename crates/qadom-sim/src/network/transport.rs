@@ -1,0 +1,461 @@
+//! How messages travel: what the transport's endpoints promise, without their datagrams.
+//!
+//! What must stay true: a question is answered, or fails, exactly once; a node that is dead says
+//! nothing; what reaches an engine is confirmed only when the session's initiator has shown that
+//! it is reached under its address.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qadom_engine::{
+    Difference, Engine, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size,
+};
+use qadom_routing::NodeKey;
+
+use super::Network;
+use crate::exchange::{Exchange, ExchangeId, Packet, Question, TRIES};
+use crate::node::{Link, Node, NodeIndex, Peer};
+use crate::queue::Event;
+use crate::rtt::FIRST_TIMEOUT;
+
+/// How long a better answer than a mismatch is waited for.
+const MISMATCH_WAIT: Duration = Duration::from_secs(2);
+
+impl Network {
+    // The asking side.
+
+    /// Sends a request, if need be behind the opening of a session.
+    pub(super) fn request(&mut self, from: NodeIndex, outgoing: Outgoing) {
+        let Outgoing {
+            id,
+            key,
+            address,
+            body,
+            first_ok,
+            size,
+        } = outgoing;
+        let question = Question::Body { key, body, size };
+        let slow_at = match self.peer(from, key) {
+            Some(peer) => peer.rtt.slow_after(),
+            None => return,
+        };
+        let exchange = self.exchange(from, address, question, Some(id));
+        self.queue.push(self.now + slow_at, Event::Slow(exchange));
+        let Some(peer) = self.peer(from, key) else {
+            return;
+        };
+        match &mut peer.link {
+            Link::Open => self.transmit(exchange),
+            Link::Opening { waiting } => waiting.push(exchange),
+            Link::Cold if first_ok => {
+                peer.link = Link::Opening {
+                    waiting: Vec::new(),
+                };
+                self.open(exchange);
+            }
+            Link::Cold => {
+                peer.link = Link::Opening {
+                    waiting: vec![exchange],
+                };
+                let question = Question::Body {
+                    key,
+                    body: Engine::ping_body(),
+                    size: Size::Small,
+                };
+                let ping = self.exchange(from, address, question, None);
+                self.open(ping);
+            }
+        }
+    }
+
+    /// Sends a question that needs no session.
+    pub(super) fn ask(
+        &mut self,
+        from: NodeIndex,
+        address: SocketAddr,
+        question: Question,
+        request: Option<RequestId>,
+    ) {
+        let exchange = self.exchange(from, address, question, request);
+        self.transmit(exchange);
+    }
+
+    pub(super) fn on_slow(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(&id) else {
+            return;
+        };
+        if let Some(request) = exchange.request {
+            self.feed(exchange.asker, |engine, now| engine.on_slow(now, request));
+        }
+    }
+
+    pub(super) fn on_timeout(&mut self, id: ExchangeId, tries: u32) {
+        let Some(exchange) = self.exchanges.get(&id) else {
+            return;
+        };
+        if exchange.tries != tries || exchange.is_mismatched {
+            return;
+        }
+        if tries < TRIES {
+            self.transmit(id);
+        } else {
+            self.figures.timeouts += 1;
+            self.fail(id, &RequestFailure::Timeout);
+        }
+    }
+
+    pub(super) fn on_mismatch(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(&id) else {
+            return;
+        };
+        let name = |node: Option<&Node>| node.map(|node| node.network.clone()).unwrap_or_default();
+        let theirs = self
+            .by_address
+            .get(&exchange.address)
+            .and_then(|&node| self.node(node));
+        let difference = Difference {
+            what: "network",
+            ours: name(self.node(exchange.asker)),
+            theirs: name(theirs),
+        };
+        self.fail(id, &RequestFailure::Mismatch(vec![difference]));
+    }
+
+    fn exchange(
+        &mut self,
+        asker: NodeIndex,
+        address: SocketAddr,
+        question: Question,
+        request: Option<RequestId>,
+    ) -> ExchangeId {
+        self.last_exchange += 1;
+        let id = ExchangeId(self.last_exchange);
+        self.exchanges
+            .insert(id, Exchange::new(asker, address, question, request));
+        id
+    }
+
+    /// Sends a question as the first message of a session.
+    fn open(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.is_first = true;
+            self.transmit(id);
+        }
+    }
+
+    /// Sends a question, again or for the first time, and plans the end of the wait for it.
+    fn transmit(&mut self, id: ExchangeId) {
+        let now = self.now;
+        let Some(exchange) = self.exchanges.get_mut(&id) else {
+            return;
+        };
+        exchange.tries += 1;
+        exchange.sent_at = now;
+        let packet = match exchange.question {
+            Question::Who => Packet::Who(id),
+            Question::Body { .. } if exchange.is_first => Packet::Init(id),
+            Question::Body { .. } => Packet::Request(id),
+        };
+        let (asker, address, tries) = (exchange.asker, exchange.address, exchange.tries);
+        let peer = exchange.key().and_then(|key| self.peer(asker, key));
+        let timeout = peer.map_or(FIRST_TIMEOUT, |peer| peer.rtt.timeout()) * (1 << (tries - 1));
+        self.queue.push(
+            now + timeout,
+            Event::Timeout {
+                exchange: id,
+                tries,
+            },
+        );
+        self.send(asker, address, packet);
+    }
+
+    /// Ends a question without an answer, and with it what waited for its session.
+    fn fail(&mut self, id: ExchangeId, failure: &RequestFailure) {
+        let Some(exchange) = self.exchanges.remove(&id) else {
+            return;
+        };
+        let mut failed = Vec::from_iter(exchange.request);
+        let key = exchange.key().filter(|_| exchange.is_first);
+        if let Some(peer) = key.and_then(|key| self.peer(exchange.asker, key))
+            && let Link::Opening { waiting } = &mut peer.link
+        {
+            let waiting = std::mem::take(waiting);
+            peer.link = Link::Cold;
+            let ended = waiting
+                .iter()
+                .filter_map(|waiting| self.exchanges.remove(waiting));
+            failed.extend(ended.filter_map(|ended| ended.request));
+        }
+        for request in failed {
+            self.feed(exchange.asker, |engine, now| {
+                engine.on_failed(now, request, failure);
+            });
+        }
+    }
+
+    /// Takes the answer to a question.
+    fn answered(&mut self, id: ExchangeId) {
+        let now = self.now;
+        let Some(exchange) = self.exchanges.remove(&id) else {
+            return;
+        };
+        let rtt = now.since(exchange.sent_at);
+        if exchange.tries == 1
+            && let Some(peer) = exchange
+                .key()
+                .and_then(|key| self.peer(exchange.asker, key))
+        {
+            peer.rtt.sample(rtt);
+        }
+        if let (Some(request), Some(body)) = (exchange.request, exchange.answer) {
+            self.feed(exchange.asker, |engine, now| {
+                engine.on_answer(now, request, body, rtt);
+            });
+        }
+    }
+
+    /// The asker has seen the answer to its first message: the session stands.
+    fn opened(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(&id) else {
+            return;
+        };
+        let (asker, address) = (exchange.asker, exchange.address);
+        let Some(other) = self.by_address.get(&address).copied() else {
+            return;
+        };
+        self.figures.sessions += 1;
+        if !self.confirm(asker, other) {
+            self.send(asker, address, Packet::Empty);
+        }
+        self.answered(id);
+    }
+
+    // The side that is asked.
+
+    /// Takes in a message that came over the network.
+    pub(super) fn arrive(&mut self, from: NodeIndex, to: NodeIndex, packet: Packet) {
+        if !self.node(to).is_some_and(Node::is_alive) {
+            self.figures.lost += 1;
+            return;
+        }
+        let exchange = packet.exchange().and_then(|id| self.exchanges.get(&id));
+        let body = exchange.map_or(&[][..], |exchange| packet.body(exchange));
+        self.trace.record(self.now, from, to, packet.kind(), body);
+        self.figures.messages += 1;
+        match packet {
+            Packet::Who(id) if self.is_foreign(from, to) => self.refuse(to, id),
+            Packet::Who(id) => self.reply(to, id, Packet::Iam(id)),
+            Packet::Init(id) if !self.is_meant(to, id) => {}
+            Packet::Init(id) if self.is_foreign(from, to) => self.refuse(to, id),
+            Packet::Init(id) => {
+                if let Some(peer) = self.peer_at(to, from) {
+                    peer.is_pending = true;
+                }
+                self.deliver(to, id, false);
+            }
+            Packet::Request(id) => {
+                self.confirm_pending(to, from);
+                self.deliver(to, id, true);
+            }
+            Packet::Empty => self.confirm_pending(to, from),
+            Packet::Iam(id) => self.identified(from, id),
+            Packet::Resp(id) => self.opened(id),
+            Packet::Answer(id) => self.answered(id),
+            Packet::Mismatch(id) => {
+                if let Some(exchange) = self.exchanges.get_mut(&id).filter(|it| !it.is_mismatched) {
+                    exchange.is_mismatched = true;
+                    self.queue
+                        .push(self.now + MISMATCH_WAIT, Event::Mismatch(id));
+                }
+            }
+        }
+    }
+
+    /// Sends an engine's answer back on the way its question came.
+    pub(super) fn answer(&mut self, from: NodeIndex, inbound: InboundId, body: Bytes) {
+        let id = ExchangeId(inbound.0);
+        // The asker gave up, or died.
+        let Some(exchange) = self.exchanges.get_mut(&id) else {
+            return;
+        };
+        if body.len() > exchange.answer_max() {
+            self.figures.too_long += 1;
+            return;
+        }
+        exchange.answer = Some(body);
+        self.answer_again(from, id);
+    }
+
+    fn answer_again(&mut self, from: NodeIndex, id: ExchangeId) {
+        let is_first = self
+            .exchanges
+            .get(&id)
+            .is_some_and(|exchange| exchange.is_first);
+        let packet = if is_first {
+            Packet::Resp(id)
+        } else {
+            Packet::Answer(id)
+        };
+        self.reply(from, id, packet);
+    }
+
+    /// Gives a question to the engine that is asked, once; afterwards the answer, if there is one,
+    /// goes out again.
+    fn deliver(&mut self, to: NodeIndex, id: ExchangeId, confirmed: bool) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else {
+            return;
+        };
+        if exchange.is_delivered {
+            if exchange.answer.is_some() {
+                self.answer_again(to, id);
+            }
+            return;
+        }
+        exchange.is_delivered = true;
+        let (asker, answer_max) = (exchange.asker, exchange.answer_max());
+        let Question::Body { body, .. } = &exchange.question else {
+            return;
+        };
+        let body = body.clone();
+        let Some(Node { key, address, .. }) = self.node(asker) else {
+            return;
+        };
+        let id = InboundId(id.0);
+        let inbound = Inbound {
+            id,
+            key: *key,
+            address: *address,
+            confirmed,
+            body,
+            answer_max,
+        };
+        self.feed(to, |engine, now| engine.on_request(now, &inbound));
+    }
+
+    fn identified(&mut self, node: NodeIndex, id: ExchangeId) {
+        let (Some(exchange), Some(Node { key, .. })) =
+            (self.exchanges.remove(&id), self.node(node))
+        else {
+            return;
+        };
+        let key = *key;
+        if let Some(request) = exchange.request {
+            self.feed(exchange.asker, |engine, now| {
+                engine.on_identified(now, request, key);
+            });
+        }
+    }
+
+    fn refuse(&mut self, from: NodeIndex, id: ExchangeId) {
+        self.reply(from, id, Packet::Mismatch(id));
+    }
+
+    // Sessions.
+
+    /// A message inside a session that the other one opened: now it is confirmed.
+    fn confirm_pending(&mut self, node: NodeIndex, other: NodeIndex) {
+        if let Some(peer) = self.peer_at(node, other).filter(|peer| peer.is_pending) {
+            peer.is_pending = false;
+            self.confirm(node, other);
+        }
+    }
+
+    /// Sends what waited for a session and tells the engine of it; true when something waited.
+    fn confirm(&mut self, node: NodeIndex, other: NodeIndex) -> bool {
+        let Some(peer) = self.peer_at(node, other) else {
+            return false;
+        };
+        let waiting = match std::mem::replace(&mut peer.link, Link::Open) {
+            Link::Opening { waiting } => waiting,
+            Link::Cold | Link::Open => Vec::new(),
+        };
+        for exchange in &waiting {
+            self.transmit(*exchange);
+        }
+        if let Some(peer) = self.node(other) {
+            let (key, address, hello) = (peer.key, peer.address, peer.hello());
+            self.feed(node, |engine, now| {
+                engine.on_confirmed(now, key, address, &hello);
+            });
+        }
+        !waiting.is_empty()
+    }
+
+    fn peer(&mut self, node: NodeIndex, key: NodeKey) -> Option<&mut Peer> {
+        Some(
+            self.nodes
+                .get_mut(node.as_usize())?
+                .peers
+                .entry(key)
+                .or_default(),
+        )
+    }
+
+    fn peer_at(&mut self, node: NodeIndex, other: NodeIndex) -> Option<&mut Peer> {
+        let key = self.node(other)?.key;
+        self.peer(node, key)
+    }
+
+    /// Whether a first message is sealed for the node that it reached.
+    fn is_meant(&self, node: NodeIndex, id: ExchangeId) -> bool {
+        let key = self.exchanges.get(&id).and_then(Exchange::key);
+        key.is_some() && key == self.node(node).map(|node| node.key)
+    }
+
+    fn is_foreign(&self, one: NodeIndex, other: NodeIndex) -> bool {
+        let network = |node| self.node(node).map(|node| &node.network);
+        network(one) != network(other)
+    }
+
+    // The links.
+
+    fn reply(&mut self, from: NodeIndex, id: ExchangeId, packet: Packet) {
+        let asker = self
+            .exchanges
+            .get(&id)
+            .and_then(|exchange| self.node(exchange.asker));
+        if let Some(address) = asker.map(|node| node.address) {
+            self.send(from, address, packet);
+        }
+    }
+
+    /// Puts a message on its way, which it may not survive.
+    fn send(&mut self, from: NodeIndex, address: SocketAddr, packet: Packet) {
+        let exchange = packet.exchange().and_then(|id| self.exchanges.get(&id));
+        self.figures.sent += 1;
+        self.figures.bytes += packet.length(exchange) as u64;
+        let to = self.by_address.get(&address).copied();
+        match to.filter(|_| !self.chance.happens(self.settings.loss)) {
+            Some(to) => {
+                let at = self.now + self.delay(from, to);
+                self.queue.push(at, Event::Arrival { from, to, packet });
+            }
+            None => self.figures.lost += 1,
+        }
+    }
+
+    /// How long a message travels: nine tenths of the way from the least to the most belong to the
+    /// pair of nodes, one tenth to the message.
+    fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
+        let (least, most) = (*self.settings.delay.start(), *self.settings.delay.end());
+        let spread = most.saturating_sub(least);
+        let of_pair = spread.mul_f64(0.9 * pair_fraction(self.settings.seed, from, to));
+        self.chance
+            .between(least + of_pair, least + of_pair + spread.mul_f64(0.1))
+    }
+}
+
+/// A fraction from 0 to below 1 that a pair of nodes has in both directions.
+fn pair_fraction(seed: u64, one: NodeIndex, other: NodeIndex) -> f64 {
+    let (low, high) = (
+        one.min(other).as_usize() as u64,
+        one.max(other).as_usize() as u64,
+    );
+    // The mixing steps of SplitMix64.
+    let mut mixed = seed ^ low.rotate_left(32) ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
+    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+}

@@ -1,0 +1,95 @@
+//! One node of the network: its engine, its store, its sessions.
+//!
+//! What must stay true: a node that was killed has no engine, and never lives again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use qadom_engine::{Engine, Mode};
+use qadom_routing::{Moment, NodeId, NodeKey};
+use qadom_store::MemoryStore;
+use qadom_wire::Hello;
+
+use crate::exchange::ExchangeId;
+use crate::rtt::Rtt;
+
+/// Numbers the nodes of a network in the order in which they came, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeIndex(usize);
+
+impl NodeIndex {
+    /// The number.
+    pub const fn as_usize(self) -> usize {
+        self.0
+    }
+}
+
+impl From<usize> for NodeIndex {
+    fn from(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+impl fmt::Display for NodeIndex {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A node as the network sees it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) key: NodeKey,
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) mode: Mode,
+    /// The name of the network that the node speaks for.
+    pub(crate) network: String,
+    pub(crate) store: Arc<MemoryStore>,
+    /// None once the node was killed.
+    pub(crate) engine: Option<Engine>,
+    /// What this node's transport knows of others.
+    pub(crate) peers: BTreeMap<NodeKey, Peer>,
+    /// Nodes whose sessions the engine wants kept.
+    pub(crate) pinned: usize,
+    /// The one planned wake that counts.
+    pub(crate) wake_at: Option<Moment>,
+}
+
+impl Node {
+    pub(crate) const fn is_alive(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// What the node says of itself in handshakes.
+    pub(crate) const fn hello(&self) -> Hello {
+        Hello {
+            storing: matches!(self.mode, Mode::Storing),
+            v4: None,
+            v6: None,
+        }
+    }
+}
+
+/// What one node's transport knows of another.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    pub(crate) link: Link,
+    /// The other one opened a session and has not confirmed it yet.
+    pub(crate) is_pending: bool,
+    pub(crate) rtt: Rtt,
+}
+
+/// Whether requests can be sent inside a session.
+#[derive(Debug, Default)]
+pub(crate) enum Link {
+    /// The next request opens a session.
+    #[default]
+    Cold,
+    /// A first datagram is under way, and these requests wait for its answer.
+    Opening { waiting: Vec<ExchangeId> },
+    /// Requests are sent at once.
+    Open,
+}

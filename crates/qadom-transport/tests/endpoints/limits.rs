@@ -1,0 +1,136 @@
+//! Limits at their edges.
+
+use std::time::Duration;
+
+use qadom_transport::{DropReason, Event, FailReason, Limits};
+
+use crate::wire::{CALM, DATA, End, Service, Wire, address, config};
+
+#[test]
+fn a_full_queue_fails_the_next_request() {
+    let mut wire = Wire::new(1, 1, CALM);
+    let mut limited = config(1);
+    limited.limits = Limits {
+        queue: 10,
+        local: true,
+        ..Limits::default()
+    };
+    let node = wire.add(limited, address(1));
+    // The first leaves in a handshake, ten wait for it.
+    for token in 0..12 {
+        wire.request(node, wire.outgoing(0, token, b"x", true));
+    }
+    assert_eq!(wire.nodes[node].endpoint.usage().queued, 10);
+    assert_eq!(wire.end(node, 10), None);
+    assert_eq!(
+        wire.end(node, 11),
+        Some(End::Failed(FailReason::Overloaded))
+    );
+    wire.run(Duration::from_secs(9));
+    for token in 0..11 {
+        assert!(matches!(wire.end(node, token), Some(End::Answer(_))));
+    }
+}
+
+#[test]
+fn no_more_than_the_limit_is_in_flight_and_all_peers_get_their_turn() {
+    let mut wire = Wire::new(1, 6, CALM);
+    let mut limited = config(6);
+    limited.limits = Limits {
+        in_flight: 3,
+        local: true,
+        ..Limits::default()
+    };
+    let node = wire.add(limited, address(6));
+    for token in 0..60usize {
+        wire.request(
+            node,
+            wire.outgoing(token % 6, token as u64, b"x", token % 4 == 0),
+        );
+        assert!(wire.nodes[node].endpoint.usage().in_flight <= 3);
+    }
+    for _ in 0..500 {
+        wire.run(Duration::from_millis(5));
+        assert!(wire.nodes[node].endpoint.usage().in_flight <= 3);
+    }
+    for token in 0..60 {
+        assert!(
+            matches!(wire.end(node, token), Some(End::Answer(_))),
+            "token {token}"
+        );
+    }
+}
+
+#[test]
+fn the_window_of_a_peer_opens_from_four() {
+    let mut wire = Wire::new(1, 2, CALM);
+    wire.ask(0, 1, 1000, b"x");
+    let before = wire.sent.len();
+    for token in 0..300 {
+        wire.request(0, wire.outgoing(1, token, b"x", false));
+    }
+    // Four, and one for the answer that the handshake brought.
+    assert_eq!(wire.sent.len() - before, 5);
+    wire.run(Duration::from_millis(21));
+    assert_eq!(wire.nodes[0].endpoint.usage().in_flight, 10);
+    wire.run(Duration::from_secs(9));
+    assert!((0..300).all(|token| matches!(wire.end(0, token), Some(End::Answer(_)))));
+    assert!(wire.kinds()[2..].iter().all(|kind| *kind == DATA));
+}
+
+#[test]
+fn a_full_house_of_sessions_lets_the_most_silent_go() {
+    let mut wire = Wire::new(1, 5, CALM);
+    let mut limited = config(5);
+    limited.limits = Limits {
+        sessions: 3,
+        local: true,
+        ..Limits::default()
+    };
+    let node = wire.add(limited, address(5));
+    for peer in 0..3 {
+        wire.ask(node, peer, peer as u64, b"x");
+        wire.run(Duration::from_secs(1));
+    }
+    let keys: Vec<_> = (0..5).map(|peer| wire.key(peer)).collect();
+    wire.nodes[node].endpoint.pin(keys[0]);
+    wire.ask(node, 3, 3, b"x");
+    let held: Vec<_> = (0..4)
+        .map(|peer| wire.nodes[node].endpoint.has_session(&keys[peer]))
+        .collect();
+    assert_eq!(held, [true, false, true, true]);
+    wire.nodes[node].endpoint.pin(keys[2]);
+    wire.nodes[node].endpoint.pin(keys[3]);
+    // All are pinned: the answer counts, the session does not stay.
+    assert!(matches!(wire.ask(node, 4, 4, b"x"), Some(End::Answer(_))));
+    assert!(!wire.nodes[node].endpoint.has_session(&keys[4]));
+    assert_eq!(
+        wire.nodes[node]
+            .endpoint
+            .drops()
+            .count(DropReason::SessionsFull),
+        1
+    );
+}
+
+#[test]
+fn an_answer_to_nobody_is_counted() {
+    let mut wire = Wire::new(1, 2, CALM);
+    wire.nodes[1].service = Service::Hold;
+    wire.request(0, wire.outgoing(1, 1, b"x", true));
+    wire.run(Duration::from_secs(30));
+    let (now, (inbound, body)) = (wire.time(), wire.nodes[1].asked[0].clone());
+    wire.nodes[1].endpoint.answer(now, inbound, body);
+    assert!(wire.nodes[1].endpoint.poll_transmit().is_none());
+    assert_eq!(
+        wire.nodes[1]
+            .endpoint
+            .drops()
+            .count(DropReason::StaleAnswer),
+        1
+    );
+    assert_eq!(
+        wire.nodes[1].count(|event| matches!(event, Event::Request { .. })),
+        1
+    );
+}

@@ -1,0 +1,175 @@
+//! Loss, copies and disorder.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use qadom_transport::{Event, FailReason};
+
+use crate::wire::{CALM, End, INIT, Service, Weather, Wire, long};
+
+fn stormy(loss: u32, copies: u32, jitter: u64) -> Weather {
+    Weather {
+        loss,
+        copies,
+        jitter: Duration::from_millis(jitter),
+        ..CALM
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn every_request_ends_exactly_once(
+        seed in any::<u64>(),
+        loss in 0u32..60,
+        copies in 0u32..30,
+        jitter in 0u64..40,
+        requests in prop::collection::vec((0usize..3, 0usize..3, 0usize..4, any::<bool>(), 0u64..300), 1..30),
+    ) {
+        let mut wire = Wire::new(seed, 3, stormy(loss, copies, jitter));
+        wire.nodes[2].service = Service::Long(3000);
+        for (token, &(from, to, size, first_ok, wait)) in requests.iter().enumerate() {
+            let body = vec![token.to_le_bytes()[0]; [5, 300, 1100, 5000][size]];
+            wire.request(from, wire.outgoing(to, token as u64, &body, first_ok));
+            wire.run(Duration::from_millis(wait));
+        }
+        wire.run(Duration::from_mins(3));
+        for (token, &(from, to, size, ..)) in requests.iter().enumerate() {
+            // `end` checks that there is one.
+            let end = wire.end(from, token as u64);
+            prop_assert!(end.is_some(), "token {} has no end", token);
+            if let Some(End::Answer(body)) = end {
+                let asked = vec![token.to_le_bytes()[0]; [5, 300, 1100, 5000][size]];
+                let answer = if to == 2 { long(&asked, 3000) } else { asked.into() };
+                prop_assert!(answer.starts_with(&body), "token {} got another answer", token);
+            }
+            if loss == 0 && from != to {
+                prop_assert!(matches!(wire.end(from, token as u64), Some(End::Answer(_))));
+            }
+        }
+        for node in &wire.nodes {
+            let usage = node.endpoint.usage();
+            prop_assert_eq!((usage.in_flight, usage.queued, usage.attempts), (0, 0, 0));
+            prop_assert_eq!((usage.pending, usage.assemblies), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn values_of_8192_bytes_go_both_ways_at_ten_percent_loss() {
+    let mut wire = Wire::new(5, 2, stormy(10, 2, 5));
+    wire.nodes[1].service = Service::Long(8192);
+    let mut answered = 0;
+    for token in 0..200u64 {
+        let body = vec![token.to_le_bytes()[0]; if token % 2 == 0 { 10 } else { 8192 }];
+        wire.request(0, wire.outgoing(1, token, &body, false));
+        let end = wire.run_to_end(0, token, Duration::from_mins(1));
+        if end == Some(End::Answer(long(&body, 8192))) {
+            answered += 1;
+        }
+    }
+    assert!(answered >= 199, "{answered} of 200");
+}
+
+#[test]
+fn pieces_beyond_the_first_four_are_sent_when_asked_for() {
+    let mut wire = Wire::new(1, 2, CALM);
+    wire.nodes[1].service = Service::Long(8192);
+    wire.ask(0, 1, 1, b"x");
+    wire.run(Duration::from_secs(1));
+    let (begin, before) = (wire.now, wire.sent.len());
+    let end = wire.ask(0, 1, 2, b"x");
+    assert_eq!(end, Some(End::Answer(long(b"x", 8192))));
+    // Request; four pieces; need; four pieces.
+    assert_eq!(wire.since(begin), Duration::from_millis(40));
+    let sizes: Vec<_> = wire.sent[before..]
+        .iter()
+        .map(|sent| sent.bytes.len())
+        .collect();
+    assert_eq!(
+        sizes,
+        [64, 1200, 1200, 1200, 1200, 64, 1200, 1200, 1200, 512]
+    );
+}
+
+#[test]
+fn a_lost_init_is_sent_again_byte_for_byte_and_answered_once() {
+    let mut wire = Wire::new(1, 2, CALM);
+    let bob = wire.nodes[1].address;
+    wire.silent.insert(bob);
+    wire.request(0, wire.outgoing(1, 1, b"x", true));
+    wire.run(Duration::from_millis(505));
+    wire.silent.clear();
+    let end = wire.run_to_end(0, 1, Duration::from_secs(9));
+    assert!(matches!(end, Some(End::Answer(_))));
+    assert_eq!(wire.sent[0].bytes, wire.sent[1].bytes);
+    let times: Vec<_> = wire
+        .sent
+        .iter()
+        .filter(|s| s.bytes[0] == INIT)
+        .map(|s| s.at)
+        .collect();
+    assert_eq!(
+        times[1].saturating_sub(times[0]),
+        Duration::from_millis(500)
+    );
+    // Had the RESP been lost, the same INIT would bring the same RESP and no second request.
+    let init = wire.sent[0].clone();
+    let before = wire.sent.len();
+    wire.inject(1, init.from, &init.bytes);
+    assert_eq!(wire.sent.len(), before + 1);
+    assert_eq!(wire.sent[before].bytes, wire.sent[2].bytes);
+    assert_eq!(
+        wire.nodes[1].count(|event| matches!(event, Event::Request { .. })),
+        1
+    );
+}
+
+#[test]
+fn silence_fails_a_request_after_three_tries() {
+    let mut wire = Wire::new(1, 1, CALM);
+    let mut outgoing = wire.outgoing(0, 1, b"x", true);
+    outgoing.key = qadom_transport::SecretKey::from_bytes([77; 32]).public();
+    outgoing.address = "192.0.2.77:4001".parse().unwrap();
+    let begin = wire.now;
+    wire.request(0, outgoing);
+    let end = wire.run_to_end(0, 1, Duration::from_mins(1));
+    assert_eq!(end, Some(End::Failed(FailReason::Timeout)));
+    assert_eq!(wire.since(begin), Duration::from_millis(500 + 1000 + 2000));
+    assert_eq!(wire.kinds(), [INIT; 3]);
+    assert_eq!(
+        wire.nodes[0].count(|event| *event == Event::Slow { token: 1 }),
+        1
+    );
+}
+
+#[test]
+fn a_slow_answer_still_counts() {
+    let mut wire = Wire::new(1, 2, CALM);
+    wire.ask(0, 1, 1, b"x");
+    wire.nodes[1].service = Service::Hold;
+    wire.request(0, wire.outgoing(1, 2, b"y", false));
+    wire.run(Duration::from_millis(45));
+    assert_eq!(
+        wire.nodes[0].count(|event| *event == Event::Slow { token: 2 }),
+        1
+    );
+    let (now, (inbound, body)) = (wire.time(), wire.nodes[1].asked[0].clone());
+    wire.nodes[1].endpoint.answer(now, inbound, body.clone());
+    wire.drain(1);
+    assert_eq!(
+        wire.run_to_end(0, 2, Duration::from_secs(9)),
+        Some(End::Answer(body))
+    );
+}
+
+#[test]
+fn a_request_under_way_is_not_served_twice() {
+    let mut wire = Wire::new(1, 2, CALM);
+    wire.ask(0, 1, 1, b"x");
+    wire.nodes[1].service = Service::Hold;
+    wire.request(0, wire.outgoing(1, 2, b"y", false));
+    wire.run_to_end(0, 2, Duration::from_mins(1));
+    assert_eq!(wire.nodes[1].asked.len(), 1);
+}

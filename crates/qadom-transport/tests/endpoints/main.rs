@@ -1,0 +1,17 @@
+//! Endpoints on a virtual wire: what the protocol promises, under loss, copies, disorder, replays
+//! and lies. Every run follows from its seed.
+
+#[cfg(test)]
+mod contact;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod lossy;
+#[cfg(test)]
+mod mismatch;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod wire;

@@ -237,6 +237,8 @@ impl Store for SledStore {
             state.check()?;
             state.index.ticket()
         };
+        // When the write that fails was handed over by a change in progress, sled wakes this only
+        // at the next change: it waits longer then, but never acknowledges.
         self.read(|database| database.sled.flush())?;
         Ok(ticket)
     }

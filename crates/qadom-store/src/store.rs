@@ -186,8 +186,9 @@ pub struct Stats {
     pub charge: u64,
     /// The part of `charge` that cached copies have.
     pub cached: u64,
-    /// Times that a read met an entry whose checksum failed, since the store was opened. Such an
-    /// entry stays counted above until it is replaced, removed or expires.
+    /// Entries whose checksum failed: those dropped while opening, and each time that a read met
+    /// one since. One that decays while the store is open stays counted above until it is
+    /// replaced, removed, expires, or the store is opened again.
     pub damaged: u64,
 }
 

@@ -1,1 +1,33 @@
-//! A qadom node as a library: socket, timers, disk and the asynchronous Node.
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod bootstrap;
+mod builder;
+mod clock;
+mod command;
+mod contacts;
+mod convert;
+mod driver;
+mod error;
+mod flusher;
+mod folder;
+mod identity;
+mod node;
+mod resolve;
+mod sockets;
+mod status;
+
+pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
+pub use builder::{Builder, DEFAULT_PORT};
+pub use error::{Error, StartError, StopReason, join_problem_text};
+pub use folder::{SocketPathError, control_socket};
+pub use node::{Joined, Node};
+pub use status::{Limit, NetworkSize, Peer, Status, Traffic, Verdict};
+
+pub use qadom_engine::{
+    Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, PutOptions, Receipt,
+    Refusal, Source,
+};
+pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
+pub use qadom_store::OpenError;
+pub use qadom_wire::{K, NetworkError, Reason, VALUE_MAX};

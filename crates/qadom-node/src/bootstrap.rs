@@ -1,0 +1,147 @@
+//! How a node gets into its network after the start, and back into it when it lost everybody.
+//!
+//! What must stay true: it is tried until it worked once, with growing pauses, and again whenever
+//! no neighbour is left; each address that does not help is logged each time. It works through the
+//! same commands as every user of the node, and ends with the node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qadom_engine::{Failure, JoinProblem, Outcome};
+use qadom_routing::Contact;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::address::JoinAddress;
+use crate::command::{Bootstrapped, Command, Operation};
+use crate::error::{StopReason, join_problem_text};
+use crate::node::Facts;
+use crate::resolve::Targets;
+
+/// The pause after the first attempt that failed. It doubles with each further one.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest pause between two attempts, and between two looks whether a neighbour is left.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Joins by the addresses of the start and the saved contacts.
+#[derive(Debug)]
+pub(crate) struct Bootstrap {
+    addresses: Vec<JoinAddress>,
+    saved: Vec<Contact>,
+    /// Weak, so that the node ends when its last handle is dropped.
+    commands: mpsc::WeakSender<Command>,
+    facts: Arc<Facts>,
+}
+
+/// How one attempt ended.
+struct Attempt {
+    is_joined: bool,
+    problems: Vec<(JoinAddress, JoinProblem)>,
+}
+
+impl Bootstrap {
+    pub(crate) fn new(
+        addresses: Vec<JoinAddress>,
+        saved: Vec<Contact>,
+        commands: mpsc::WeakSender<Command>,
+        facts: &Arc<Facts>,
+    ) -> Self {
+        Self {
+            addresses,
+            saved,
+            commands,
+            facts: Arc::clone(facts),
+        }
+    }
+
+    /// Whether there is anybody to join by.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.addresses.is_empty() || !self.saved.is_empty()
+    }
+
+    /// Runs until the node ends.
+    pub(crate) async fn run(self) {
+        let mut pause = PAUSE_MIN;
+        while let Some(attempt) = self.attempt().await {
+            for (address, problem) in &attempt.problems {
+                let problem = join_problem_text(problem);
+                tracing::warn!(%address, "this address does not lead into the network: {problem}");
+            }
+            let is_foreign =
+                |(_, problem): &(_, JoinProblem)| matches!(problem, JoinProblem::WrongNetwork(_));
+            let is_hopeless = !attempt.is_joined
+                && self.saved.is_empty()
+                && !attempt.problems.is_empty()
+                && attempt.problems.iter().all(is_foreign);
+            let command = if is_hopeless {
+                Command::Stop(Box::new(StopReason::WrongNetwork {
+                    problems: attempt.problems,
+                }))
+            } else {
+                let text = |(address, problem): &(JoinAddress, JoinProblem)| {
+                    format!("{address}: {}", join_problem_text(problem))
+                };
+                Command::Bootstrapped(Bootstrapped {
+                    problems: attempt.problems.iter().map(text).collect(),
+                })
+            };
+            self.send(command).await;
+            if attempt.is_joined {
+                self.wait_for_loneliness().await;
+                pause = PAUSE_MIN;
+            } else {
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+
+    /// Tries everything once; `None` when the node has ended.
+    async fn attempt(&self) -> Option<Attempt> {
+        let own = self.facts.address.key();
+        let targets = Targets::resolve(&self.addresses, self.facts.families, own).await;
+        let mut contacts = targets.contacts.clone();
+        contacts.extend(self.saved.iter().cloned());
+        let operation = Operation::Join(targets.addresses.clone(), contacts);
+        let (is_joined, found) = match self.ask(|reply| Command::Begin(operation, reply)).await? {
+            Ok(Outcome::Joined(joined)) => (true, joined.problems),
+            Err(Failure::NotJoined { problems }) => (false, problems),
+            _ => (false, Vec::new()),
+        };
+        let mut problems = targets.problems(&found);
+        // That one of the addresses is our own is no mistake: one list may serve many nodes.
+        problems.retain(|(_, problem)| *problem != JoinProblem::Own);
+        Some(Attempt {
+            is_joined,
+            problems,
+        })
+    }
+
+    /// Waits until no neighbour is left, or the node has ended.
+    async fn wait_for_loneliness(&self) {
+        loop {
+            tokio::time::sleep(jittered(PAUSE_MAX)).await;
+            match self.ask(Command::Peers).await {
+                Some(peers) if !peers.is_empty() => {}
+                _ => return,
+            }
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await;
+        answer.await.ok()
+    }
+
+    /// Waits for room in the queue. When the node has ended the command is lost.
+    async fn send(&self, command: Command) {
+        if let Some(commands) = self.commands.upgrade() {
+            let _ = commands.send(command).await;
+        }
+    }
+}
+
+/// A fifth more or less, so that nodes that were started together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.8..1.2))
+}

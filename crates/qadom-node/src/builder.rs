@@ -1,0 +1,386 @@
+//! How a node is described and started.
+//!
+//! What must stay true: a start that fails leaves nothing running and nothing locked. What the
+//! node does once it runs is the business of `driver`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use qadom_engine::Mode;
+use qadom_store::{MemoryStore, OpenError, SledStore, Store};
+use qadom_wire::Network;
+use tokio::sync::{mpsc, oneshot, watch};
+use zeroize::Zeroizing;
+
+use crate::address::{HostPort, JoinAddress, NodeAddress};
+use crate::bootstrap::Bootstrap;
+use crate::clock::Clock;
+use crate::command::{COMMANDS_MAX, Signals};
+use crate::contacts::Saved;
+use crate::driver::{Driver, Parts};
+use crate::error::StartError;
+use crate::folder::{Folder, STORE};
+use crate::identity::Identity;
+use crate::node::{Facts, Inner, Node};
+use crate::sockets::Sockets;
+
+/// The port of a node that was not told another one.
+pub const DEFAULT_PORT: u16 = 7236;
+
+/// The name of the network of nodes that are in local mode and were not told another one.
+const LOCAL_NETWORK: &str = "local";
+/// The name of the network of all other nodes that were not told another one.
+const PUBLIC_NETWORK: &str = "qadom";
+
+/// Describes a node, then starts it.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Mode, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let first = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let second = Node::builder()
+///     .memory(true)
+///     .listen("127.0.0.1:0".parse()?)
+///     .join(first.address())
+///     .mode(Mode::Client)
+///     .start()
+///     .await?;
+/// # first.shutdown().await;
+/// # second.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Builder {
+    data_dir: Option<PathBuf>,
+    memory: bool,
+    listen: Vec<SocketAddr>,
+    advertise: Option<SocketAddr>,
+    join: Vec<JoinAddress>,
+    network: Option<String>,
+    secret: Zeroizing<Vec<u8>>,
+    id_bits: Option<u8>,
+    local: Option<bool>,
+    mode: Mode,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            memory: false,
+            listen: Vec::new(),
+            advertise: None,
+            join: Vec::new(),
+            network: None,
+            secret: Zeroizing::default(),
+            id_bits: None,
+            local: None,
+            mode: Mode::Storing,
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Builder")
+            .field("data_dir", &self.data_dir)
+            .field("memory", &self.memory)
+            .field("listen", &self.listen)
+            .field("advertise", &self.advertise)
+            .field("join", &self.join)
+            .field("network", &self.network)
+            .field("id_bits", &self.id_bits)
+            .field("local", &self.local)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Keeps node key, contacts and store in this folder, which is made if it is missing. One node
+    /// may use it at a time.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Keeps everything in a temporary folder that is removed when the node ends. The default.
+    #[must_use]
+    pub fn ephemeral(mut self) -> Self {
+        self.data_dir = None;
+        self
+    }
+
+    /// Keeps the records in memory. Node key and contacts stay in the data folder.
+    #[must_use]
+    pub const fn memory(mut self, is_wanted: bool) -> Self {
+        self.memory = is_wanted;
+        self
+    }
+
+    /// Listens on an address; port 0 lets the operating system choose. One IPv4 and one IPv6
+    /// address at most. Without any the node listens on port 7236 of every address.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// Tells others to use this address in place of the one that packets come from.
+    #[must_use]
+    pub const fn advertise(mut self, address: SocketAddr) -> Self {
+        self.advertise = Some(address);
+        self
+    }
+
+    /// Joins a network through this address, and tries again until that worked. May be called for
+    /// several addresses; one that answers is enough.
+    #[must_use]
+    pub fn join(mut self, address: impl Into<JoinAddress>) -> Self {
+        self.join.push(address.into());
+        self
+    }
+
+    /// Belongs to the network of this name, 1 to 256 bytes. `qadom` unless set, `local` in local
+    /// mode.
+    #[must_use]
+    pub fn network(mut self, name: impl Into<String>) -> Self {
+        self.network = Some(name.into());
+        self
+    }
+
+    /// Belongs to a private network: nobody without these bytes, at least 32, gets in. Empty for an
+    /// open network.
+    #[must_use]
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secret = Zeroizing::new(secret.into());
+        self
+    }
+
+    /// How many leading zero bits the puzzle of every node key in the network has; finding a key
+    /// takes 2^`bits` tries of some 40 µs. 16 in the network `qadom`, 0 in others.
+    #[must_use]
+    pub const fn id_bits(mut self, bits: u8) -> Self {
+        self.id_bits = Some(bits);
+        self
+    }
+
+    /// Lifts every limit by address group, for nodes that share a machine or a private network.
+    /// Automatic when every listen address is a loopback address.
+    #[must_use]
+    pub const fn local(mut self, is_local: bool) -> Self {
+        self.local = Some(is_local);
+        self
+    }
+
+    /// Whether the node stores for others, which is the default.
+    #[must_use]
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Starts the node on the current tokio runtime. It is ready when this returns, before it has
+    /// joined.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs afterwards.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with `net` and `time` enabled.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let is_local = self.is_local();
+        let default_name = if is_local {
+            LOCAL_NETWORK
+        } else {
+            PUBLIC_NETWORK
+        };
+        let name = self
+            .network
+            .clone()
+            .unwrap_or_else(|| default_name.to_owned());
+        let network = Network::new(name.as_bytes(), &self.secret)
+            .map_err(|source| StartError::BadNetwork { source })?;
+        let id_bits = self.id_bits.unwrap_or_else(|| network.default_id_bits());
+        let sockets = Sockets::bind(&self.listen)?;
+        let Disk {
+            folder,
+            identity,
+            saved,
+            store,
+        } = self.open_disk(id_bits).await?;
+
+        let facts = Arc::new(Facts {
+            address: NodeAddress::new(identity.key, self.own_place(&sockets)),
+            id: identity.key.id(),
+            local_addresses: sockets.addresses(),
+            families: sockets.families(),
+            data_dir: folder.path().to_owned(),
+            network: name,
+            is_local,
+        });
+        let (commands, queue) = mpsc::channel(COMMANDS_MAX);
+        let (stopping, stopped) = watch::channel(None);
+        let signals = Arc::new(Signals::default());
+        let known = saved.contacts;
+        let bootstrap = Bootstrap::new(self.join, known.clone(), commands.downgrade(), &facts);
+        tracing::info!(address = %facts.address, network = %facts.network, is_local, "node started");
+        let driver = Driver::new(Parts {
+            clock: Clock::start(saved.utc_micros),
+            network,
+            id_bits,
+            mode: self.mode,
+            advertise: self.advertise,
+            identity,
+            store,
+            folder,
+            known,
+            sockets,
+            queue,
+            signals: Arc::clone(&signals),
+            facts: Arc::clone(&facts),
+            bootstrap,
+        })?;
+        tokio::spawn(driver.run(stopping));
+        Ok(Node::new(Inner {
+            commands,
+            signals,
+            stopped,
+            facts,
+        }))
+    }
+
+    /// Opens the folder and what lies in it, on a thread that may wait for the disk.
+    async fn open_disk(&self, id_bits: u8) -> Result<Disk, StartError> {
+        let data_dir = self.data_dir.clone();
+        let is_in_memory = self.memory;
+        let (reply, answer) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let disk = Disk::open(data_dir, is_in_memory, id_bits, || reply.is_closed());
+            if let Some(disk) = disk.transpose() {
+                // When nobody waits any more, what was opened is closed by being dropped.
+                let _ = reply.send(disk);
+            }
+        });
+        answer.await.map_err(|_| StartError::Thread)?
+    }
+
+    fn is_local(&self) -> bool {
+        let is_loopback = !self.listen.is_empty()
+            && self
+                .listen
+                .iter()
+                .all(|address| address.ip().to_canonical().is_loopback());
+        self.local.unwrap_or(is_loopback)
+    }
+
+    /// Where others reach the node: as told, or as bound, or through the interface that leads out.
+    fn own_place(&self, sockets: &Sockets) -> HostPort {
+        let bound = sockets.addresses();
+        let is_specified = |address: &&SocketAddr| !address.ip().is_unspecified();
+        let known = self
+            .advertise
+            .or_else(|| bound.iter().find(is_specified).copied());
+        known
+            .or_else(|| {
+                bound
+                    .first()
+                    .map(|first| SocketAddr::new(way_out(*first), first.port()))
+            })
+            .unwrap_or_else(|| (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
+            .into()
+    }
+}
+
+/// The address of the interface that leads out of this machine; loopback when there is none.
+fn way_out(bound: SocketAddr) -> IpAddr {
+    // Addresses for documentation (RFC 5737, RFC 3849): connecting sends nothing.
+    let (any, outside, loopback): (SocketAddr, SocketAddr, IpAddr) = if bound.is_ipv4() {
+        (
+            (Ipv4Addr::UNSPECIFIED, 0).into(),
+            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
+            Ipv4Addr::LOCALHOST.into(),
+        )
+    } else {
+        (
+            (Ipv6Addr::UNSPECIFIED, 0).into(),
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
+            Ipv6Addr::LOCALHOST.into(),
+        )
+    };
+    let socket = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(outside)?;
+        socket.local_addr()
+    });
+    socket.map_or(loopback, |address| address.ip())
+}
+
+/// What a start reads from the disk.
+struct Disk {
+    folder: Folder,
+    identity: Identity,
+    saved: Saved,
+    store: Arc<dyn Store>,
+}
+
+impl Disk {
+    /// `None` when the start was given up meanwhile.
+    fn open(
+        data_dir: Option<PathBuf>,
+        is_in_memory: bool,
+        id_bits: u8,
+        is_given_up: impl Fn() -> bool,
+    ) -> Result<Option<Self>, StartError> {
+        let folder = match data_dir {
+            Some(path) => Folder::open(&path)?,
+            None => Folder::temporary()?,
+        };
+        let saved = Saved::load(&folder)?;
+        let store: Arc<dyn Store> = if is_in_memory {
+            Arc::new(MemoryStore::new())
+        } else {
+            Arc::new(open_store(&folder)?)
+        };
+        let identity = Identity::load_or_make(&folder, id_bits, is_given_up)?;
+        Ok(identity.map(|identity| Self {
+            folder,
+            identity,
+            saved,
+            store,
+        }))
+    }
+}
+
+/// Opens the store; a damaged one is moved away, since the network still holds its records.
+fn open_store(folder: &Folder) -> Result<SledStore, StartError> {
+    let path = folder.path().join(STORE);
+    match SledStore::open(&path) {
+        Err(OpenError::Corrupt { source }) => {
+            let place = folder.quarantine_store()?;
+            tracing::error!(
+                error = %source,
+                quarantine = %place.display(),
+                "the store is damaged, it is moved away and the node starts with an empty one"
+            );
+            SledStore::open(&path)
+        }
+        result => result,
+    }
+    .map_err(|error| match error {
+        OpenError::InUse { path } => StartError::FolderInUse { path },
+        OpenError::NotAStore { path } => StartError::ForeignFolder { path },
+        OpenError::TooNew { found, known } => StartError::VersionTooNew { path, found, known },
+        source => StartError::Store { source },
+    })
+}

@@ -1,0 +1,86 @@
+//! What a [`Node`](crate::Node) handle asks its driver for.
+//!
+//! What must stay true: the queue of commands is bounded, and a command whose caller is gone costs
+//! nothing. How commands are carried out is the driver's business.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use qadom_engine::{Failure, Outcome, PutOptions};
+use qadom_routing::{Contact, Key, NodeId, NodeKey};
+use qadom_wire::Reason;
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::StopReason;
+use crate::status::{Peer, Status};
+
+/// Commands that may wait for the driver; one more is refused as busy.
+pub(crate) const COMMANDS_MAX: usize = 256;
+
+/// Something for the driver to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Begin an operation of the engine.
+    Begin(Operation, oneshot::Sender<Result<Outcome, Failure>>),
+    /// Ask who answers at an address.
+    Identify(SocketAddr, oneshot::Sender<Result<NodeKey, Reason>>),
+    /// Look into the routing table.
+    Contact(NodeId, oneshot::Sender<Option<Contact>>),
+    /// Tell the state.
+    Status(oneshot::Sender<Box<Status>>),
+    /// Tell the neighbours.
+    Peers(oneshot::Sender<Vec<Peer>>),
+    /// Note how the attempt to join by the addresses of the start went.
+    Bootstrapped(Bootstrapped),
+    /// End the node.
+    Stop(Box<StopReason>),
+}
+
+/// An operation of the engine.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Put(Bytes, PutOptions),
+    Get(Key),
+    GetLocal(Key),
+    GetFrom(Key, Box<Contact>),
+    Lookup(Key),
+    Join(Vec<SocketAddr>, Vec<Contact>),
+    Ping(Box<Contact>),
+}
+
+/// How an attempt to join by the addresses of the start went.
+#[derive(Debug)]
+pub(crate) struct Bootstrapped {
+    /// What is wrong with the addresses, in words.
+    pub(crate) problems: Vec<String>,
+}
+
+/// What reaches the driver even when the queue is full.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    wake: Notify,
+    is_stopping: AtomicBool,
+}
+
+impl Signals {
+    /// Tells the driver that somebody no longer waits for an answer.
+    pub(crate) fn abandon(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Tells the driver to end.
+    pub(crate) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Waits for one of the two.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}

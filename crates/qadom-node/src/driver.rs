@@ -1,0 +1,343 @@
+//! The task of a node: it waits for a datagram, a command, a deadline or a report of the flusher,
+//! tells the endpoint or the engine, and drains both until they are quiet.
+//!
+//! What must stay true: endpoint and engine are used by this task alone, so they need no lock, and
+//! nothing here waits for the disk except the store's own buffered reads and writes. `up` carries
+//! events to the engine, `down` effects to the endpoint, `serve` commands, `close` the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qadom_engine::{Engine, Failure, InboundId, Mode, OperationId, Outcome, Time};
+use qadom_routing::{Contact, Moment, NodeKey};
+use qadom_store::Store;
+use qadom_transport::Endpoint;
+use qadom_wire::{Network, Reason};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep_until};
+
+use crate::bootstrap::Bootstrap;
+use crate::clock::Clock;
+use crate::command::{Command, Signals};
+use crate::contacts::Saved;
+use crate::convert::{Parameters, transport_time};
+use crate::error::{StartError, StopReason};
+use crate::flusher::{Flusher, Report};
+use crate::folder::Folder;
+use crate::identity::Identity;
+use crate::node::Facts;
+use crate::sockets::Sockets;
+
+mod close;
+mod down;
+mod health;
+mod serve;
+mod up;
+
+use health::Health;
+
+/// How often contacts and time are written down.
+const SAVE_EVERY: Duration = Duration::from_mins(1);
+
+/// Commands that are carried out before datagrams get their turn again.
+const COMMANDS_AT_ONCE: usize = 64;
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) network: Network,
+    pub(crate) id_bits: u8,
+    pub(crate) mode: Mode,
+    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) identity: Identity,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) folder: Folder,
+    pub(crate) known: Vec<Contact>,
+    pub(crate) sockets: Sockets,
+    pub(crate) queue: mpsc::Receiver<Command>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) bootstrap: Bootstrap,
+}
+
+/// The running node.
+pub(crate) struct Driver {
+    clock: Clock,
+    endpoint: Endpoint,
+    engine: Engine,
+    sockets: Sockets,
+    queue: mpsc::Receiver<Command>,
+    signals: Arc<Signals>,
+    facts: Arc<Facts>,
+    parameters: Parameters,
+    mode: Mode,
+    health: Health,
+    store: Arc<dyn Store>,
+    /// None when commits wait for nothing.
+    flusher: Option<Flusher>,
+    folder: Arc<Folder>,
+    /// The neighbours that were last written down.
+    known: Vec<Contact>,
+    /// None when the folder does not outlive the node.
+    save_at: Option<Moment>,
+    saving: Option<JoinHandle<()>>,
+    bootstrap: Option<AbortHandle>,
+    /// Who waits for an operation of the engine.
+    callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
+    /// Who waits for the key of whoever answers at an address, by token.
+    searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
+    last_search: u64,
+    /// How the endpoint names the requests that the engine is answering.
+    inbound: HashMap<InboundId, qadom_transport::InboundId>,
+    last_inbound: u64,
+    /// Set when the node has to end.
+    stop: Option<StopReason>,
+}
+
+/// What the task waits for.
+enum Input {
+    Readable(io::Result<()>),
+    Command(Option<Command>),
+    Report(Option<Report>),
+    Woken,
+    Due,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
+        let now = parts.clock.now();
+        let parameters = Parameters::new(&parts.network, parts.id_bits, parts.facts.is_local);
+        let hello = parts.sockets.hello(parts.mode, parts.advertise);
+        let endpoint = Endpoint::new(
+            parameters.transport(&parts.identity, hello),
+            transport_time(now),
+        );
+        let mut config = qadom_engine::Config::new(parts.identity.key);
+        config.mode = parts.mode;
+        config.families = parts.facts.families;
+        config.id_bits = parts.id_bits.into();
+        let engine = Engine::new(config, Arc::clone(&parts.store), seed(), now);
+        let flusher = if parts.store.is_durable() {
+            Some(Flusher::start(Arc::clone(&parts.store), parts.clock)?)
+        } else {
+            None
+        };
+        let is_joining = parts.bootstrap.is_wanted();
+        let bootstrap = is_joining.then(|| tokio::spawn(parts.bootstrap.run()).abort_handle());
+        let save_at = (!parts.folder.is_temporary()).then(|| now.moment + SAVE_EVERY);
+        Ok(Self {
+            clock: parts.clock,
+            endpoint,
+            engine,
+            sockets: parts.sockets,
+            queue: parts.queue,
+            signals: parts.signals,
+            facts: parts.facts,
+            parameters,
+            mode: parts.mode,
+            health: Health::new(is_joining),
+            store: parts.store,
+            flusher,
+            folder: Arc::new(parts.folder),
+            known: parts.known,
+            save_at,
+            saving: None,
+            bootstrap,
+            callers: HashMap::new(),
+            searches: HashMap::new(),
+            last_search: 0,
+            inbound: HashMap::new(),
+            last_inbound: 0,
+            stop: None,
+        })
+    }
+
+    /// Runs until the node ends, then says why.
+    pub(crate) async fn run(mut self, stopping: watch::Sender<Option<StopReason>>) {
+        self.settle(self.clock.now());
+        let reason = loop {
+            let input = self.wait().await;
+            let now = self.clock.now();
+            self.on_input(now, input);
+            self.on_due(now);
+            self.settle(now);
+            if let Some(reason) = self.stop.take() {
+                break reason;
+            }
+        };
+        tracing::info!(%reason, "node is stopping: finishing writes");
+        self.close().await;
+        tracing::info!("node stopped");
+        stopping.send_replace(Some(reason));
+    }
+
+    async fn wait(&mut self) -> Input {
+        let deadline = self.deadline();
+        tokio::select! {
+            readable = self.sockets.readable() => Input::Readable(readable),
+            command = self.queue.recv() => Input::Command(command),
+            report = report(&mut self.flusher) => Input::Report(report),
+            () = self.signals.woken() => Input::Woken,
+            () = reach(deadline) => Input::Due,
+        }
+    }
+
+    fn on_input(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Readable(readable) => {
+                let (endpoint, time) = (&mut self.endpoint, transport_time(now));
+                let received = readable.and_then(|()| {
+                    self.sockets
+                        .receive(|from, datagram| endpoint.handle_datagram(time, from, datagram))
+                });
+                if let Err(error) = received {
+                    tracing::error!(%error, "the socket of this node is broken");
+                    self.stop = Some(StopReason::SocketFailed);
+                }
+            }
+            // Nobody holds a handle of this node any more.
+            Input::Command(None) => self.stop = Some(StopReason::Asked),
+            Input::Command(Some(command)) => {
+                self.on_command(now, command);
+                for _ in 1..COMMANDS_AT_ONCE {
+                    let Ok(command) = self.queue.try_recv() else {
+                        break;
+                    };
+                    self.on_command(now, command);
+                }
+            }
+            Input::Report(Some(report)) => self.on_report(now, report),
+            // The thread ends before the node only by a defect; nothing can be promised any more.
+            Input::Report(None) => self.stop = Some(StopReason::Internal),
+            Input::Woken if self.signals.is_stopping() => self.stop = Some(StopReason::Asked),
+            Input::Woken => self.forget_abandoned(),
+            Input::Due => {}
+        }
+    }
+
+    /// Does what is due; cheap when nothing is.
+    fn on_due(&mut self, now: Time) {
+        let time = transport_time(now);
+        if self
+            .endpoint
+            .next_deadline()
+            .is_some_and(|due| due <= time.monotonic)
+        {
+            self.endpoint.handle_timeout(time);
+        }
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|due| due <= now.moment)
+        {
+            self.engine.on_deadline(now);
+        }
+        if self.save_at.is_some_and(|due| due <= now.moment) {
+            self.save_at = Some(now.moment + SAVE_EVERY);
+            self.save_contacts(now);
+        }
+    }
+
+    /// Carries events up and effects down until both sides are quiet, then sends what came out.
+    fn settle(&mut self, now: Time) {
+        loop {
+            let mut is_quiet = true;
+            while let Some(event) = self.endpoint.poll_event() {
+                self.on_event(now, event);
+                is_quiet = false;
+            }
+            while let Some(effect) = self.engine.poll_effect() {
+                self.on_effect(now, effect);
+                is_quiet = false;
+            }
+            if is_quiet {
+                break;
+            }
+        }
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.sockets.send(&transmit);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let endpoint = self
+            .endpoint
+            .next_deadline()
+            .map(|due| Moment::ORIGIN + due);
+        let due = [endpoint, self.engine.next_deadline(), self.save_at];
+        due.into_iter()
+            .flatten()
+            .min()
+            .map(|moment| self.clock.instant(moment))
+    }
+
+    fn on_report(&mut self, now: Time, report: Report) {
+        match report {
+            Report::Committed(ticket) => {
+                self.health.commit_failure = None;
+                self.engine.on_committed(now, ticket);
+            }
+            Report::Failed(ticket, reason) => {
+                self.health.commit_failure = Some(reason);
+                self.engine.on_commit_failed(now, ticket, reason);
+            }
+            Report::Reopened(ticket) => {
+                self.health.commit_failure = None;
+                self.engine
+                    .on_commit_failed(now, ticket, Reason::StorageFailed);
+            }
+        }
+    }
+
+    /// Writes the neighbours down on a thread that may wait for the disk, unless one is at it.
+    fn save_contacts(&mut self, now: Time) {
+        if self.saving.as_ref().is_none_or(JoinHandle::is_finished) {
+            let saved = self.remember(now);
+            let folder = Arc::clone(&self.folder);
+            self.saving = Some(tokio::task::spawn_blocking(move || save(&saved, &folder)));
+        }
+    }
+
+    /// The neighbours, nearest first. A node that has lost all of them keeps those it had.
+    fn remember(&mut self, now: Time) -> Saved {
+        let mut contacts = self.engine.contacts();
+        if !contacts.is_empty() {
+            let own = *self.facts.id.key();
+            contacts.sort_by_key(|contact| contact.id().key().distance(&own));
+            self.known = contacts;
+        }
+        Saved {
+            contacts: self.known.clone(),
+            utc_micros: now.utc_micros,
+        }
+    }
+}
+
+fn save(saved: &Saved, folder: &Folder) {
+    if let Err(error) = saved.save(folder) {
+        tracing::warn!(%error, "the contacts could not be saved");
+    }
+}
+
+/// Chance for endpoint and engine.
+fn seed() -> [u8; 32] {
+    rand::random()
+}
+
+async fn report(flusher: &mut Option<Flusher>) -> Option<Report> {
+    match flusher {
+        Some(flusher) => flusher.report().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn reach(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

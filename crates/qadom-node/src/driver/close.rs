@@ -1,0 +1,67 @@
+//! The end of a node, in order: no new work, the last commit with the answers that wait for it, the
+//! contacts, the store, the folder.
+//!
+//! What must stay true: when the end is announced nothing of the node runs or is locked any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{Driver, save};
+
+/// The longest wait for one commit at the end; a disk that takes longer is given up.
+const COMMIT_MAX: Duration = Duration::from_secs(30);
+
+impl Driver {
+    pub(super) async fn close(mut self) {
+        self.queue.close();
+        if let Some(bootstrap) = self.bootstrap.take() {
+            bootstrap.abort();
+        }
+        if let Some(flusher) = self.flusher.take() {
+            let mut reports = flusher.close();
+            loop {
+                match timeout(COMMIT_MAX, reports.recv()).await {
+                    Ok(Some(report)) => {
+                        let now = self.clock.now();
+                        self.on_report(now, report);
+                        self.settle(now);
+                    }
+                    Ok(None) => break,
+                    Err(_) => {
+                        tracing::error!(
+                            "the disk does not take the last writes, they are given up"
+                        );
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(saving) = self.saving.take() {
+            // It logs its own failures; there is nothing else to learn from it.
+            let _ = saving.await;
+        }
+        let saved = self
+            .save_at
+            .is_some()
+            .then(|| self.remember(self.clock.now()));
+        // Closing a store waits for the disk. The lock of the folder is given back last.
+        let closing = tokio::task::spawn_blocking(move || {
+            let Self {
+                folder,
+                engine,
+                store,
+                ..
+            } = self;
+            if let Some(saved) = saved {
+                save(&saved, &folder);
+            }
+            drop((engine, store));
+            debug_assert_eq!(Arc::strong_count(&folder), 1, "the folder is given back");
+        });
+        if closing.await.is_err() {
+            tracing::error!("the node did not end cleanly");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! From the engine to the endpoint, the store and the callers: effects are carried out.
+//!
+//! What must stay true: no effect is lost, since the engine waits for each.
+
+use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, Time};
+use qadom_transport::Class;
+
+use super::Driver;
+use crate::convert::{store_reason, transport_time};
+use crate::flusher::Report;
+
+impl Driver {
+    pub(super) fn on_effect(&mut self, now: Time, effect: Effect) {
+        let time = transport_time(now);
+        match effect {
+            Effect::Identify { id, address } => {
+                self.endpoint.identify(time, id.as_u64(), address);
+            }
+            Effect::Request(request) => self.endpoint.request(time, outgoing(request)),
+            Effect::Answer { inbound, body } => {
+                if let Some(inbound) = self.inbound.remove(&inbound) {
+                    self.endpoint.answer(time, inbound, body);
+                }
+            }
+            Effect::Commit(_) => self.commit(),
+            Effect::Pin(key) => self.endpoint.pin(*key.as_bytes()),
+            Effect::Unpin(key) => self.endpoint.unpin(*key.as_bytes()),
+            Effect::Done { operation, result } => self.on_done(now, operation, result),
+        }
+    }
+
+    /// Asks the flusher, or commits on the spot where that waits for nothing.
+    fn commit(&mut self) {
+        if let Some(flusher) = &self.flusher {
+            return flusher.commit();
+        }
+        let report = match self.store.commit() {
+            Ok(ticket) => Report::Committed(ticket),
+            Err(error) => Report::Failed(self.store.ticket(), store_reason(&error)),
+        };
+        self.on_report(self.clock.now(), report);
+    }
+
+    fn on_done(&mut self, now: Time, operation: OperationId, result: Result<Outcome, Failure>) {
+        if matches!(result, Ok(Outcome::Joined(_))) {
+            // So that a node that dies early still knows whom to come back to.
+            self.save_at = self.save_at.map(|_| now.moment);
+        }
+        if let Some(caller) = self.callers.remove(&operation) {
+            // A caller that is gone needs no answer.
+            drop(caller.send(result));
+        }
+    }
+}
+
+fn outgoing(request: Outgoing) -> qadom_transport::Outgoing {
+    qadom_transport::Outgoing {
+        token: request.id.as_u64(),
+        key: *request.key.as_bytes(),
+        address: request.address,
+        body: request.body,
+        first_ok: request.first_ok,
+        class: match request.size {
+            Size::Small => Class::Short,
+            Size::Full => Class::Long,
+        },
+    }
+}

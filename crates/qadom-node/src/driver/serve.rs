@@ -1,0 +1,163 @@
+//! Commands of the node's handles: operations are begun, questions answered.
+//!
+//! What must stay true: a caller that is gone costs nothing, before its operation began and after.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use qadom_engine::{Failure, Mode, Outcome, Time};
+use qadom_routing::{Moment, NodeKey};
+use qadom_wire::Reason;
+use tokio::sync::oneshot;
+
+use super::Driver;
+use super::up::SEARCH;
+use crate::address::NodeAddress;
+use crate::command::{COMMANDS_MAX, Command, Operation};
+use crate::convert::transport_time;
+use crate::status::{Limit, Peer, Status, Traffic};
+
+impl Driver {
+    pub(super) fn on_command(&mut self, now: Time, command: Command) {
+        match command {
+            Command::Begin(operation, caller) => self.begin(now, operation, caller),
+            Command::Identify(address, caller) => self.search(now, address, caller),
+            Command::Contact(id, caller) => drop(caller.send(self.engine.contact(&id))),
+            Command::Status(caller) => drop(caller.send(Box::new(self.status()))),
+            Command::Peers(caller) => drop(caller.send(self.peers(now))),
+            Command::Bootstrapped(bootstrapped) => self.health.on_bootstrapped(bootstrapped),
+            Command::Stop(reason) => self.stop = Some(*reason),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Time,
+        operation: Operation,
+        caller: oneshot::Sender<Result<Outcome, Failure>>,
+    ) {
+        if caller.is_closed() {
+            return;
+        }
+        let engine = &mut self.engine;
+        let id = match operation {
+            Operation::Put(value, options) => engine.put(now, value, options),
+            Operation::Get(key) => engine.get(now, key),
+            Operation::GetLocal(key) => engine.get_local(now, key),
+            Operation::GetFrom(key, contact) => engine.get_from(now, key, *contact),
+            Operation::Lookup(target) => engine.lookup(now, target),
+            Operation::Join(addresses, contacts) => engine.join(now, addresses, contacts),
+            Operation::Ping(contact) => engine.ping(now, *contact),
+        };
+        self.callers.insert(id, caller);
+    }
+
+    /// Asks who answers at an address, beside the engine, which has no use for the answer.
+    fn search(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        caller: oneshot::Sender<Result<NodeKey, Reason>>,
+    ) {
+        self.last_search += 1;
+        let token = SEARCH | self.last_search;
+        self.searches.insert(token, caller);
+        self.endpoint.identify(transport_time(now), token, address);
+    }
+
+    /// Gives up the operations that nobody waits for any more.
+    pub(super) fn forget_abandoned(&mut self) {
+        let engine = &mut self.engine;
+        self.callers.retain(|&operation, caller| {
+            if caller.is_closed() {
+                engine.cancel(operation);
+            }
+            !caller.is_closed()
+        });
+    }
+
+    fn peers(&self, now: Time) -> Vec<Peer> {
+        let utc_micros = |moment: Moment| {
+            let ago = u64::try_from(now.moment.since(moment).as_micros()).unwrap_or(u64::MAX);
+            now.utc_micros.saturating_sub(ago)
+        };
+        let peers = self.engine.peers().into_iter().filter_map(|peer| {
+            let key = *self.engine.contact(&peer.node)?.key();
+            Some(Peer {
+                node: peer.node,
+                address: NodeAddress::new(key, peer.address),
+                mode: Mode::Storing,
+                rtt: peer.rtt,
+                last_seen_utc_micros: utc_micros(peer.last_seen),
+                bucket: peer.bucket,
+            })
+        });
+        peers.collect()
+    }
+
+    fn status(&self) -> Status {
+        let engine = self.engine.status();
+        let usage = self.endpoint.usage();
+        let most = &engine.limits;
+        let sessions = &self.parameters.limits;
+        let limits = vec![
+            limit("records", engine.records, most.records),
+            limit("record-bytes", engine.record_bytes, most.record_bytes),
+            count("operations", engine.operations, most.operations),
+            count("background-operations", engine.background, most.background),
+            count("held-answers", engine.held_answers, most.held_answers),
+            count("commands", self.queue.len(), COMMANDS_MAX),
+            count("sessions", usage.sessions, sessions.sessions),
+            count("pending-handshakes", usage.pending, sessions.pending),
+            count("requests-in-flight", usage.in_flight, sessions.in_flight),
+            count("requests-queued", usage.queued, sessions.queue),
+            count("pinned-sessions", usage.pinned, sessions.pinned),
+            count("messages-in-pieces", usage.assemblies, sessions.assemblies),
+        ];
+        let mut drops = BTreeMap::new();
+        let engine_drops = engine
+            .drops
+            .iter()
+            .map(|(reason, count)| (reason.as_str(), count));
+        let endpoint_drops = self.endpoint.drops().iter();
+        let endpoint_drops = endpoint_drops.map(|(reason, count)| (reason.as_str(), count));
+        let socket_drops = [("socket", self.sockets.dropped())];
+        for (reason, count) in engine_drops.chain(endpoint_drops).chain(socket_drops) {
+            if count > 0 {
+                *drops.entry(reason.to_owned()).or_default() += count;
+            }
+        }
+        let (verdict, reasons) = self.health.verdict(engine.peers);
+        Status {
+            node: self.facts.id,
+            address: self.facts.address.clone(),
+            network: self.facts.network.clone(),
+            mode: self.mode,
+            local: self.facts.is_local,
+            verdict,
+            reasons,
+            peers: engine.peers,
+            network_size: None,
+            limits,
+            drops,
+            traffic: Traffic {
+                bytes_in: usage.traffic.bytes_in,
+                bytes_out: usage.traffic.bytes_out,
+                datagrams_in: usage.traffic.datagrams_in,
+                datagrams_out: usage.traffic.datagrams_out,
+            },
+        }
+    }
+}
+
+const fn limit(name: &'static str, used: u64, limit: u64) -> Limit {
+    Limit { name, used, limit }
+}
+
+const fn count(name: &'static str, used: usize, limit: usize) -> Limit {
+    Limit {
+        name,
+        used: used as u64,
+        limit: limit as u64,
+    }
+}

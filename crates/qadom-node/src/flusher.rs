@@ -1,0 +1,197 @@
+//! The thread that makes written records durable, one group at a time.
+//!
+//! What must stay true: a commit starts as soon as one is asked for and none is running, and takes
+//! along all that was buffered meanwhile; nothing is reported as committed that the store has not
+//! committed; what was committed is synced to the disk within [`SYNC_EVERY`] and when the thread
+//! ends. Which answers wait for a commit is known to the engine.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use qadom_routing::Moment;
+use qadom_store::{Store, StoreError, Ticket};
+use qadom_wire::Reason;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::convert::store_reason;
+use crate::error::StartError;
+
+/// The longest time for which a commit may be lost with the power.
+const SYNC_EVERY: Duration = Duration::from_millis(500);
+
+/// The pause between two attempts to start a store again that has stopped.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+/// Reports that may wait for the driver; the thread waits with the next one.
+const REPORTS_MAX: usize = 4;
+
+/// What the flusher tells the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Every change up to the ticket is durable.
+    Committed(Ticket),
+    /// The changes up to the ticket that were not committed may be lost.
+    Failed(Ticket, Reason),
+    /// The store runs again; what was not committed up to the ticket may be lost.
+    Reopened(Ticket),
+}
+
+/// The driver's side of the thread. It ends, after a last commit, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    wanted: SyncSender<()>,
+    reports: mpsc::Receiver<Report>,
+}
+
+impl Flusher {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<dyn Store>, clock: Clock) -> Result<Self, StartError> {
+        // One word waiting is enough: a commit takes along all that came before it begins.
+        let (wanted, orders) = sync_channel(1);
+        let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let flushing = Flushing {
+            store,
+            clock,
+            reports: sender,
+            state: State::Synced,
+        };
+        thread::Builder::new()
+            .name("qadom-flusher".to_owned())
+            .spawn(move || flushing.run(&orders))
+            .map_err(|_| StartError::Thread)?;
+        Ok(Self { wanted, reports })
+    }
+
+    /// Asks for a commit.
+    pub(crate) fn commit(&self) {
+        // Full: a commit that has yet to begin was asked for already.
+        let _ = self.wanted.try_send(());
+    }
+
+    /// The next report; never, when the thread has ended.
+    pub(crate) async fn report(&mut self) -> Option<Report> {
+        self.reports.recv().await
+    }
+
+    /// Asks for the last commit and sync, after which [`report`](Self::report) gives `None`.
+    pub(crate) fn close(self) -> mpsc::Receiver<Report> {
+        self.reports
+    }
+}
+
+/// What the thread has to do next.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Everything that was committed is on the disk.
+    Synced,
+    /// Something that was committed has to be synced at this moment.
+    Unsynced { due: Moment },
+    /// The store has failed and has to be started again, at this moment.
+    Stopped { retry_at: Moment },
+}
+
+struct Flushing {
+    /// Let go before `reports`, so that after the last report the store belongs to the driver alone.
+    store: Arc<dyn Store>,
+    clock: Clock,
+    reports: mpsc::Sender<Report>,
+    state: State,
+}
+
+impl Flushing {
+    fn run(mut self, orders: &Receiver<()>) {
+        loop {
+            let order = match self.state {
+                State::Synced => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                State::Unsynced { due: at } | State::Stopped { retry_at: at } => {
+                    orders.recv_timeout(at.since(self.now()))
+                }
+            };
+            let is_going_on = match order {
+                Ok(()) => self.commit(),
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit();
+                    self.sync();
+                    return;
+                }
+            };
+            if !(is_going_on && self.do_what_is_due()) {
+                return;
+            }
+        }
+    }
+
+    /// These three tell whether the driver still listens.
+    fn commit(&mut self) -> bool {
+        match self.store.commit() {
+            Ok(ticket) => {
+                if matches!(self.state, State::Synced) {
+                    let due = self.now() + SYNC_EVERY;
+                    self.state = State::Unsynced { due };
+                }
+                self.tell(Report::Committed(ticket))
+            }
+            Err(error) => self.stop(&error),
+        }
+    }
+
+    fn sync(&mut self) -> bool {
+        match self.store.sync() {
+            Ok(()) => {
+                self.state = State::Synced;
+                true
+            }
+            Err(error) => self.stop(&error),
+        }
+    }
+
+    fn reopen(&mut self) -> bool {
+        match self.store.reopen() {
+            Ok(ticket) => {
+                tracing::info!("the store runs again");
+                self.state = State::Synced;
+                self.tell(Report::Reopened(ticket))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the store does not start again yet");
+                self.state = State::Stopped {
+                    retry_at: self.now() + REOPEN_EVERY,
+                };
+                true
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self) -> bool {
+        match self.state {
+            State::Unsynced { due } if due <= self.now() => self.sync(),
+            State::Stopped { retry_at } if retry_at <= self.now() => self.reopen(),
+            _ => true,
+        }
+    }
+
+    fn stop(&mut self, error: &StoreError) -> bool {
+        if !matches!(self.state, State::Stopped { .. }) {
+            tracing::error!(%error, "the store of this node failed; writes are refused");
+            self.state = State::Stopped {
+                retry_at: self.now() + REOPEN_EVERY,
+            };
+        }
+        self.tell(Report::Failed(self.store.ticket(), store_reason(error)))
+    }
+
+    fn tell(&self, report: Report) -> bool {
+        self.reports.blocking_send(report).is_ok()
+    }
+
+    fn now(&self) -> Moment {
+        self.clock.now().moment
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The flusher against a store that fails when it is told to.
+
+use std::sync::Mutex;
+
+use qadom_routing::Key;
+use qadom_store::{EngineFault, Entry, EntryId, OpenError, Stats};
+
+use super::*;
+
+/// Commits wait until they are let through, and fail when they are told to.
+#[derive(Debug)]
+struct SlowStore {
+    ticket: Mutex<u64>,
+    permits: Mutex<Receiver<Result<(), StoreError>>>,
+    begun: Mutex<std::sync::mpsc::Sender<()>>,
+}
+
+impl SlowStore {
+    fn change(&self) -> Ticket {
+        let mut ticket = self.ticket.lock().unwrap();
+        *ticket += 1;
+        Ticket::from_number(*ticket)
+    }
+}
+
+impl Store for SlowStore {
+    fn get(&self, _: &Key, _: &EntryId) -> Result<Option<Entry>, StoreError> {
+        Ok(None)
+    }
+
+    fn put(&self, _: Entry) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &Key, _: &EntryId) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    fn scan_slot(
+        &self,
+        _: &Key,
+        _: Option<&EntryId>,
+        _: Option<&EntryId>,
+        _: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn scan_keys(
+        &self,
+        _: &Key,
+        _: &Key,
+        _: Option<(&Key, &EntryId)>,
+        _: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn expire(&self, _: u64, _: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    fn evict_cached(&self, _: u64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket::from_number(*self.ticket.lock().unwrap())
+    }
+
+    fn commit(&self) -> Result<Ticket, StoreError> {
+        let ticket = self.ticket();
+        self.begun.lock().unwrap().send(()).unwrap();
+        self.permits.lock().unwrap().recv().unwrap()?;
+        Ok(ticket)
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<Ticket, OpenError> {
+        Ok(self.ticket())
+    }
+}
+
+struct Bench {
+    store: Arc<SlowStore>,
+    flusher: Flusher,
+    permits: std::sync::mpsc::Sender<Result<(), StoreError>>,
+    begun: Receiver<()>,
+}
+
+fn bench() -> Bench {
+    let (permits, permitted) = std::sync::mpsc::channel();
+    let (announce, begun) = std::sync::mpsc::channel();
+    let store = Arc::new(SlowStore {
+        ticket: Mutex::new(0),
+        permits: Mutex::new(permitted),
+        begun: Mutex::new(announce),
+    });
+    let flusher = Flusher::start(Arc::<SlowStore>::clone(&store), Clock::start(0)).unwrap();
+    Bench {
+        store,
+        flusher,
+        permits,
+        begun,
+    }
+}
+
+fn full() -> StoreError {
+    StoreError::DiskFull {
+        source: EngineFault::new("no space"),
+    }
+}
+
+#[tokio::test]
+async fn what_came_during_a_commit_is_taken_along_by_the_next_one() {
+    let mut bench = bench();
+    let first = bench.store.change();
+    bench.flusher.commit();
+    bench.begun.recv().unwrap();
+    let mut last = first;
+    for _ in 0..100 {
+        last = bench.store.change();
+        bench.flusher.commit();
+    }
+    for _ in 0..3 {
+        bench.permits.send(Ok(())).unwrap();
+    }
+    assert_eq!(bench.flusher.report().await, Some(Report::Committed(first)));
+    assert_eq!(bench.flusher.report().await, Some(Report::Committed(last)));
+    let mut reports = bench.flusher.close();
+    assert_eq!(reports.recv().await, Some(Report::Committed(last)));
+    assert_eq!(reports.recv().await, None);
+    assert_eq!(
+        bench.begun.try_iter().count(),
+        2,
+        "one commit took the hundred along"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_commit_gives_up_what_is_buffered_and_the_store_comes_back() {
+    let mut bench = bench();
+    let ticket = bench.store.change();
+    bench.permits.send(Err(full())).unwrap();
+    bench.flusher.commit();
+    let failed = Report::Failed(ticket, Reason::DiskFull);
+    assert_eq!(bench.flusher.report().await, Some(failed));
+    assert_eq!(bench.flusher.report().await, Some(Report::Reopened(ticket)));
+    let ticket = bench.store.change();
+    bench.permits.send(Ok(())).unwrap();
+    bench.flusher.commit();
+    assert_eq!(
+        bench.flusher.report().await,
+        Some(Report::Committed(ticket))
+    );
+}
+
+#[tokio::test]
+async fn after_the_last_report_the_store_is_free() {
+    let bench = bench();
+    bench.permits.send(Ok(())).unwrap();
+    let mut reports = bench.flusher.close();
+    assert_eq!(reports.recv().await, Some(Report::Committed(Ticket::ZERO)));
+    assert_eq!(reports.recv().await, None);
+    assert_eq!(Arc::strong_count(&bench.store), 1);
+}

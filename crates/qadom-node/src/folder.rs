@@ -1,0 +1,272 @@
+//! The data folder of a node: taken by one process at a time, told apart from foreign folders, its
+//! files replaced whole or not at all.
+//!
+//! What must stay true: nothing is written into a folder that holds files of somebody else, and
+//! what a crash leaves of a file is the old content or the new one. What the files mean is known to
+//! `identity`, `contacts` and the store.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::error::StartError;
+
+/// The secret of the node.
+pub(crate) const NODE_KEY: &str = "node.key";
+/// The nodes to come back to after a restart.
+pub(crate) const CONTACTS: &str = "contacts";
+/// The folder of the store.
+pub(crate) const STORE: &str = "store";
+
+const LOCK: &str = "lock";
+const CONTROL_SOCKET: &str = "control.sock";
+const QUARANTINE: &str = "quarantine-";
+/// Everything else that belongs into a data folder.
+const OTHERS: [&str; 4] = ["journal", "identities", "files", "qadom.toml"];
+
+/// The longest path of a unix socket in bytes.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// The path of the control socket inside a data folder.
+///
+/// # Errors
+///
+/// [`SocketPathError`] when the path is longer than 107 bytes, the most that unix sockets take; a
+/// shorter path has to be named by the user.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+///
+/// let path = qadom_node::control_socket(Path::new("/var/lib/qadom"))?;
+/// assert_eq!(path, Path::new("/var/lib/qadom/control.sock"));
+/// # Ok::<(), qadom_node::SocketPathError>(())
+/// ```
+pub fn control_socket(data_dir: &Path) -> Result<PathBuf, SocketPathError> {
+    let path = data_dir.join(CONTROL_SOCKET);
+    let length = path.as_os_str().len();
+    if length > SOCKET_PATH_MAX {
+        Err(SocketPathError { path, length })
+    } else {
+        Ok(path)
+    }
+}
+
+/// The path of the control socket is too long for the operating system. Name a shorter one with
+/// `--socket`; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the socket path {} has {length} bytes, the most is 107; name a shorter one with --socket", path.display())]
+pub struct SocketPathError {
+    /// The path.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub length: usize,
+}
+
+/// A data folder that this process holds the lock of.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Held open: the lock ends with it.
+    _lock: File,
+    /// Removes the folder when the node ends.
+    temporary: Option<TempDir>,
+}
+
+impl Folder {
+    /// Makes a folder that is removed when the node ends.
+    pub(crate) fn temporary() -> Result<Self, StartError> {
+        let temporary = tempfile::Builder::new()
+            .prefix("qadom-")
+            .tempdir()
+            .map_err(unusable(&std::env::temp_dir()))?;
+        let mut folder = Self::open(temporary.path())?;
+        folder.temporary = Some(temporary);
+        Ok(folder)
+    }
+
+    /// Takes a folder for this process, and makes it if it is missing.
+    pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(unusable(path))?;
+        if is_foreign(path).map_err(unusable(path))? {
+            return Err(StartError::ForeignFolder {
+                path: path.to_owned(),
+            });
+        }
+        // A file without a name: shows that the folder can be written, and leaves nothing behind.
+        tempfile::tempfile_in(path).map_err(unusable(path))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(unusable(path))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StartError::FolderInUse {
+                path: path.to_owned(),
+            },
+            TryLockError::Error(source) => unusable(path)(source),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+            temporary: None,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) const fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
+    /// The content of a file; `None` when there is no such file.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StartError> {
+        match fs::read(self.path.join(name)) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(&self.path)(error)),
+        }
+    }
+
+    /// Puts `content` in place of a file, readable by the owner alone. What was there stays whole
+    /// until the new content is on the disk.
+    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        let fresh = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Moves a damaged store out of the way, and tells where it is now.
+    pub(crate) fn quarantine_store(&self) -> Result<PathBuf, StartError> {
+        let mut number = 1_u32;
+        let mut place = self.path.join(format!("{QUARANTINE}{number}"));
+        while place.exists() {
+            number += 1;
+            place = self.path.join(format!("{QUARANTINE}{number}"));
+        }
+        fs::rename(self.path.join(STORE), &place).map_err(unusable(&self.path))?;
+        Ok(place)
+    }
+}
+
+/// Whether a folder has content, and no sign that a node put it there.
+fn is_foreign(path: &Path) -> io::Result<bool> {
+    let mut is_ours = true;
+    for item in fs::read_dir(path)? {
+        let name = item?.file_name();
+        if name == NODE_KEY {
+            return Ok(false);
+        }
+        is_ours &= is_known(&name);
+    }
+    Ok(!is_ours)
+}
+
+fn is_known(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    [LOCK, CONTACTS, STORE, CONTROL_SOCKET].contains(&name)
+        || OTHERS.contains(&name)
+        || name.starts_with(QUARANTINE)
+        || name == "node.new"
+        || name == "contacts.new"
+}
+
+fn unusable(path: &Path) -> impl Fn(io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::FolderUnusable {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_second_user_of_a_folder_is_refused_until_the_first_is_gone() {
+        let place = fresh();
+        let first = Folder::open(place.path()).unwrap();
+        let second = Folder::open(place.path());
+        assert!(matches!(second, Err(StartError::FolderInUse { .. })));
+        drop(first);
+        assert!(Folder::open(place.path()).is_ok());
+    }
+
+    #[test]
+    fn only_folders_with_foreign_files_alone_are_refused() {
+        let place = fresh();
+        fs::write(place.path().join("qadom.toml"), "").unwrap();
+        assert!(Folder::open(place.path()).is_ok());
+        fs::write(place.path().join("letter.txt"), "").unwrap();
+        let refused = Folder::open(place.path());
+        assert!(matches!(refused, Err(StartError::ForeignFolder { .. })));
+        fs::write(place.path().join(NODE_KEY), "").unwrap();
+        assert!(Folder::open(place.path()).is_ok());
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_folder_is_refused() {
+        let place = fresh();
+        let path = place.path().join("file");
+        fs::write(&path, "").unwrap();
+        let refused = Folder::open(&path);
+        assert!(matches!(refused, Err(StartError::FolderUnusable { .. })));
+    }
+
+    #[test]
+    fn a_temporary_folder_is_gone_with_its_node() {
+        let folder = Folder::temporary().unwrap();
+        let path = folder.path().to_owned();
+        folder.replace(CONTACTS, b"new").unwrap();
+        assert_eq!(folder.read(CONTACTS).unwrap().unwrap(), b"new");
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn every_damaged_store_finds_its_place() {
+        let place = fresh();
+        let folder = Folder::open(place.path()).unwrap();
+        for number in 1..=2 {
+            fs::create_dir(place.path().join(STORE)).unwrap();
+            let moved = folder.quarantine_store().unwrap();
+            assert_eq!(moved, place.path().join(format!("quarantine-{number}")));
+        }
+    }
+
+    #[test]
+    fn socket_paths_end_at_107_bytes() {
+        let folder = |length: usize| PathBuf::from("d".repeat(length - "/control.sock".len()));
+        assert!(control_socket(&folder(107)).is_ok());
+        assert_eq!(control_socket(&folder(108)).unwrap_err().length, 108);
+    }
+}

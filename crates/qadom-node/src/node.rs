@@ -1,0 +1,361 @@
+//! The handle of a running node: everything a program asks of it.
+//!
+//! What must stay true: a handle is cheap to clone; the node runs until it is shut down or the last
+//! handle is dropped; a call that is dropped before its end is given up by the node. The work is
+//! done in `driver`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qadom_engine::{
+    Failure, Fetched, JoinProblem, LookupReport, Outcome, PingReport, PutOptions, Receipt,
+};
+use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::address::{HostPort, JoinAddress, NodeAddress, NodeName};
+use crate::builder::Builder;
+use crate::command::{COMMANDS_MAX, Command, Operation, Signals};
+use crate::error::{Error, StopReason};
+use crate::resolve::{Targets, resolve};
+use crate::status::{Peer, Status};
+
+/// A node that runs in the background of this process.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::Node;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let receipt = node.put("hello").await?;
+/// let fetched = node.get(receipt.key).await?;
+/// assert_eq!(&fetched.value[..], b"hello");
+/// node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+/// What the handles of one node share.
+pub(crate) struct Inner {
+    /// The driver ends when this queue has no sender any more.
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) stopped: watch::Receiver<Option<StopReason>>,
+    pub(crate) facts: Arc<Facts>,
+}
+
+/// What does not change while a node runs.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) address: NodeAddress,
+    pub(crate) id: NodeId,
+    pub(crate) local_addresses: Vec<SocketAddr>,
+    pub(crate) families: Families,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) network: String,
+    pub(crate) is_local: bool,
+}
+
+/// A join that reached the network.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// Contacts in the routing table after the join.
+    pub peers: u32,
+    /// The addresses that did not help, and why.
+    pub problems: Vec<(JoinAddress, JoinProblem)>,
+}
+
+impl Node {
+    /// Begins to describe a node. Unless told otherwise it listens on port 7236 of every address,
+    /// keeps its data in a temporary folder and belongs to the network `qadom`.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Stores a value of at most 8192 bytes with the nodes closest to its key, which is its
+    /// SHA-256. The copies live 36 h.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::TooFewCopies`] when fewer than half of the nodes that should have a copy took
+    /// one, [`Failure::Refused`] with `too-large` above 8192 bytes, [`Failure::Store`] when the own
+    /// store failed, [`Error::Busy`] and [`Error::Stopped`].
+    pub async fn put(&self, value: impl Into<Bytes>) -> Result<Receipt, Error> {
+        self.put_with(value, PutOptions::default()).await
+    }
+
+    /// Stores a value as [`put`](Self::put) does, with another life or another number of copies.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put); [`Failure::Refused`] with `lifetime-too-long` when a life above
+    /// 36 h is asked for.
+    pub async fn put_with(
+        &self,
+        value: impl Into<Bytes>,
+        options: PutOptions,
+    ) -> Result<Receipt, Error> {
+        match self.operate(Operation::Put(value.into(), options)).await? {
+            Outcome::Stored(receipt) => Ok(receipt),
+            _ => Err(Error::Internal),
+        }
+    }
+
+    /// Finds the value of a key, here or in the network. What comes back was verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotFound`] when nobody who answered has it, [`Error::Busy`] and
+    /// [`Error::Stopped`].
+    pub async fn get(&self, key: Key) -> Result<Fetched, Error> {
+        fetched(self.operate(Operation::Get(key)).await?)
+    }
+
+    /// Finds the value of a key in this node's own store alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get).
+    pub async fn get_local(&self, key: Key) -> Result<Fetched, Error> {
+        fetched(self.operate(Operation::GetLocal(key)).await?)
+    }
+
+    /// Asks one node for the value of a key.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get), [`Failure::Peer`] when the node does not answer, and those of
+    /// finding it: [`Error::UnknownNode`], [`Error::Unresolved`], [`Error::Silent`].
+    pub async fn get_from(&self, key: Key, node: impl Into<NodeName>) -> Result<Fetched, Error> {
+        let contact = Box::new(self.find(&node.into()).await?);
+        fetched(self.operate(Operation::GetFrom(key, contact)).await?)
+    }
+
+    /// Finds the nodes closest to a key, and tells every step on the way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] and [`Error::Stopped`]; a lookup that nobody answers is an empty report.
+    pub async fn lookup(&self, key: Key) -> Result<LookupReport, Error> {
+        match self.operate(Operation::Lookup(key)).await? {
+            Outcome::Looked(report) => Ok(report),
+            _ => Err(Error::Internal),
+        }
+    }
+
+    /// Enters a network through nodes that are known to belong to it. One is enough; the others
+    /// are reported.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotJoined`] when no address helped, with the problem of each; [`Error::Busy`] and
+    /// [`Error::Stopped`].
+    pub async fn join(&self, addresses: &[JoinAddress]) -> Result<Joined, Error> {
+        let facts = &self.inner.facts;
+        let targets = Targets::resolve(addresses, facts.families, facts.address.key()).await;
+        let operation = Operation::Join(targets.addresses.clone(), targets.contacts.clone());
+        match self.operate(operation).await {
+            Ok(Outcome::Joined(joined)) => Ok(Joined {
+                peers: joined.peers,
+                problems: targets.problems(&joined.problems),
+            }),
+            Ok(_) => Err(Error::Internal),
+            Err(Error::Failed(Failure::NotJoined { problems })) => Err(Error::NotJoined {
+                problems: targets.problems(&problems),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks one node for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Peer`] when it does not answer, and those of finding it:
+    /// [`Error::UnknownNode`], [`Error::Unresolved`], [`Error::Silent`].
+    pub async fn ping(&self, node: impl Into<NodeName>) -> Result<PingReport, Error> {
+        let contact = Box::new(self.find(&node.into()).await?);
+        match self.operate(Operation::Ping(contact)).await? {
+            Outcome::Pong(report) => Ok(report),
+            _ => Err(Error::Internal),
+        }
+    }
+
+    /// The state of the node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] and [`Error::Stopped`].
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.ask(Command::Status).await.map(|status| *status)
+    }
+
+    /// The neighbours of the node: its routing table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] and [`Error::Stopped`].
+    pub async fn peers(&self) -> Result<Vec<Peer>, Error> {
+        self.ask(Command::Peers).await
+    }
+
+    /// How others join this node. Behind a NAT, others need the address of the router in place of
+    /// the one in it.
+    pub fn address(&self) -> NodeAddress {
+        self.inner.facts.address.clone()
+    }
+
+    /// The node's place in the key space.
+    pub fn id(&self) -> NodeId {
+        self.inner.facts.id
+    }
+
+    /// The addresses that the node listens on, with the ports that the operating system chose.
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        &self.inner.facts.local_addresses
+    }
+
+    /// The data folder; a temporary one unless the builder named it.
+    pub fn data_dir(&self) -> &Path {
+        &self.inner.facts.data_dir
+    }
+
+    /// Ends the node: answers that wait for the store go out, what was written reaches the disk,
+    /// the contacts are saved, the folder is free for the next node. Operations under way end with
+    /// [`Error::Stopped`]. Returns when all that is done; calling it again does nothing.
+    pub async fn shutdown(&self) {
+        self.inner.signals.stop();
+        self.stopped().await;
+    }
+
+    /// Waits until the node has ended, by [`shutdown`](Self::shutdown) or by itself.
+    pub async fn stopped(&self) -> StopReason {
+        let mut stopped = self.inner.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(StopReason::Internal),
+            Err(_) => StopReason::Internal,
+        }
+    }
+
+    /// Finds out where a node is reached and by which key.
+    async fn find(&self, name: &NodeName) -> Result<Contact, Error> {
+        match name {
+            NodeName::Id(id) => self.find_by_id(*id).await,
+            NodeName::Address(address) => {
+                let at = self.resolve(address.host_port()).await?;
+                Ok(named(*address.key(), at))
+            }
+            NodeName::Plain(host_port) => {
+                let at = self.resolve(host_port).await?;
+                let key = self.ask(|reply| Command::Identify(at, reply)).await?;
+                let key = key.map_err(|reason| Error::Silent {
+                    address: at,
+                    reason,
+                })?;
+                Ok(named(key, at))
+            }
+        }
+    }
+
+    async fn find_by_id(&self, node: NodeId) -> Result<Contact, Error> {
+        if let Some(contact) = self.ask(|reply| Command::Contact(node, reply)).await? {
+            return Ok(contact);
+        }
+        let report = self.lookup(*node.key()).await?;
+        let mut closest = report.closest.into_iter();
+        closest
+            .find(|contact| *contact.id() == node)
+            .ok_or(Error::UnknownNode { node })
+    }
+
+    async fn resolve(&self, at: &HostPort) -> Result<SocketAddr, Error> {
+        let addresses = resolve(at, self.inner.facts.families).await;
+        addresses.first().copied().ok_or_else(|| Error::Unresolved {
+            address: at.clone(),
+        })
+    }
+
+    async fn operate(&self, operation: Operation) -> Result<Outcome, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Begin(operation, reply))?;
+        let mut waiting = Waiting {
+            answer,
+            signals: &self.inner.signals,
+            is_over: false,
+        };
+        let result = (&mut waiting.answer).await;
+        waiting.is_over = true;
+        Ok(result.map_err(|_| Error::Stopped)??)
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply))?;
+        answer.await.map_err(|_| Error::Stopped)
+    }
+
+    fn send(&self, command: Command) -> Result<(), Error> {
+        self.inner
+            .commands
+            .try_send(command)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::Busy {
+                    limit: COMMANDS_MAX,
+                },
+                mpsc::error::TrySendError::Closed(_) => Error::Stopped,
+            })
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Node({})", self.inner.facts.address)
+    }
+}
+
+fn fetched(outcome: Outcome) -> Result<Fetched, Error> {
+    match outcome {
+        Outcome::Fetched(fetched) => Ok(fetched),
+        _ => Err(Error::Internal),
+    }
+}
+
+/// A node that a user named. Whether it stores for others, its session will say.
+fn named(key: NodeKey, at: SocketAddr) -> Contact {
+    Contact::at(key, at, false)
+}
+
+/// A caller that waits for its operation. When it is dropped before, the driver is told.
+struct Waiting<'a> {
+    answer: oneshot::Receiver<Result<Outcome, Failure>>,
+    signals: &'a Signals,
+    is_over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.answer.close();
+            self.signals.abandon();
+        }
+    }
+}

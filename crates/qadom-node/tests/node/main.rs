@@ -1,0 +1,8 @@
+//! Whole nodes over loopback, with ports that the operating system chooses.
+
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
+mod loopback;
+#[cfg(test)]
+mod network;

@@ -203,12 +203,12 @@ impl Socket {
             segment_size: None,
             src_ip: None,
         };
-        let sent = self.io.try_io(Interest::WRITABLE, || {
-            self.state.try_send(UdpSockRef::from(&self.io), &datagram)
-        });
-        match sent {
+        match self.state.try_send(UdpSockRef::from(&self.io), &datagram) {
             Ok(()) => Sent::Taken,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // Tells the runtime, so that `writable` waits.
+                let full = self.io.try_io(Interest::WRITABLE, || Err::<(), _>(error));
+                debug_assert!(full.is_err(), "the attempt above failed");
                 self.full.fetch_add(1, Ordering::Relaxed);
                 Sent::Full
             }

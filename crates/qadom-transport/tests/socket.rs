@@ -1,0 +1,110 @@
+//! The real socket on loopback: binding, batches, errors of the kernel.
+
+#![cfg(feature = "socket")]
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+    use qadom_transport::{BindError, Sent, Socket, Transmit};
+
+    const LOOPBACK: &str = "127.0.0.1:0";
+
+    fn bind(address: &str) -> (Socket, SocketAddr) {
+        let socket = Socket::bind(address.parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    /// Receives until `count` datagrams have come.
+    async fn receive(socket: &Socket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut received = Vec::new();
+        while received.len() < count {
+            socket.readable().await.unwrap();
+            let mut fresh = 0;
+            let taken = socket.receive(|from, datagram| {
+                fresh += 1;
+                received.push((from, datagram.to_vec()));
+            });
+            assert_eq!(taken.unwrap(), fresh);
+        }
+        received
+    }
+
+    async fn send(socket: &Socket, to: SocketAddr, bytes: Vec<u8>) {
+        let transmit = Transmit {
+            to,
+            bytes: Bytes::from(bytes),
+        };
+        while socket.send(&transmit) == Sent::Full {
+            socket.writable().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_of_all_sizes_arrive_as_they_were_sent() {
+        let ((one, one_at), (two, two_at)) = (bind(LOOPBACK), bind(LOOPBACK));
+        for size in [1usize, 64, 512, 1200] {
+            let burst = 50u8;
+            for number in 0..burst {
+                send(&one, two_at, vec![number; size]).await;
+            }
+            for (number, (from, bytes)) in (0..burst).zip(receive(&two, burst.into()).await) {
+                assert_eq!(from, one_at);
+                assert_eq!(bytes, vec![number; size]);
+            }
+        }
+        assert_eq!(two.receive(|_, _| {}).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_told() {
+        let (_socket, address) = bind(LOOPBACK);
+        assert!(matches!(Socket::bind(address), Err(BindError::InUse(at)) if at == address));
+        let foreign = "192.0.2.1:0".parse().unwrap();
+        assert!(matches!(
+            Socket::bind(foreign),
+            Err(BindError::NotAvailable(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn both_families_share_a_port() {
+        let Ok(six) = Socket::bind("[::]:0".parse().unwrap()) else {
+            // The machine has no IPv6.
+            return;
+        };
+        let port = six.local_addr().unwrap().port();
+        let four = Socket::bind(SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+        let (sender, from) = bind(LOOPBACK);
+        send(&sender, SocketAddr::from(([127, 0, 0, 1], port)), vec![4]).await;
+        assert_eq!(receive(&four, 1).await, [(from, vec![4])]);
+        let (sender, from) = bind("[::1]:0");
+        send(&sender, format!("[::1]:{port}").parse().unwrap(), vec![6]).await;
+        assert_eq!(receive(&six, 1).await, [(from, vec![6])]);
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_kernel_are_counted_and_end_nothing() {
+        let (socket, address) = bind(LOOPBACK);
+        let too_long = Transmit {
+            to: address,
+            bytes: Bytes::from(vec![0; 65_535]),
+        };
+        assert_eq!(socket.send(&too_long), Sent::Refused);
+        let other_family = Transmit {
+            to: "[::1]:9".parse().unwrap(),
+            bytes: Bytes::from_static(b"x"),
+        };
+        assert_eq!(socket.send(&other_family), Sent::Refused);
+        assert_eq!(socket.errors().send, 2);
+        let closed = bind(LOOPBACK).1;
+        for _ in 0..3 {
+            send(&socket, closed, vec![1]).await;
+            assert!(socket.receive(|_, _| {}).is_ok());
+        }
+        send(&socket, address, vec![7]).await;
+        assert_eq!(receive(&socket, 1).await, [(address, vec![7])]);
+    }
+}

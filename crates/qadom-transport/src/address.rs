@@ -4,7 +4,7 @@
 //! What must stay true: an IPv4-mapped IPv6 address is the IPv4 address it stands for everywhere
 //! in this crate. Which address a node believes to have is the engine's decision.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::reader::Reader;
 
@@ -15,7 +15,11 @@ pub(crate) const OBSERVED: usize = 19;
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => address,
-        SocketAddr::V6(v6) => SocketAddr::new(v6.ip().to_canonical(), v6.port()),
+        SocketAddr::V6(v6) => match v6.ip().to_canonical() {
+            IpAddr::V4(v4) => SocketAddr::new(v4.into(), v6.port()),
+            // A link-local address is reached only with its scope.
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()).into(),
+        },
     }
 }
 

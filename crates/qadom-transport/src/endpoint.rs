@@ -5,8 +5,8 @@
 //! itself is longer than the one that it answers. Who may ask what is the engine's business.
 //!
 //! `initiate` and `respond` are the two sides of a handshake, `identify` asks for keys,
-//! `outbound` sends requests and answers, `inbound` takes datagrams apart, `sessions` keeps
-//! sessions and `deadlines` does what falls due.
+//! `outbound` sends requests and `answers` answers, `inbound` takes datagrams apart, `sessions`
+//! keeps sessions and `deadlines` does what falls due.
 
 use core::fmt;
 use core::time::Duration;
@@ -30,11 +30,12 @@ use crate::session::Session;
 use crate::suite::{NoiseSuite, Suite};
 use crate::timers::Timers;
 
+use self::answers::Held;
 use self::identify::Search;
 use self::initiate::Attempt;
-use self::outbound::Held;
 use self::respond::Pending;
 
+mod answers;
 mod deadlines;
 mod identify;
 mod inbound;
@@ -78,6 +79,8 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     peers: HashMap<[u8; 32], Peer>,
     requests: HashMap<RequestId, Request>,
     sessions: HashMap<u32, Session>,
+    /// Sessions that this node began, as a RESET names them: by address and the peer's index.
+    remotes: HashMap<(SocketAddr, u32), u32>,
     attempts: HashMap<u32, Attempt<S>>,
     pending: Pending<S>,
     searches: HashMap<[u8; 16], Search>,
@@ -161,6 +164,7 @@ impl<S: Suite> Endpoint<S> {
             peers: HashMap::new(),
             requests: HashMap::new(),
             sessions: HashMap::new(),
+            remotes: HashMap::new(),
             attempts: HashMap::new(),
             pending: Pending::new(),
             searches: HashMap::new(),

@@ -205,7 +205,7 @@ impl<S: Suite> Endpoint<S> {
             }
             Noted::Ask(bitmap) => self.ask_pieces(id, bitmap),
             Noted::Waiting => {}
-            Noted::NoRoom => {
+            Noted::Copy | Noted::NoRoom => {
                 self.drop_for(DropReason::StrayPiece);
                 return;
             }

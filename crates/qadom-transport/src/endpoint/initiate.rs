@@ -250,6 +250,8 @@ impl<S: Suite> Endpoint<S> {
         if is_kept {
             self.timers
                 .arm(Timer::Confirm(index), self.now.monotonic + CONFIRM_AFTER);
+        } else {
+            self.drop_for(DropReason::SessionsFull);
         }
         self.pump(&key);
     }

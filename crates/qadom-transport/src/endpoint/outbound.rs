@@ -1,4 +1,4 @@
-//! Requests and answers on their way out: queues, windows, frames.
+//! Requests on their way out: queues, windows, retries, frames.
 //!
 //! What must stay true: a request that was taken ends in exactly one event; no more than the
 //! limits are in flight or waiting; pieces beyond the first burst go out only when asked for.
@@ -7,10 +7,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::{DropReason, Endpoint};
+use super::Endpoint;
 use crate::address::canonical;
 use crate::config::{BODY_MAX, Time};
-use crate::event::{Event, FailReason, InboundId, Outgoing};
+use crate::event::{Event, FailReason, Outgoing};
 use crate::frame::{self, BURST, Direction, WHOLE_MAX, pieces};
 use crate::key::is_node_key;
 use crate::message::{Envelope, RequestId};
@@ -23,22 +23,6 @@ use crate::timers::Timer;
 const TRIES: u8 = 3;
 /// How often a session may be lost under a request.
 const LOSSES: u8 = 1;
-/// How often the other side may ask for pieces of one message.
-const NEEDS: u8 = 24;
-/// Long answers kept for peers that miss pieces.
-const HELD: usize = 512;
-/// For how long.
-const HELD_FOR: Duration = Duration::from_secs(5);
-
-/// A long answer that was sent in pieces.
-#[derive(Debug)]
-pub(crate) struct Held {
-    session: u32,
-    request: RequestId,
-    message: Envelope,
-    until: Duration,
-    needs: u8,
-}
 
 impl<S: Suite> Endpoint<S> {
     /// Sends a request: over the session with the peer if there is one, else inside a handshake
@@ -215,7 +199,7 @@ impl<S: Suite> Endpoint<S> {
         }
     }
 
-    fn send_pieces(
+    pub(super) fn send_pieces(
         &mut self,
         session: u32,
         (id, direction): (RequestId, Direction),
@@ -412,112 +396,5 @@ impl<S: Suite> Endpoint<S> {
         let peer = self.peers.entry(key).or_insert_with(Peer::new);
         peer.window.on_ended();
         peer.queue.push_front(id);
-    }
-
-    /// Answers a peer's request; `body` is at most the `answer_max` that came with it. A second
-    /// answer, or one whose session has ended, is a counted drop.
-    pub fn answer(&mut self, now: Time, inbound: InboundId, body: Bytes) {
-        self.now = now;
-        let message = Envelope::answer(inbound.request, now.utc_micros, body);
-        self.send_answer(inbound, message);
-    }
-
-    /// Tells a peer that this node has too much to do, and when to come again.
-    pub fn answer_busy(&mut self, now: Time, inbound: InboundId, retry_after_ms: u32) {
-        self.now = now;
-        self.send_answer(inbound, Envelope::busy(inbound.request, retry_after_ms));
-    }
-
-    fn send_answer(&mut self, inbound: InboundId, message: Envelope) {
-        let InboundId { session, request } = inbound;
-        self.serving.remove(&(session, request));
-        let is_sendable = message.length() <= crate::config::MESSAGE_MAX;
-        if !is_sendable || !self.sessions.contains_key(&session) {
-            if !is_sendable || !self.answer_init(inbound, &message) {
-                self.drop_for(DropReason::StaleAnswer);
-            }
-            return;
-        }
-        self.send_message(session, request, Direction::Answer, &message);
-        if message.length() > WHOLE_MAX {
-            self.forget_held();
-            let until = self.now.monotonic + HELD_FOR;
-            self.held.push_back(Held {
-                session,
-                request,
-                message,
-                until,
-                needs: 0,
-            });
-        }
-    }
-
-    /// Forgets long answers that nobody will ask for any more.
-    pub(super) fn forget_held(&mut self) {
-        let now = self.now.monotonic;
-        while self.held.len() >= HELD || self.held.front().is_some_and(|held| held.until <= now) {
-            self.held.pop_front();
-        }
-    }
-
-    /// Sends a long answer's first burst again when its request comes again; false when there
-    /// is none.
-    pub(super) fn repeat_held(&mut self, session: u32, request: RequestId) -> bool {
-        let is_it = |held: &&Held| held.session == session && held.request == request;
-        let Some(message) = self
-            .held
-            .iter()
-            .find(is_it)
-            .map(|held| held.message.clone())
-        else {
-            return false;
-        };
-        self.send_message(session, request, Direction::Answer, &message);
-        true
-    }
-
-    /// The other side asks for pieces of a message of ours.
-    pub(super) fn on_need(
-        &mut self,
-        session: u32,
-        key: &[u8; 32],
-        (id, direction): (RequestId, Direction),
-        bitmap: u8,
-    ) {
-        let message = match direction {
-            Direction::Request => self.needed_request(id, key),
-            Direction::Answer => self.needed_answer(session, id),
-        };
-        match message {
-            Some(message) if message.length() > WHOLE_MAX => {
-                self.send_pieces(session, (id, direction), &message, bitmap);
-            }
-            _ => self.drop_for(DropReason::StrayPiece),
-        }
-    }
-
-    fn needed_request(&mut self, id: RequestId, key: &[u8; 32]) -> Option<Envelope> {
-        let now = self.now.monotonic;
-        let request = self.requests.get_mut(&id)?;
-        let is_it = request.key == *key && matches!(request.place, Place::Session(_));
-        if !is_it || request.needs >= NEEDS {
-            return None;
-        }
-        request.needs += 1;
-        // The other side is at work: the wait for its answer begins anew.
-        request.last_sent = now;
-        let message = Envelope::request(id, request.body.clone());
-        self.arm_request(id);
-        Some(message)
-    }
-
-    fn needed_answer(&mut self, session: u32, id: RequestId) -> Option<Envelope> {
-        let mut all = self.held.iter_mut();
-        let held = all.find(|held| held.session == session && held.request == id)?;
-        if held.needs >= NEEDS {
-            return None;
-        }
-        held.needs += 1;
-        Some(held.message.clone())
     }
 }

@@ -58,7 +58,6 @@ impl<S: Suite> Endpoint<S> {
     /// Takes a session whose other side has proven itself; false when there is no room for it.
     pub(super) fn confirm(&mut self, index: u32, mut session: Session, hello: Hello) -> bool {
         if self.sessions.len() >= self.config.limits.sessions && !self.displace() {
-            self.drop_for(DropReason::SessionsFull);
             return false;
         }
         let now = self.now.monotonic;
@@ -76,6 +75,9 @@ impl<S: Suite> Endpoint<S> {
                 former.and_then(|former| peer.older.replace(former))
             }
         };
+        if session.is_initiator() {
+            self.remotes.insert((address, session.remote), index);
+        }
         self.sessions.insert(index, session);
         if let Some(former) = former.filter(|former| self.is_older(&key, *former)) {
             if let Some(session) = self.sessions.get_mut(&former) {
@@ -179,7 +181,11 @@ impl<S: Suite> Endpoint<S> {
     }
 
     fn forget_session(&mut self, index: u32) {
-        self.sessions.remove(&index);
+        if let Some(session) = self.sessions.remove(&index)
+            && session.is_initiator()
+        {
+            self.remotes.remove(&(session.address, session.remote));
+        }
         self.timers.disarm(Timer::Session(index));
         self.timers.disarm(Timer::Confirm(index));
     }
@@ -190,16 +196,17 @@ impl<S: Suite> Endpoint<S> {
             self.drop_for(DropReason::Malformed);
             return;
         };
-        let found = self.sessions.iter().find(|(_, session)| {
-            session.address == from
-                && session.remote == reset.index
-                && session
+        let index = self.remotes.get(&(from, reset.index)).copied();
+        let is_proven = index
+            .and_then(|index| self.sessions.get(&index))
+            .is_some_and(|session| {
+                session
                     .reset_token
                     .is_some_and(|token| token.ct_eq(&reset.token).into())
-        });
-        match found.map(|(&index, _)| index) {
-            Some(index) => self.end_session(index),
-            None => self.drop_for(DropReason::StrayReset),
+            });
+        match index {
+            Some(index) if is_proven => self.end_session(index),
+            _ => self.drop_for(DropReason::StrayReset),
         }
     }
 }

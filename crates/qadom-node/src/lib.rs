@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod bench;
 mod bootstrap;
 mod builder;
 mod clock;
@@ -18,6 +19,7 @@ mod sockets;
 mod status;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
+pub use bench::{BenchError, BenchReport, BenchSettings, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};
 pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use folder::{SocketPathError, control_socket};

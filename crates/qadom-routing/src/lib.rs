@@ -28,3 +28,8 @@ pub use key::{KEY_LENGTH, Key, KeyTextError, NAME_LENGTH};
 pub use lookup::{Lookup, Next, Noted, Step, StepEvent};
 pub use moment::Moment;
 pub use table::{Observation, Removal, RoutingTable, TableEntry};
+
+/// The example of the README, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

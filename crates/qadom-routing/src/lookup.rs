@@ -220,10 +220,8 @@ impl Lookup {
         let (mut named, mut nearer) = (0, 0);
         for contact in contacts {
             named += 1;
-            let is_nearer = nearest.is_none_or(|nearest| self.distance(contact.id()) < nearest);
-            if self.hear_of(contact, hop) && is_nearer {
-                nearer += 1;
-            }
+            let added = self.hear_of(contact, hop);
+            nearer += usize::from(added.is_some() && added < nearest);
         }
         let contacts = named;
         self.record(distance, StepEvent::Answered { contacts, nearer });
@@ -358,26 +356,25 @@ impl Lookup {
         noted
     }
 
-    /// Adds a candidate; false when it is known, unreachable, the own node or too far to be kept.
-    fn hear_of(&mut self, contact: Contact, hop: u32) -> bool {
+    /// Adds a candidate and gives its distance; none when it is known, unreachable, the own node or
+    /// too far to be kept.
+    fn hear_of(&mut self, contact: Contact, hop: u32) -> Option<Distance> {
         if contact.id() == &self.own || contact.address(self.config.families).is_none() {
-            return false;
+            return None;
         }
         let distance = self.distance(contact.id());
         let Entry::Vacant(place) = self.candidates.entry(distance) else {
-            return false;
+            return None;
         };
         place.insert(Candidate {
             contact,
             hop,
             state: State::Heard,
         });
-        let limit = self
-            .config
-            .k
-            .saturating_mul(4)
-            .saturating_add(self.config.max_queries);
-        self.candidates.len() <= limit || self.drop_farthest() != Some(distance)
+        let room = self.config.k.saturating_mul(4);
+        let is_over = self.candidates.len() > room.saturating_add(self.config.max_queries);
+        let is_kept = !is_over || self.drop_farthest() != Some(distance);
+        is_kept.then_some(distance)
     }
 
     /// Drops the farthest candidate that was not asked. There is one whenever the map is over its
@@ -402,3 +399,6 @@ impl Lookup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

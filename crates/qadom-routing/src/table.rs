@@ -375,3 +375,6 @@ impl RoutingTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! Every promise of a lookup, in single steps and for any order of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::vec;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use super::*;
+use crate::closest::closest;
+use crate::contact::{Families, NodeKey};
+
+const NOW: Moment = Moment::ORIGIN;
+
+fn contact(number: u16) -> Contact {
+    let mut key = [7; 32];
+    key[..2].copy_from_slice(&number.to_be_bytes());
+    let address = ([192, 0, 2, 1], 4001).into();
+    Contact::at(NodeKey::new(key).unwrap(), address, true)
+}
+
+/// Contacts 0 to `count`, nearest to key 0 first.
+fn ranked(count: u16) -> Vec<Contact> {
+    let mut contacts: Vec<Contact> = (0..count).map(contact).collect();
+    contacts.sort_by_key(|contact| *contact.id().key());
+    contacts
+}
+
+fn lookup(k: usize, alpha: usize, seeds: &[Contact]) -> Lookup {
+    let config = LookupConfig {
+        k,
+        alpha,
+        ..LookupConfig::default()
+    };
+    let own = *contact(u16::MAX).id();
+    Lookup::new(own, Key::ZERO, config, seeds.iter().cloned(), NOW)
+}
+
+fn ask(lookup: &mut Lookup) -> Contact {
+    match lookup.next(NOW) {
+        Next::Ask(contact) => contact,
+        other => panic!("{other:?} instead of a question"),
+    }
+}
+
+#[test]
+fn a_slow_request_frees_its_slot_and_its_answer_still_counts() {
+    let nodes = ranked(4);
+    let mut lookup = lookup(2, 1, &nodes[..2]);
+    assert_eq!(ask(&mut lookup), nodes[0]);
+    assert_eq!(lookup.next(NOW), Next::Waiting);
+    assert_eq!(lookup.on_slow(nodes[0].id()), Noted::Accepted);
+    assert_eq!(ask(&mut lookup), nodes[1]);
+    assert_eq!(lookup.on_answer(nodes[1].id(), [], NOW), Noted::Accepted);
+    assert_eq!(
+        lookup.next(NOW),
+        Next::Waiting,
+        "the slow one is not given up"
+    );
+    assert_eq!(lookup.on_answer(nodes[0].id(), [], NOW), Noted::Late);
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(lookup.into_closest(), nodes[..2]);
+}
+
+#[test]
+fn an_answer_after_the_failure_still_counts() {
+    let nodes = ranked(3);
+    let mut lookup = lookup(2, 3, &nodes[1..]);
+    assert_eq!(ask(&mut lookup), nodes[1]);
+    assert_eq!(ask(&mut lookup), nodes[2]);
+    assert_eq!(lookup.on_failure(nodes[1].id(), NOW), Noted::Accepted);
+    assert_eq!(lookup.on_failure(nodes[1].id(), NOW), Noted::Unknown);
+    assert_eq!(
+        lookup.on_answer(nodes[1].id(), [nodes[0].clone()], NOW),
+        Noted::Late
+    );
+    assert_eq!(ask(&mut lookup), nodes[0]);
+    assert_eq!(lookup.hops_of(nodes[0].id()), Some(2));
+}
+
+#[test]
+fn k_answers_end_it_without_the_slow_and_without_asking_farther_nodes() {
+    let nodes = ranked(6);
+    let mut lookup = lookup(3, 4, &nodes);
+    let asked: Vec<Contact> = (0..3).map(|_| ask(&mut lookup)).collect();
+    assert_eq!(asked, nodes[..3]);
+    assert_eq!(
+        lookup.next(NOW),
+        Next::Waiting,
+        "three are under way and three are wanted"
+    );
+    lookup.on_slow(nodes[0].id());
+    assert_eq!(ask(&mut lookup), nodes[3]);
+    for node in &nodes[1..4] {
+        assert_eq!(lookup.next(NOW), Next::Waiting);
+        lookup.on_answer(node.id(), [], NOW);
+    }
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(
+        lookup.on_answer(nodes[0].id(), [], NOW),
+        Noted::Unknown,
+        "too late"
+    );
+    assert_eq!(lookup.queries(), 4);
+    assert_eq!(lookup.into_closest(), nodes[1..4]);
+}
+
+#[test]
+fn a_finished_lookup_is_done_and_deaf() {
+    let nodes = ranked(2);
+    let mut lookup = lookup(2, 1, &nodes);
+    ask(&mut lookup);
+    lookup.finish();
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(lookup.on_answer(nodes[0].id(), [], NOW), Noted::Unknown);
+    assert_eq!(lookup.on_slow(nodes[0].id()), Noted::Unknown);
+    assert_eq!(lookup.answered().count(), 0);
+}
+
+#[test]
+fn the_trace_tells_everything() {
+    let nodes = ranked(3);
+    let mut lookup = lookup(3, 3, &nodes[1..]);
+    ask(&mut lookup);
+    ask(&mut lookup);
+    let at = Moment::from_micros(5);
+    lookup.on_answer(nodes[2].id(), nodes.iter().cloned(), at);
+    lookup.on_slow(nodes[1].id());
+    lookup.on_failure(nodes[1].id(), at);
+    let told: Vec<_> = lookup
+        .trace()
+        .iter()
+        .map(|step| (step.contact.clone(), step.event))
+        .collect();
+    let answered = StepEvent::Answered {
+        contacts: 3,
+        nearer: 1,
+    };
+    assert_eq!(
+        told,
+        [
+            (nodes[1].clone(), StepEvent::Asked),
+            (nodes[2].clone(), StepEvent::Asked),
+            (nodes[2].clone(), answered),
+            (nodes[1].clone(), StepEvent::Slow),
+            (nodes[1].clone(), StepEvent::Failed),
+        ]
+    );
+    let step = &lookup.trace()[2];
+    assert_eq!((step.at, step.hop), (at, 1));
+    assert_eq!(
+        step.shared_bits,
+        nodes[2].id().key().distance(&Key::ZERO).shared_bits()
+    );
+}
+
+#[test]
+fn unreachable_contacts_are_skipped() {
+    let address = "[2001:db8::1]:4001".parse().unwrap();
+    let v6 = Contact::at(*contact(1).key(), address, true);
+    let config = LookupConfig {
+        families: Families {
+            v4: true,
+            v6: false,
+        },
+        ..LookupConfig::default()
+    };
+    let mut lookup = Lookup::new(*contact(0).id(), Key::ZERO, config, [v6], NOW);
+    assert_eq!(lookup.next(NOW), Next::Done);
+}
+
+#[test]
+fn requests_and_candidates_are_bounded() {
+    let nodes = ranked(400);
+    let config = LookupConfig {
+        k: 6,
+        max_queries: 5,
+        ..LookupConfig::default()
+    };
+    let own = *contact(u16::MAX).id();
+    let mut lookup = Lookup::new(own, Key::ZERO, config, nodes[300..].iter().cloned(), NOW);
+    while let Next::Ask(asked) = lookup.next(NOW) {
+        lookup.on_answer(asked.id(), nodes.iter().rev().cloned(), NOW);
+        assert!(lookup.candidates.len() <= 29);
+    }
+    assert_eq!(lookup.queries(), 5);
+    let mut kept = nodes[..24].iter();
+    assert!(kept.all(|node| lookup.hops_of(node.id()).is_some()));
+}
+
+/// What becomes of a request next.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Answer,
+    Slow,
+    Fail,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![4 => Just(Fate::Answer), 2 => Just(Fate::Slow), 2 => Just(Fate::Fail)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        rng_seed: RngSeed::Fixed(20),
+        ..ProptestConfig::default()
+    })]
+
+    /// Nodes name any contacts, in any order, and any input comes for any node at any time.
+    #[test]
+    fn every_lookup_ends_within_its_bounds(
+        k in 1_usize..6,
+        alpha in 1_usize..5,
+        max_queries in 0_usize..40,
+        seeds in prop::collection::vec(0_u16..40, 0..8),
+        own in 0_u16..40,
+        script in prop::collection::vec(
+            (fate(), any::<prop::sample::Index>(), prop::collection::vec(0_u16..40, 0..8)),
+            1..40,
+        ),
+    ) {
+        let own = *contact(own).id();
+        let config = LookupConfig { k, alpha, max_queries, families: Families::BOTH };
+        let seeds = seeds.into_iter().map(contact);
+        let mut lookup = Lookup::new(own, Key::ZERO, config, seeds, NOW);
+        let mut script = script.into_iter().cycle();
+        let mut states: BTreeMap<NodeId, State> = BTreeMap::new();
+        loop {
+            match lookup.next(NOW) {
+                Next::Ask(contact) => {
+                    prop_assert!(contact.id() != &own);
+                    prop_assert_eq!(states.insert(*contact.id(), State::Asked), None, "asked twice");
+                }
+                Next::Waiting => {
+                    // Anything may come from who was asked, also a second time; at least one who
+                    // is awaited says something, since requests end.
+                    let (fate, chosen, named) = script.next().unwrap();
+                    let awaited: Vec<NodeId> = states
+                        .iter()
+                        .filter(|(_, state)| matches!(state, State::Asked | State::Slow))
+                        .map(|(id, _)| *id)
+                        .collect();
+                    prop_assert!(!awaited.is_empty(), "waits for nobody");
+                    let any: Vec<NodeId> = states.keys().copied().collect();
+                    for id in [*chosen.get(&any), *chosen.get(&awaited)] {
+                        let state = states[&id];
+                        let (noted, to) = match fate {
+                            Fate::Slow if state == State::Asked => (lookup.on_slow(&id), State::Slow),
+                            Fate::Answer => {
+                                let named = named.iter().map(|&number| contact(number));
+                                (lookup.on_answer(&id, named, NOW), State::Answered)
+                            }
+                            _ => (lookup.on_failure(&id, NOW), State::Failed),
+                        };
+                        let expected = match (state, to) {
+                            (State::Asked, _) => Noted::Accepted,
+                            (State::Slow, _) | (State::Failed, State::Answered) => Noted::Late,
+                            _ => Noted::Unknown,
+                        };
+                        prop_assert_eq!(noted, expected);
+                        if noted != Noted::Unknown {
+                            states.insert(id, to);
+                        }
+                    }
+                }
+                Next::Done => break,
+            }
+            let in_flight = states.values().filter(|state| **state == State::Asked).count();
+            prop_assert!(in_flight <= alpha);
+            prop_assert!(states.len() <= max_queries);
+        }
+        let answered: BTreeSet<NodeId> = states
+            .iter()
+            .filter(|(_, state)| **state == State::Answered)
+            .map(|(id, _)| *id)
+            .collect();
+        prop_assert_eq!(lookup.queries() as usize, states.len());
+        let all: Vec<Contact> = (0..40).map(contact).collect();
+        let live = all.iter().filter(|contact| answered.contains(contact.id()));
+        let expected: Vec<Contact> = closest(live, &Key::ZERO, k).into_iter().cloned().collect();
+        prop_assert_eq!(lookup.into_closest(), expected, "sorted, without duplicates");
+    }
+
+    /// In a static network whose nodes know a ring of neighbours and some others, the k closest of
+    /// those that answer are found.
+    #[test]
+    fn the_true_k_closest_are_found(
+        k in 1_usize..8,
+        alpha in 1_usize..5,
+        size in 1_u16..60,
+        dead in prop::collection::btree_set(0_usize..60, 0..20),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
+    ) {
+        let nodes = ranked(size);
+        let is_dead = |index: &usize| *index > 0 && dead.contains(index);
+        // Node i names its neighbours by rank, as far as the dead ones between them reach.
+        let reach = k + dead.len();
+        let named = |index: usize| {
+            let range = index.saturating_sub(reach)..(index + reach).min(nodes.len());
+            nodes[range].iter().cloned()
+        };
+        let ranks: BTreeMap<NodeId, usize> =
+            nodes.iter().enumerate().map(|(rank, node)| (*node.id(), rank)).collect();
+        let live: Vec<Contact> = (0..nodes.len())
+            .filter(|index| !is_dead(index))
+            .map(|index| nodes[index].clone())
+            .collect();
+        let mut lookup = lookup(k, alpha, &live[live.len() - 1..]);
+        let mut asked = vec![];
+        for chosen in order.iter().cycle() {
+            match lookup.next(NOW) {
+                Next::Ask(contact) => asked.push(contact),
+                Next::Waiting => {
+                    let node = asked.swap_remove(chosen.index(asked.len()));
+                    let rank = ranks[node.id()];
+                    if is_dead(&rank) {
+                        lookup.on_failure(node.id(), NOW);
+                    } else {
+                        lookup.on_answer(node.id(), named(rank), NOW);
+                    }
+                }
+                Next::Done => break,
+            }
+        }
+        let found = lookup.into_closest();
+        prop_assert_eq!(&found[..], &live[..k.min(live.len())]);
+    }
+}

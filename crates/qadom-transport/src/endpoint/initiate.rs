@@ -361,10 +361,15 @@ impl<S: Suite> Endpoint<S> {
             }
             return;
         }
-        let token = self
-            .requests
-            .get(&request)
-            .and_then(|request| request.token);
+        // A ping of our own went ahead of the caller's request.
+        let head = self
+            .peers
+            .get(&attempt.key)
+            .and_then(|peer| peer.queue.front());
+        let token = [Some(&request), head]
+            .into_iter()
+            .flatten()
+            .find_map(|id| self.requests.get(id).and_then(|request| request.token));
         self.events.push_back(Event::Mismatch {
             token,
             address,

@@ -196,3 +196,9 @@ fn a_probe_uses_a_handshake_although_there_is_a_session() {
     assert_eq!(end, Some(End::Answer(Bytes::from_static(b"there?"))));
     assert_eq!(wire.kinds()[3..], [INIT, RESP]);
 }
+
+#[test]
+fn an_endpoint_may_move_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<qadom_transport::Endpoint>();
+}

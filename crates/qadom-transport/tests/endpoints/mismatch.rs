@@ -49,6 +49,17 @@ fn a_node_of_another_network_says_what_it_is() {
 }
 
 #[test]
+fn a_mismatch_of_the_ping_ahead_names_the_request_behind_it() {
+    let mut wire = Wire::new(1, 1, CALM);
+    let other = wire.add(foreign(1), address(1));
+    wire.request(0, wire.outgoing(other, 5, b"x", false));
+    let end = wire.run_to_end(0, 5, Duration::from_secs(9));
+    assert_eq!(end, Some(End::Failed(FailReason::Mismatch)));
+    let is_named = |event: &Event| matches!(event, Event::Mismatch { token: Some(5), .. });
+    assert_eq!(wire.nodes[0].count(is_named), 1);
+}
+
+#[test]
 fn a_who_to_another_network_meets_a_mismatch_too() {
     let mut wire = Wire::new(1, 1, CALM);
     let other = wire.add(foreign(1), address(1));

@@ -1,23 +1,23 @@
 //! The virtual network as its users see it: nodes, what they are asked to do, the clock.
 //!
 //! What must stay true: everything that happens follows from the settings and from the calls, in
-//! their order. How messages travel is in `network/transport.rs`, how engines are run in
-//! `network/run.rs`.
+//! their order. Nodes come and go in `network/population.rs`, engines are run in `network/run.rs`,
+//! messages travel in `network/transport.rs`.
 
+mod population;
 mod run;
 mod transport;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Config, Engine, Fetched, Joined, LookupReport, Mode, OperationId, PutOptions, Receipt, Time,
+    Engine, Fetched, Joined, LookupReport, Mode, OperationId, PutOptions, Receipt, Time,
 };
-use qadom_routing::{Contact, Families, Key, Moment, NodeId, NodeKey};
-use qadom_store::{Class, MemoryStore, Store};
+use qadom_routing::{Key, Moment};
+use qadom_store::{Class, Store};
 
 use crate::chance::Chance;
 use crate::exchange::{Exchange, ExchangeId};
@@ -31,15 +31,8 @@ use crate::trace::{Trace, TraceHash};
 
 /// The wall clock when a network starts, in seconds of UTC: 2027-01-15.
 const UTC_AT_START: u64 = 1_800_000_000;
-/// The name of the network that all nodes but strangers speak for.
-const NETWORK_NAME: &str = "simulation";
 /// How many earlier nodes a newcomer is told of.
 const JOIN_ADDRESSES: usize = 3;
-/// The UDP port of every node.
-const PORT: u16 = 4242;
-/// The nodes' addresses: this and 24 bits more.
-const ADDRESS_BASE: u32 = 0x1400_0000;
-
 /// A network of real engines on a virtual clock.
 ///
 /// Operations come in two forms: `put`, `get`, `lookup` and `join` run the clock until they have
@@ -102,79 +95,6 @@ impl Network {
             network.add_node(Mode::Storing);
         }
         network
-    }
-
-    // Nodes.
-
-    /// Adds a node that knows nobody; let it [`join`](Self::join).
-    pub fn add_node(&mut self, mode: Mode) -> NodeIndex {
-        self.add(mode, NETWORK_NAME)
-    }
-
-    /// Adds a storing node that speaks for another network. Nobody there is told of it, but its
-    /// [`address`](Self::address) can be joined through, in vain.
-    pub fn add_stranger(&mut self, network: &str) -> NodeIndex {
-        self.add(Mode::Storing, network)
-    }
-
-    /// Ends a node without a word to anybody: its records are lost, its operations fail, and
-    /// nothing answers at its address any more. A node that is dead already stays so.
-    pub fn kill(&mut self, node: NodeIndex) {
-        let Some(killed) = self.nodes.get_mut(node.as_usize()) else {
-            return;
-        };
-        killed.engine = None;
-        killed.store = Arc::new(MemoryStore::new());
-        killed.peers.clear();
-        killed.pinned = 0;
-        self.exchanges.retain(|_, exchange| exchange.asker != node);
-        self.tasks.end_all_of(node);
-    }
-
-    /// The nodes that live, in the order in which they came, strangers too.
-    pub fn living(&self) -> impl Iterator<Item = NodeIndex> {
-        let nodes = self.nodes.iter().enumerate();
-        nodes
-            .filter(|(_, node)| node.is_alive())
-            .map(|(index, _)| NodeIndex::from(index))
-    }
-
-    /// A living node, strangers too, chosen by the seed; node 0 when none lives.
-    pub fn random_node(&mut self) -> NodeIndex {
-        let choice = self.chance.below(self.living().count());
-        self.living().nth(choice).unwrap_or(NodeIndex::from(0))
-    }
-
-    /// A number below `end`, chosen by the seed; 0 when `end` is 0.
-    pub fn random_below(&mut self, end: usize) -> usize {
-        self.chance.below(end)
-    }
-
-    /// A key, chosen by the seed.
-    pub fn random_key(&mut self) -> Key {
-        Key::from_bytes(self.chance.bytes())
-    }
-
-    /// The engine of a living node, to be looked at.
-    pub fn engine(&self, node: NodeIndex) -> Option<&Engine> {
-        self.node(node)?.engine.as_ref()
-    }
-
-    /// Where a node of this network stands in the key space, dead or alive.
-    pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
-        self.node(node).map(|node| node.id)
-    }
-
-    /// Where a node of this network is reached, dead or alive.
-    pub fn address(&self, node: NodeIndex) -> Option<SocketAddr> {
-        self.node(node).map(|node| node.address)
-    }
-
-    /// How others are told of a node of this network, dead or alive.
-    pub fn contact(&self, node: NodeIndex) -> Option<Contact> {
-        let storing = |mode| matches!(mode, Mode::Storing);
-        self.node(node)
-            .map(|node| Contact::at(node.key, node.address, storing(node.mode)))
     }
 
     // What nodes are asked to do.
@@ -422,75 +342,17 @@ impl Network {
         self.trace.hash()
     }
 
-    fn add(&mut self, mode: Mode, network: &str) -> NodeIndex {
-        let index = NodeIndex::from(self.nodes.len());
-        let key = self.random_node_key();
-        let address = address_of(index);
-        let mut config = Config {
-            mode,
-            families: Families {
-                v4: true,
-                v6: false,
-            },
-            ..Config::new(key)
-        };
-        (self.settings.configure)(&mut config);
-        let store = Arc::new(MemoryStore::new());
-        let engine = Engine::new(config, store.clone(), self.chance.bytes(), self.time());
-        self.nodes.push(Node {
-            key,
-            id: key.id(),
-            address,
-            mode,
-            network: network.to_owned(),
-            store,
-            engine: Some(engine),
-            peers: BTreeMap::new(),
-            pinned: 0,
-            wake_at: None,
-        });
-        self.by_address.insert(address, index);
-        self.settle(index);
-        index
-    }
-
-    fn random_node_key(&mut self) -> NodeKey {
-        loop {
-            if let Ok(key) = NodeKey::new(self.chance.bytes()) {
-                return key;
-            }
-        }
-    }
-
-    fn node(&self, node: NodeIndex) -> Option<&Node> {
-        self.nodes.get(node.as_usize())
-    }
-
-    /// The living nodes that speak for the main network.
-    fn living_members(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
-        let nodes = self.nodes.iter().enumerate();
-        nodes
-            .filter(|(_, node)| node.is_alive() && node.network == NETWORK_NAME)
-            .map(|(index, node)| (NodeIndex::from(index), node))
-    }
-
     fn some_addresses(&mut self, nodes: &[NodeIndex]) -> Vec<SocketAddr> {
         let mut chosen = Vec::new();
         for _ in 0..JOIN_ADDRESSES {
             let choice = nodes
                 .get(self.chance.below(nodes.len()))
-                .map(|&node| address_of(node));
+                .map(|&node| population::address_of(node));
             chosen.extend(choice.filter(|address| !chosen.contains(address)));
         }
         chosen
     }
 }
 
-/// Spreads nodes over the networks of 24 and 16 bits, as rules about address groups see them.
-fn address_of(node: NodeIndex) -> SocketAddr {
-    // An odd factor maps the 24 bits one to one.
-    let bits = u32::try_from(node.as_usize())
-        .unwrap_or(u32::MAX)
-        .wrapping_mul(0x009e_3779);
-    SocketAddr::from((Ipv4Addr::from(ADDRESS_BASE | (bits & 0x00ff_ffff)), PORT))
-}
+#[cfg(test)]
+mod tests;

@@ -283,19 +283,44 @@ fn joining_through_the_dead_fails_and_says_so() {
 fn a_put_waits_for_the_commits_of_its_holders() {
     with_seed(29, |seed| {
         // Longer than the first wait for an answer, so that the requests are sent again.
-        let commit_delay = Duration::from_millis(300);
-        let delay = Duration::from_millis(50)..=Duration::from_millis(60);
-        let settings = Settings {
-            nodes: 25,
+        let slow = Duration::from_millis(300);
+        let [quick, slowed] = [Duration::ZERO, slow].map(|commit_delay| {
+            let delay = Duration::from_millis(50)..=Duration::from_millis(60);
+            let settings = Settings {
+                nodes: 25,
+                seed,
+                delay,
+                commit_delay,
+                ..Settings::default()
+            };
+            let receipt = joined(settings).put(NodeIndex::from(2), "disks").unwrap();
+            assert_eq!(receipt.stored, 20);
+            receipt.took
+        });
+        assert!(
+            slowed > quick + slow * 9 / 10,
+            "{quick:?} without delay, {slowed:?} with"
+        );
+    });
+}
+
+#[test]
+fn long_values_reach_nodes_that_know_no_holder() {
+    with_seed(31, |seed| {
+        let mut network = joined(Settings {
+            nodes: 150,
             seed,
-            delay,
-            commit_delay,
             ..Settings::default()
-        };
-        let mut network = joined(settings);
-        let receipt = network.put(NodeIndex::from(2), "slow disks").unwrap();
-        assert_eq!(receipt.stored, 20);
-        assert!(receipt.took >= commit_delay, "{receipt:?}");
+        });
+        let writer = network.random_node();
+        let value = vec![7; 8192];
+        let key = network.put(writer, value.clone()).unwrap().key;
+        for _ in 0..10 {
+            let client = network.add_node(Mode::Client);
+            network.join(client).unwrap();
+            assert_eq!(network.get(client, key).unwrap().value, value);
+        }
+        assert_eq!(network.figures().too_long, 0);
     });
 }
 

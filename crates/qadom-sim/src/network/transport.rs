@@ -437,7 +437,7 @@ impl Network {
 
     /// How long a message travels: nine tenths of the way from the least to the most belong to the
     /// pair of nodes, one tenth to the message.
-    fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
+    pub(super) fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
         let (least, most) = (*self.settings.delay.start(), *self.settings.delay.end());
         let spread = most.saturating_sub(least);
         let of_pair = spread.mul_f64(0.9 * pair_fraction(self.settings.seed, from, to));

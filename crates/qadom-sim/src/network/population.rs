@@ -1,0 +1,156 @@
+//! The nodes of the network: how they come, how they go, what can be seen of them.
+//!
+//! What must stay true: a node keeps its index, its key and its address for ever, and nothing that
+//! was taken from a dead one comes back.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use qadom_engine::{Config, Engine, Mode};
+use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
+use qadom_store::MemoryStore;
+
+use super::Network;
+use crate::node::{Node, NodeIndex};
+
+/// The name of the network that all nodes but strangers speak for.
+const NETWORK_NAME: &str = "simulation";
+/// The UDP port of every node.
+const PORT: u16 = 4242;
+/// The nodes' addresses: this and 24 bits more.
+const ADDRESS_BASE: u32 = 0x1400_0000;
+
+impl Network {
+    /// Adds a node that knows nobody; let it [`join`](Self::join).
+    pub fn add_node(&mut self, mode: Mode) -> NodeIndex {
+        self.add(mode, NETWORK_NAME)
+    }
+
+    /// Adds a storing node that speaks for another network. Nobody there is told of it, but its
+    /// [`address`](Self::address) can be joined through, in vain.
+    pub fn add_stranger(&mut self, network: &str) -> NodeIndex {
+        self.add(Mode::Storing, network)
+    }
+
+    /// Ends a node without a word to anybody: its records are lost, its operations fail, and
+    /// nothing answers at its address any more. A node that is dead already stays so.
+    pub fn kill(&mut self, node: NodeIndex) {
+        let Some(killed) = self.nodes.get_mut(node.as_usize()) else {
+            return;
+        };
+        killed.engine = None;
+        killed.store = Arc::new(MemoryStore::new());
+        killed.peers.clear();
+        killed.pinned = 0;
+        self.exchanges.retain(|_, exchange| exchange.asker != node);
+        self.tasks.end_all_of(node);
+    }
+
+    /// The nodes that live, in the order in which they came, strangers too.
+    pub fn living(&self) -> impl Iterator<Item = NodeIndex> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.is_alive())
+            .map(|(index, _)| NodeIndex::from(index))
+    }
+
+    /// A living node, strangers too, chosen by the seed; node 0 when none lives.
+    pub fn random_node(&mut self) -> NodeIndex {
+        let choice = self.chance.below(self.living().count());
+        self.living().nth(choice).unwrap_or(NodeIndex::from(0))
+    }
+
+    /// A number below `end`, chosen by the seed; 0 when `end` is 0.
+    pub fn random_below(&mut self, end: usize) -> usize {
+        self.chance.below(end)
+    }
+
+    /// A key, chosen by the seed.
+    pub fn random_key(&mut self) -> Key {
+        Key::from_bytes(self.chance.bytes())
+    }
+
+    /// The engine of a living node, to be looked at.
+    pub fn engine(&self, node: NodeIndex) -> Option<&Engine> {
+        self.node(node)?.engine.as_ref()
+    }
+
+    /// Where a node of this network stands in the key space, dead or alive.
+    pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
+        self.node(node).map(|node| node.id)
+    }
+
+    /// Where a node of this network is reached, dead or alive.
+    pub fn address(&self, node: NodeIndex) -> Option<SocketAddr> {
+        self.node(node).map(|node| node.address)
+    }
+
+    /// How others are told of a node of this network, dead or alive.
+    pub fn contact(&self, node: NodeIndex) -> Option<Contact> {
+        let storing = |mode| matches!(mode, Mode::Storing);
+        self.node(node)
+            .map(|node| Contact::at(node.key, node.address, storing(node.mode)))
+    }
+
+    fn add(&mut self, mode: Mode, network: &str) -> NodeIndex {
+        let index = NodeIndex::from(self.nodes.len());
+        let key = self.random_node_key();
+        let address = address_of(index);
+        let mut config = Config {
+            mode,
+            families: Families {
+                v4: true,
+                v6: false,
+            },
+            ..Config::new(key)
+        };
+        (self.settings.configure)(&mut config);
+        let store = Arc::new(MemoryStore::new());
+        let engine = Engine::new(config, store.clone(), self.chance.bytes(), self.time());
+        self.nodes.push(Node {
+            key,
+            id: key.id(),
+            address,
+            mode,
+            network: network.to_owned(),
+            store,
+            engine: Some(engine),
+            peers: BTreeMap::new(),
+            pinned: 0,
+            wake_at: None,
+        });
+        self.by_address.insert(address, index);
+        self.settle(index);
+        index
+    }
+
+    fn random_node_key(&mut self) -> NodeKey {
+        loop {
+            if let Ok(key) = NodeKey::new(self.chance.bytes()) {
+                return key;
+            }
+        }
+    }
+
+    pub(super) fn node(&self, node: NodeIndex) -> Option<&Node> {
+        self.nodes.get(node.as_usize())
+    }
+
+    /// The living nodes that speak for the main network.
+    pub(super) fn living_members(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(|(_, node)| node.is_alive() && node.network == NETWORK_NAME)
+            .map(|(index, node)| (NodeIndex::from(index), node))
+    }
+}
+
+/// Spreads nodes over the networks of 24 and 16 bits, as rules about address groups see them.
+pub(super) fn address_of(node: NodeIndex) -> SocketAddr {
+    // An odd factor maps the 24 bits one to one.
+    let bits = u32::try_from(node.as_usize())
+        .unwrap_or(u32::MAX)
+        .wrapping_mul(0x009e_3779);
+    SocketAddr::from((Ipv4Addr::from(ADDRESS_BASE | (bits & 0x00ff_ffff)), PORT))
+}

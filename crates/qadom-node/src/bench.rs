@@ -104,6 +104,9 @@ pub async fn run_bench(
     settings: &BenchSettings,
     mut progress: impl FnMut(&str) + Send,
 ) -> Result<BenchReport, BenchError> {
+    // First, while no memory that earlier networks freed hides the growth.
+    progress("memory of idle nodes");
+    let idle_node_kib = measure_memory(settings).await?;
     let mut rows = Vec::new();
     progress("bare datagrams");
     raw::measure(settings, &mut rows).await?;
@@ -116,8 +119,6 @@ pub async fn run_bench(
         });
         measure_network(settings, keeping, &mut rows).await?;
     }
-    progress("memory of idle nodes");
-    let idle_node_kib = measure_memory(settings).await?;
     Ok(BenchReport {
         rows,
         idle_node_kib,

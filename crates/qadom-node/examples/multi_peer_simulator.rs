@@ -5,33 +5,24 @@ use qadom_node::Node;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let describe = || {
-        Node::builder()
-            .memory(true)
-            .listen(([127, 0, 0, 1], 0).into())
-    };
-    let mut nodes = vec![describe().start().await?];
-    let first = nodes
-        .iter()
-        .map(|node| node.address().into())
-        .collect::<Vec<_>>();
+    let builder = Node::builder().memory(true).listen("127.0.0.1:0".parse()?);
+    let first = builder.clone().start().await?;
+    let mut nodes = vec![first.clone()];
     for _ in 1..25 {
-        let node = describe().start().await?;
-        node.join(&first).await?;
+        let node = builder.clone().start().await?;
+        node.join(&[first.address().into()]).await?;
         nodes.push(node);
     }
-    let mut receipts = Vec::new();
+    let (mut receipts, mut messages) = (Vec::new(), 0);
     for node in &nodes {
-        receipts.push(node.put(format!("a value of {}", node.id())).await?);
+        receipts.push(node.put(node.address().to_string()).await?);
     }
-    let copies: u32 = receipts.iter().map(|receipt| receipt.stored).sum();
-    println!("{} puts: {copies} copies", receipts.len());
-    let mut messages = 0;
     for node in &nodes {
         for receipt in &receipts {
             messages += node.get(receipt.key).await?.messages;
         }
     }
-    println!("{} gets: {messages} messages", nodes.len() * receipts.len());
+    let copies: u32 = receipts.iter().map(|receipt| receipt.stored).sum();
+    println!("25 values have {copies} copies, 625 gets took {messages} messages");
     Ok(())
 }

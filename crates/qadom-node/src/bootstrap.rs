@@ -32,10 +32,25 @@ pub(crate) struct Bootstrap {
     facts: Arc<Facts>,
 }
 
-/// How one attempt ended.
+/// One attempt.
 struct Attempt {
-    is_joined: bool,
+    ending: Ending,
+    /// The addresses that do not help; this node's own is none of them, since one list may serve
+    /// many nodes.
     problems: Vec<(JoinAddress, JoinProblem)>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Somebody answered.
+    Joined,
+    /// Nobody was named but this node itself: it is the first of its network.
+    First,
+    /// Nobody answered, and somebody may later.
+    Failed,
+    /// All that answer belong to other networks, and nobody else is known.
+    Hopeless,
 }
 
 impl Bootstrap {
@@ -61,36 +76,33 @@ impl Bootstrap {
     /// Runs until the node ends.
     pub(crate) async fn run(self) {
         let mut pause = PAUSE_MIN;
-        while let Some(attempt) = self.attempt().await {
-            for (address, problem) in &attempt.problems {
-                let problem = join_problem_text(problem);
-                tracing::warn!(%address, "this address does not lead into the network: {problem}");
-            }
-            let is_foreign =
-                |(_, problem): &(_, JoinProblem)| matches!(problem, JoinProblem::WrongNetwork(_));
-            let is_hopeless = !attempt.is_joined
-                && self.saved.is_empty()
-                && !attempt.problems.is_empty()
-                && attempt.problems.iter().all(is_foreign);
-            let command = if is_hopeless {
-                Command::Stop(Box::new(StopReason::WrongNetwork {
-                    problems: attempt.problems,
-                }))
-            } else {
-                let text = |(address, problem): &(JoinAddress, JoinProblem)| {
-                    format!("{address}: {}", join_problem_text(problem))
-                };
-                Command::Bootstrapped(Bootstrapped {
-                    problems: attempt.problems.iter().map(text).collect(),
-                })
+        while let Some(Attempt { ending, problems }) = self.attempt().await {
+            let text = |(address, problem): &(JoinAddress, JoinProblem)| {
+                format!("{address}: {}", join_problem_text(problem))
             };
-            self.send(command).await;
-            if attempt.is_joined {
-                self.wait_for_loneliness().await;
-                pause = PAUSE_MIN;
-            } else {
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 2).min(PAUSE_MAX);
+            let texts: Vec<_> = problems.iter().map(text).collect();
+            for text in &texts {
+                tracing::warn!("an address does not lead into the network: {text}");
+            }
+            if ending == Ending::Hopeless {
+                let reason = StopReason::WrongNetwork { problems };
+                return self.send(Command::Stop(Box::new(reason))).await;
+            }
+            let news = Bootstrapped {
+                is_first: ending == Ending::First,
+                problems: texts,
+            };
+            self.send(Command::Bootstrapped(news)).await;
+            match ending {
+                Ending::Joined => {
+                    self.wait_for_loneliness().await;
+                    pause = PAUSE_MIN;
+                }
+                Ending::Failed => {
+                    tokio::time::sleep(jittered(pause)).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+                Ending::First | Ending::Hopeless => return,
             }
         }
     }
@@ -108,12 +120,22 @@ impl Bootstrap {
             _ => (false, Vec::new()),
         };
         let mut problems = targets.problems(&found);
-        // That one of the addresses is our own is no mistake: one list may serve many nodes.
+        let has_all_failed = problems.len() == self.addresses.len() && self.saved.is_empty();
         problems.retain(|(_, problem)| *problem != JoinProblem::Own);
-        Some(Attempt {
-            is_joined,
-            problems,
-        })
+        let is_foreign =
+            |(_, problem): &(_, JoinProblem)| matches!(problem, JoinProblem::WrongNetwork(_));
+        let ending = if is_joined {
+            Ending::Joined
+        } else if !has_all_failed {
+            Ending::Failed
+        } else if problems.is_empty() {
+            Ending::First
+        } else if problems.iter().all(is_foreign) {
+            Ending::Hopeless
+        } else {
+            Ending::Failed
+        };
+        Some(Attempt { ending, problems })
     }
 
     /// Waits until no neighbour is left, or the node has ended.

@@ -52,6 +52,8 @@ pub(crate) enum Operation {
 /// How an attempt to join by the addresses of the start went.
 #[derive(Debug)]
 pub(crate) struct Bootstrapped {
+    /// Whether nobody was named but this node itself, so that it is the first of its network.
+    pub(crate) is_first: bool,
     /// What is wrong with the addresses, in words.
     pub(crate) problems: Vec<String>,
 }

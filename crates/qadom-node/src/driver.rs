@@ -108,7 +108,8 @@ enum Input {
 }
 
 impl Driver {
-    pub(crate) fn new(parts: Parts) -> Result<Self, StartError> {
+    /// In a box, so that the task is small and moves nothing large.
+    pub(crate) fn new(parts: Parts) -> Result<Box<Self>, StartError> {
         let now = parts.clock.now();
         let parameters = Parameters::new(&parts.network, parts.id_bits, parts.facts.is_local);
         let hello = parts.sockets.hello(parts.mode, parts.advertise);
@@ -129,7 +130,7 @@ impl Driver {
         let is_joining = parts.bootstrap.is_wanted();
         let bootstrap = is_joining.then(|| tokio::spawn(parts.bootstrap.run()).abort_handle());
         let save_at = (!parts.folder.is_temporary()).then(|| now.moment + SAVE_EVERY);
-        Ok(Self {
+        Ok(Box::new(Self {
             clock: parts.clock,
             endpoint,
             engine,
@@ -153,11 +154,11 @@ impl Driver {
             inbound: HashMap::new(),
             last_inbound: 0,
             stop: None,
-        })
+        }))
     }
 
     /// Runs until the node ends, then says why.
-    pub(crate) async fn run(mut self, stopping: watch::Sender<Option<StopReason>>) {
+    pub(crate) async fn run(mut self: Box<Self>, stopping: watch::Sender<Option<StopReason>>) {
         self.settle(self.clock.now());
         let reason = loop {
             let input = self.wait().await;
@@ -188,17 +189,8 @@ impl Driver {
 
     fn on_input(&mut self, now: Time, input: Input) {
         match input {
-            Input::Readable(readable) => {
-                let (endpoint, time) = (&mut self.endpoint, transport_time(now));
-                let received = readable.and_then(|()| {
-                    self.sockets
-                        .receive(|from, datagram| endpoint.handle_datagram(time, from, datagram))
-                });
-                if let Err(error) = received {
-                    tracing::error!(%error, "the socket of this node is broken");
-                    self.stop = Some(StopReason::SocketFailed);
-                }
-            }
+            Input::Readable(Ok(())) => self.receive(now),
+            Input::Readable(Err(error)) => self.on_broken_socket(&error),
             // Nobody holds a handle of this node any more.
             Input::Command(None) => self.stop = Some(StopReason::Asked),
             Input::Command(Some(command)) => {
@@ -219,14 +211,30 @@ impl Driver {
         }
     }
 
+    fn receive(&mut self, now: Time) {
+        let (endpoint, time) = (&mut self.endpoint, transport_time(now));
+        let received = self
+            .sockets
+            .receive(|from, datagram| endpoint.handle_datagram(time, from, datagram));
+        if let Err(error) = received {
+            self.on_broken_socket(&error);
+        }
+    }
+
+    fn on_broken_socket(&mut self, error: &io::Error) {
+        tracing::error!(%error, "the socket of this node is broken");
+        self.stop = Some(StopReason::SocketFailed);
+    }
+
     /// Does what is due; cheap when nothing is.
     fn on_due(&mut self, now: Time) {
         let time = transport_time(now);
-        if self
-            .endpoint
-            .next_deadline()
-            .is_some_and(|due| due <= time.monotonic)
-        {
+        let is_due = |due: Option<Duration>| due.is_some_and(|due| due <= time.monotonic);
+        if is_due(self.endpoint.next_deadline()) {
+            // An answer that is here already is no late one, however busy this task was.
+            self.receive(now);
+        }
+        if is_due(self.endpoint.next_deadline()) {
             self.endpoint.handle_timeout(time);
         }
         if self

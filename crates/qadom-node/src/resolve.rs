@@ -43,6 +43,8 @@ pub(crate) async fn resolve(at: &HostPort, families: Families) -> Vec<SocketAddr
 #[derive(Debug)]
 pub(crate) struct Targets {
     named: Vec<(JoinAddress, Vec<SocketAddr>)>,
+    /// Names that say by their key that they are this node's own.
+    own: Vec<JoinAddress>,
     /// Places whose key has to be asked for.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Nodes whose key came with the address.
@@ -54,11 +56,13 @@ impl Targets {
     pub(crate) async fn resolve(names: &[JoinAddress], families: Families, own: &NodeKey) -> Self {
         let mut targets = Self {
             named: Vec::with_capacity(names.len()),
+            own: Vec::new(),
             addresses: Vec::new(),
             contacts: Vec::new(),
         };
         for name in names {
             if name.key() == Some(own) {
+                targets.own.push(name.clone());
                 continue;
             }
             let addresses = resolve(name.host_port(), families).await;
@@ -83,7 +87,8 @@ impl Targets {
         found: &[(SocketAddr, JoinProblem)],
     ) -> Vec<(JoinAddress, JoinProblem)> {
         let of = |address: &SocketAddr| found.iter().find(|(at, _)| at == address);
-        let mut problems = Vec::new();
+        let own = self.own.iter().map(|name| (name.clone(), JoinProblem::Own));
+        let mut problems: Vec<_> = own.collect();
         for (name, addresses) in &self.named {
             let known: Vec<_> = addresses
                 .iter()
@@ -155,6 +160,7 @@ mod tests {
         assert_eq!(unresolved.problems(&[])[0].1, JoinProblem::Unreachable);
         let own = crate::NodeAddress::new(own(), "127.0.0.1:1".parse::<HostPort>().unwrap());
         let targets = targets(&[&own.to_string()]).await;
-        assert!(targets.contacts.is_empty() && targets.problems(&[]).is_empty());
+        assert!(targets.contacts.is_empty());
+        assert_eq!(targets.problems(&[]), [(own.into(), JoinProblem::Own)]);
     }
 }

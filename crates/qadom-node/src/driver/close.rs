@@ -14,7 +14,7 @@ use super::{Driver, save};
 const COMMIT_MAX: Duration = Duration::from_secs(30);
 
 impl Driver {
-    pub(super) async fn close(mut self) {
+    pub(super) async fn close(mut self: Box<Self>) {
         self.queue.close();
         if let Some(bootstrap) = self.bootstrap.take() {
             bootstrap.abort();
@@ -53,7 +53,7 @@ impl Driver {
                 engine,
                 store,
                 ..
-            } = self;
+            } = *self;
             if let Some(saved) = saved {
                 save(&saved, &folder);
             }

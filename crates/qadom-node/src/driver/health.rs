@@ -20,7 +20,7 @@ pub(super) struct Health {
 /// How far the node has come with the addresses of its start and its saved contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Joining {
-    /// There are none.
+    /// There are none, or they name this node alone.
     NotWanted,
     /// The first attempt is under way.
     First,
@@ -43,7 +43,11 @@ impl Health {
     }
 
     pub(super) fn on_bootstrapped(&mut self, bootstrapped: Bootstrapped) {
-        self.joining = Joining::Attempted;
+        self.joining = if bootstrapped.is_first {
+            Joining::NotWanted
+        } else {
+            Joining::Attempted
+        };
         self.problems = bootstrapped.problems;
     }
 
@@ -79,7 +83,10 @@ mod tests {
         let mut health = Health::new(true);
         assert_eq!(health.verdict(0).0, Verdict::Starting);
         let problems = vec!["h:1: unreachable".to_owned()];
-        health.on_bootstrapped(Bootstrapped { problems });
+        health.on_bootstrapped(Bootstrapped {
+            is_first: false,
+            problems,
+        });
         let (verdict, reasons) = health.verdict(0);
         assert_eq!((verdict, reasons.len()), (Verdict::Isolated, 2));
         let (verdict, reasons) = health.verdict(1);

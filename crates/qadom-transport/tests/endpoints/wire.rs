@@ -74,7 +74,7 @@ pub(crate) struct Node {
     pub(crate) events: Vec<Event>,
     pub(crate) asked: Vec<(InboundId, Bytes)>,
     pub(crate) ends: HashMap<u64, Vec<(Duration, End)>>,
-    /// Bytes by which unproven addresses are ahead of what they were sent.
+    /// What may still be sent to an address, while unproven, for the last datagram from it.
     credit: HashMap<SocketAddr, usize>,
     proven: HashSet<SocketAddr>,
 }
@@ -215,7 +215,8 @@ impl Wire {
     pub(crate) fn inject(&mut self, to: usize, from: SocketAddr, bytes: &[u8]) {
         let now = self.time();
         let node = &mut self.nodes[to];
-        *node.credit.entry(from).or_default() += bytes.len();
+        // What an earlier datagram allowed and was not used is gone: the rule holds for each.
+        node.credit.insert(from, bytes.len());
         node.endpoint
             .handle_datagram(now, from, &mut bytes.to_vec());
         self.drain(to);

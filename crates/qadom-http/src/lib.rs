@@ -1,1 +1,23 @@
 //! The HTTP control API of a qadom node over its unix socket, and its Rust client.
+//!
+//! [`router`] answers the routes of `/v1` for one [`Node`](qadom_node::Node); [`Server`] serves
+//! them on a unix socket that only its owner may open; [`Client`] asks them. The JSON that passes
+//! between the two is defined once, in [`api`].
+//!
+//! What this crate does not know: command lines, and how a node finds or keeps anything.
+
+pub mod api;
+mod client;
+mod duration;
+mod problem;
+mod router;
+mod routes;
+mod server;
+mod socket;
+
+pub use client::{Client, ClientError, ReadFrom};
+pub use duration::{DurationTextError, LifetimeError, parse_duration, parse_lifetime};
+pub use problem::{PROBLEM_TYPE_PREFIX, Problem};
+pub use router::{App, router};
+pub use server::{Server, ServerLimits};
+pub use socket::{SOCKET_PATH_MAX, SocketError};

@@ -1,0 +1,69 @@
+//! What may be typed: the global flags and the verbs. What belongs to one verb alone is in
+//! `args/`, by theme.
+
+mod network;
+mod node;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+pub(crate) use network::{Join, Lookup, Ping};
+pub(crate) use node::{Demo, Node, Testnet};
+pub(crate) use values::{Get, Put};
+
+/// Stores and finds values on a network that has no server.
+#[derive(Debug, Parser)]
+#[command(name = "qadom", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags that are accepted anywhere on the line.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
+pub(crate) struct Global {
+    /// The node's data folder [default: qadom in the user's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "QADOM_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The daemon's control socket [default: control.sock in the data folder]
+    #[arg(long, global = true, value_name = "PATH", env = "QADOM_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print JSON objects, one a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Tell more on the standard error; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a node in this process until Ctrl-C
+    Node(Node),
+    /// Stop the daemon; what it acknowledged is kept
+    Stop,
+    /// Run a small network on this machine and show what it can do
+    Demo(Demo),
+    /// Run several daemons in this process until Ctrl-C
+    Testnet(Testnet),
+    /// Store values and print their keys
+    Put(Put),
+    /// Find a value and write it to the standard output
+    Get(Get),
+    /// Show how the daemon is doing
+    Status,
+    /// List the daemon's routing table
+    Peers,
+    /// Find the nodes nearest to a key, step by step
+    Lookup(Lookup),
+    /// Measure the round trip to a node
+    Ping(Ping),
+    /// Join a network through nodes that are known to belong to it
+    Join(Join),
+}

@@ -1,0 +1,71 @@
+//! The work of each verb, one file a verb.
+
+mod daemon;
+mod demo;
+mod get;
+mod join;
+mod lookup;
+mod node;
+mod peers;
+mod ping;
+mod put;
+mod status;
+mod stop;
+mod testnet;
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::Xdg;
+use qadom_http::Client;
+use qadom_node::Reason;
+
+use crate::args::{Arguments, Global, Verb};
+use crate::error::Failure;
+use crate::output::Output;
+
+/// Does what was asked for.
+pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<()> {
+    let global = &arguments.global;
+    match arguments.verb {
+        Verb::Node(node) => node::run(node, global, output).await,
+        Verb::Demo(demo) => demo::run(&demo, output).await,
+        Verb::Testnet(testnet) => testnet::run(&testnet, output).await,
+        Verb::Stop => stop::run(&client(global)?, output).await,
+        Verb::Put(put) => put::run(&put, &client(global)?, output).await,
+        Verb::Get(get) => get::run(get, global, output).await,
+        Verb::Status => status::run(&client(global)?, output).await,
+        Verb::Peers => peers::run(&client(global)?, output).await,
+        Verb::Lookup(lookup) => lookup::run(&lookup, &client(global)?, output).await,
+        Verb::Ping(ping) => ping::run(&ping, &client(global)?, output).await,
+        Verb::Join(join) => join::run(&join, &client(global)?, output).await,
+    }
+}
+
+/// The data folder: as named, or the user's own.
+fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &global.data_dir {
+        return Ok(folder.clone());
+    }
+    let places = Xdg::new().map_err(|error| {
+        Failure::new(
+            Reason::FolderUnusable,
+            format!("there is no place for the data: {error}"),
+        )
+        .with_advice("name a folder with --data-dir")
+    })?;
+    Ok(places.data_dir().join("qadom"))
+}
+
+/// The control socket: as named, or the one in the data folder.
+fn socket(global: &Global) -> Result<PathBuf, Failure> {
+    match &global.socket {
+        Some(path) => Ok(path.clone()),
+        None => Ok(data_dir(global)?.join("control.sock")),
+    }
+}
+
+/// The daemon that the verb asks.
+fn client(global: &Global) -> Result<Client, Failure> {
+    socket(global).map(Client::new)
+}

@@ -1,0 +1,34 @@
+//! `qadom get`: finds a value and writes it byte for byte.
+
+use anyhow::Context;
+use qadom_http::ReadFrom;
+
+use super::client;
+use crate::args::{Get, Global};
+use crate::error::Failure;
+use crate::output::{Output, bytes};
+use crate::texts;
+
+/// Checks the key before it asks for a daemon.
+pub(super) async fn run(get: Get, global: &Global, output: Output) -> anyhow::Result<()> {
+    let key = texts::key(&get.key)?;
+    let from = match get.from {
+        Some(node) => ReadFrom::Node(node.to_string()),
+        None if get.local_only => ReadFrom::Local,
+        None => ReadFrom::Anywhere,
+    };
+    let fetched = client(global)?
+        .get(&key, &from)
+        .await
+        .map_err(Failure::from)?;
+    match &get.output {
+        Some(file) => std::fs::write(file, &fetched.value)
+            .with_context(|| format!("cannot write {}", file.display()))?,
+        None if !output.is_json() => bytes(&fetched.value)?,
+        None => {}
+    }
+    if global.verbose > 0 || get.output.is_some() {
+        output.note(&texts::fetched(&fetched));
+    }
+    output.object(&fetched)
+}

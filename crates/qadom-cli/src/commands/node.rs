@@ -1,0 +1,177 @@
+//! `qadom node`: a daemon in this process, until it is asked to stop.
+
+use std::path::Path;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use qadom_node::{Builder, JoinProblem, Mode, Reason, StopReason};
+
+use super::daemon::Daemon;
+use super::{data_dir, socket};
+use crate::args::{Global, Node};
+use crate::error::Failure;
+use crate::output::Output;
+use crate::signals::Signals;
+
+/// Where a node listens that was not told otherwise.
+const LISTEN: [&str; 2] = ["0.0.0.0:7236", "[::]:7236"];
+
+/// The variable with the secret of a private network; a flag would show it to every user.
+const SECRET: &str = "QADOM_NETWORK_SECRET";
+
+/// The fewest bytes that make a secret.
+const SECRET_MIN: usize = 32;
+
+/// Runs the daemon; returns when it was stopped, or fails when it could not go on.
+pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> anyhow::Result<()> {
+    let folder = data_dir(global)?;
+    let socket = socket(global)?;
+    let is_first = arguments.join.is_empty();
+    let is_memory = arguments.memory;
+    let builder = builder(arguments, &folder)?;
+    let mut signals = Signals::new()?;
+    if !folder.join("node.key").exists() {
+        output.note(&format!(
+            "first start: making a node key in {}",
+            folder.display()
+        ));
+    }
+    let daemon = tokio::select! {
+        daemon = Daemon::start(builder, &socket) => daemon?,
+        signal = signals.next() => {
+            output.note(&format!("{signal}: not started"));
+            return Ok(());
+        }
+    };
+    if daemon.node().status().await.map_err(Failure::from)?.local {
+        output.note("local mode: no limits by address group");
+    }
+    if is_first {
+        output.note(&format!(
+            "others join by: qadom node --join {}",
+            daemon.node().address()
+        ));
+    }
+    daemon.announce(output)?;
+
+    let stopped = tokio::select! {
+        stopped = daemon.node().stopped() => stopped,
+        signal = signals.next() => {
+            output.note(&format!(
+                "{signal}: finishing what is under way, committing the store, saving the contacts"
+            ));
+            StopReason::Asked
+        }
+    };
+    tokio::select! {
+        () = daemon.close() => {}
+        signal = signals.next() => {
+            return Err(Failure::new(Reason::Internal, format!("{signal} again: stopped at once"))
+                .with_advice("what was acknowledged is kept")
+                .into());
+        }
+    }
+    match stopped {
+        StopReason::Asked if is_memory => output.note("stopped: the records were in memory"),
+        StopReason::Asked => {
+            output.note(&format!(
+                "stopped: what was acknowledged is kept in {}",
+                folder.display()
+            ));
+        }
+        other => return Err(failure(&other).into()),
+    }
+    Ok(())
+}
+
+fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
+    let mut builder = qadom_node::Node::builder()
+        .data_dir(folder)
+        .memory(arguments.memory);
+    if arguments.listen.is_empty() {
+        builder = LISTEN
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .fold(builder, Builder::listen);
+    }
+    builder = arguments.listen.into_iter().fold(builder, Builder::listen);
+    builder = arguments.join.into_iter().fold(builder, Builder::join);
+    if let Some(advertise) = arguments.advertise {
+        builder = builder.advertise(advertise);
+    }
+    if let Some(network) = arguments.network {
+        builder = builder.network(network);
+    }
+    if let Some(id_bits) = arguments.id_bits {
+        builder = builder.id_bits(id_bits);
+    }
+    if arguments.local {
+        builder = builder.local(true);
+    }
+    if arguments.client {
+        builder = builder.mode(Mode::Client);
+    }
+    match std::env::var(SECRET) {
+        Ok(text) => Ok(builder.secret(secret(&text)?)),
+        Err(std::env::VarError::NotPresent) => Ok(builder),
+        Err(error) => Err(Failure::new(Reason::Usage, format!("{SECRET}: {error}"))),
+    }
+}
+
+/// Reads a secret: hex digits, or any other text of at least 32 bytes.
+fn secret(text: &str) -> Result<Vec<u8>, Failure> {
+    let secret = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+    let secret = secret.unwrap_or_else(|_| text.as_bytes().to_vec());
+    if secret.len() < SECRET_MIN {
+        let message = format!(
+            "{SECRET} has {} bytes, fewer than {SECRET_MIN}",
+            secret.len()
+        );
+        return Err(Failure::new(Reason::Usage, message)
+            .with_advice("give at least 64 hex digits, or at least 32 bytes of text"));
+    }
+    Ok(secret)
+}
+
+/// Says why a daemon ended by itself.
+fn failure(stopped: &StopReason) -> Failure {
+    match stopped {
+        StopReason::WrongNetwork { problems } => {
+            let texts = problems.iter().map(|(address, problem)| {
+                let differences = match problem {
+                    JoinProblem::WrongNetwork(differences) => differences.as_slice(),
+                    _ => &[],
+                };
+                let differences = differences.iter().map(|difference| {
+                    let (ours, theirs) = (&difference.ours, &difference.theirs);
+                    format!("{} is {ours} here and {theirs} there", difference.what)
+                });
+                let differences = differences.collect::<Vec<_>>().join(", ");
+                format!("{address} belongs to another network: {differences}")
+            });
+            let texts = texts.collect::<Vec<_>>().join("; ");
+            Failure::new(Reason::WrongNetwork, format!("wrong-network: {texts}"))
+                .with_advice("start with that network's --network, --id-bits and secret")
+        }
+        other => Failure::new(Reason::Internal, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hex_or_text_of_at_least_32_bytes() {
+        assert_eq!(secret(&"0f".repeat(32)).unwrap(), [0x0f; 32]);
+        assert!(secret(&"0f".repeat(31)).is_err());
+        assert_eq!(secret(&"x".repeat(32)).unwrap(), [b'x'; 32]);
+        assert!(secret(&"x".repeat(31)).is_err());
+    }
+
+    #[test]
+    fn the_default_addresses_are_addresses() {
+        for text in LISTEN {
+            assert!(text.parse::<std::net::SocketAddr>().is_ok(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `qadom status`: how the daemon is doing.
+
+use std::fmt::Write;
+
+use qadom_http::Client;
+use qadom_http::api::{Status, Verdict};
+
+use crate::error::Failure;
+use crate::output::Output;
+use crate::texts;
+
+/// Exits 0 whenever the daemon answers, also with bad news.
+pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
+    let status = client.status().await.map_err(Failure::from)?;
+    output.result(&status, || words(&status))
+}
+
+fn words(status: &Status) -> String {
+    let verdict = match status.verdict {
+        Verdict::Starting => "starting",
+        Verdict::Healthy => "healthy",
+        Verdict::Degraded => "degraded",
+        Verdict::Isolated => "isolated",
+    };
+    let size = match status.network_size {
+        Some(size) => {
+            format!(
+                "about {:.0} nodes, ± {:.0} %",
+                size.estimate,
+                size.error * 100.0
+            )
+        }
+        None => "not known yet".to_owned(),
+    };
+    let local = if status.local {
+        ", local mode: no limits by address group"
+    } else {
+        ""
+    };
+    let traffic = &status.traffic;
+    let mut text = format!(
+        "verdict   {verdict}\nnode      {}\naddress   {}\nnetwork   {} ({size})\n\
+         mode      {}{local}\npeers     {}\n\
+         traffic   {} bytes in, {} bytes out, {} datagrams in, {} datagrams out",
+        status.node,
+        status.address,
+        status.network,
+        status.mode,
+        status.peers,
+        traffic.bytes_in,
+        traffic.bytes_out,
+        traffic.datagrams_in,
+        traffic.datagrams_out,
+    );
+    for reason in &status.reasons {
+        push(&mut text, "reason", reason);
+    }
+    for (reason, count) in &status.drops {
+        push(&mut text, "dropped", &format!("{count} {reason}"));
+    }
+    let limits = status.limits.iter().map(|limit| {
+        [
+            limit.name.clone(),
+            limit.used.to_string(),
+            limit.limit.to_string(),
+        ]
+    });
+    let limits = texts::table(["limit", "used", "of"], &limits.collect::<Vec<_>>());
+    format!("{text}\n\n{limits}")
+}
+
+fn push(text: &mut String, name: &str, fact: &str) {
+    // Writing into a string cannot fail.
+    let _ = write!(text, "\n{name:<8}  {fact}");
+}

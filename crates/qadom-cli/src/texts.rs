@@ -1,0 +1,118 @@
+//! Texts for people: how receipts, nodes, times and tables are written.
+
+use qadom_http::api::{Fetched, NodeText, Receipt, Source};
+use qadom_node::{Key, Reason};
+
+use crate::error::Failure;
+
+/// Reads a key, or says what a key looks like.
+pub(crate) fn key(text: &str) -> Result<Key, Failure> {
+    text.parse().map_err(|error| {
+        Failure::new(Reason::Malformed, format!("{text:?} is no key: {error}"))
+            .with_advice(format!("for the key of a name write name:{text}"))
+    })
+}
+
+/// What became of a write, in one line.
+pub(crate) fn receipt(receipt: &Receipt) -> String {
+    let copies = if receipt.alone {
+        "stored here alone: the only copy, no other node is known".to_owned()
+    } else {
+        let wanted = receipt.wanted.min(receipt.reachable);
+        format!("stored {} of {wanted} copies", receipt.stored)
+    };
+    let refused = match receipt.refused.as_slice() {
+        [] => String::new(),
+        [first, ..] => {
+            let count = receipt.refused.len();
+            format!(
+                ", {count} not taken (first: {} by {})",
+                first.reason,
+                node(first.node)
+            )
+        }
+    };
+    format!(
+        "{copies}{refused}, {} hops, {} messages, {}, expires {}",
+        receipt.hops,
+        receipt.messages,
+        milliseconds(receipt.took_ms),
+        receipt.expires_at,
+    )
+}
+
+/// Where a value came from, in one line.
+pub(crate) fn fetched(fetched: &Fetched) -> String {
+    let bytes = fetched.value.len();
+    let source = match fetched.source {
+        Source::Node(source) => node(source),
+        Source::Local => "this node's own store".to_owned(),
+    };
+    format!(
+        "{bytes} bytes from {source}, {} hops, {} messages, {}",
+        fetched.hops,
+        fetched.messages,
+        milliseconds(fetched.took_ms),
+    )
+}
+
+/// The first digits of a node's id, enough to tell nodes apart by eye.
+pub(crate) fn node(node: NodeText) -> String {
+    node.to_string().chars().take(12).collect()
+}
+
+/// A span in the unit that suits it.
+pub(crate) fn milliseconds(span: f64) -> String {
+    if span < 10.0 {
+        format!("{span:.2} ms")
+    } else if span < 10_000.0 {
+        format!("{span:.0} ms")
+    } else {
+        format!("{:.1} s", span / 1000.0)
+    }
+}
+
+/// Lines up columns under their titles, two spaces apart.
+pub(crate) fn table<const COLUMNS: usize>(
+    titles: [&str; COLUMNS],
+    rows: &[[String; COLUMNS]],
+) -> String {
+    let titles = titles.map(str::to_owned);
+    let lines = || std::iter::once(&titles).chain(rows);
+    let widths: Vec<usize> = (0..COLUMNS)
+        .map(|column| {
+            let cells = lines().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let text = lines().map(|line| {
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    text.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_their_titles() {
+        let rows = [
+            ["a".to_owned(), "long cell".to_owned()],
+            ["bbb".to_owned(), "é".to_owned()],
+        ];
+        let text = table(["id", "what"], &rows);
+        assert_eq!(text, "id   what\na    long cell\nbbb  é");
+    }
+
+    #[test]
+    fn spans_are_written_in_the_unit_that_suits_them() {
+        assert_eq!(milliseconds(0.412), "0.41 ms");
+        assert_eq!(milliseconds(9999.4), "9999 ms");
+        assert_eq!(milliseconds(61_000.0), "61.0 s");
+    }
+}

@@ -1,0 +1,17 @@
+//! The built binary, as a shell sees it: exit codes, streams, texts and JSON.
+//!
+//! What must stay true: no test waits by the clock (a daemon is ready when it says so), no test
+//! uses a fixed port or the user's own folder, and no process outlives its test.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod daemon;
+mod network;
+mod process;
+mod refusals;
+mod values;

@@ -1,0 +1,319 @@
+//! The JSON of the control API, defined once for server, client and command line.
+//!
+//! What must stay true: fields are only ever added, never renamed, because other programs read
+//! them. How a node's own types become these is in `api/convert.rs`; texts inside the JSON (keys,
+//! moments, bytes) are in `api/text.rs`.
+
+mod convert;
+mod text;
+mod timestamp;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use qadom_node::Key;
+use serde::{Deserialize, Serialize};
+
+pub use text::{NodeText, NodeTextError, Source};
+pub use timestamp::{Timestamp, TimestampTextError};
+
+/// What a write answers: the key and what became of the copies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// The key that was written.
+    #[serde(with = "text::key")]
+    pub key: Key,
+    /// What became of the copies.
+    pub receipt: Receipt,
+}
+
+/// What became of the copies of a write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Copies that the network would like to keep: k.
+    pub wanted: u32,
+    /// Storing nodes found, this one included when it is among the k closest.
+    pub reachable: u32,
+    /// Durable copies acknowledged, the own one counted likewise.
+    pub stored: u32,
+    /// Whether this node holds the only copy because it knows no other.
+    pub alone: bool,
+    /// Who did not take a copy, and why.
+    pub refused: Vec<Refusal>,
+    /// The depth of the lookup, 0 when nobody was asked.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the last acknowledgement in milliseconds, exact to the microsecond.
+    pub took_ms: f64,
+    /// When the holders forget the copy.
+    pub expires_at: Timestamp,
+}
+
+/// A node that did not take a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The node.
+    pub node: NodeText,
+    /// One of the reasons; a text, since a newer daemon may know more of them.
+    pub reason: String,
+}
+
+/// A value that was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// The key of the value.
+    #[serde(with = "text::key")]
+    pub key: Key,
+    /// The value, in JSON as Base64 with padding.
+    #[serde(rename = "value_base64", with = "text::base64")]
+    pub value: Bytes,
+    /// Who gave it.
+    pub source: Source,
+    /// How long ago the copy was stored here in milliseconds; 0 when another node just gave it.
+    pub age_ms: u64,
+    /// The depth at which the value was found, 0 for a local one.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the verified value in milliseconds, exact to the microsecond.
+    pub took_ms: f64,
+}
+
+/// The routing table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peers {
+    /// Every contact of it.
+    pub items: Vec<Peer>,
+}
+
+/// A contact of the routing table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The node.
+    pub node: NodeText,
+    /// Its address text: its key and where it is reached.
+    pub address: String,
+    /// `storing` or `client`.
+    pub mode: String,
+    /// The last round trip measured in milliseconds, if there was one.
+    pub rtt_ms: Option<f64>,
+    /// When it was last heard from.
+    pub last_seen: Timestamp,
+    /// Leading bits that its id shares with the node's own.
+    pub bucket: u32,
+}
+
+/// A lookup: every step, then what it came to. As a stream of events the steps come one by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Every step in the order it happened.
+    pub steps: Vec<LookupStep>,
+    /// What the lookup came to.
+    #[serde(flatten)]
+    pub end: LookupEnd,
+}
+
+/// One step of a lookup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookupStep {
+    /// When it happened, in milliseconds after the lookup began, exact to the microsecond.
+    pub at_ms: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: LookupEvent,
+    /// The node that was asked.
+    pub node: NodeText,
+    /// Where it is reached.
+    pub addresses: Vec<SocketAddr>,
+    /// The depth of this node: 1 for those the lookup began with.
+    pub hop: u32,
+    /// Leading bits that the node's id shares with the key.
+    pub shared_bits: u32,
+}
+
+/// What happens to a node in a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LookupEvent {
+    /// It was sent the request.
+    Asked,
+    /// Its answer came.
+    Answered {
+        /// Contacts in the answer.
+        contacts: u64,
+        /// Those of them that are nearer to the key than any known before.
+        nearer: u64,
+    },
+    /// It takes longer than its round trips say; somebody else is asked meanwhile.
+    Slow,
+    /// It did not answer at all.
+    Failed,
+}
+
+/// What a lookup came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookupEnd {
+    /// Up to k nodes that answered, nearest first.
+    pub closest: Vec<Closest>,
+    /// The depth of the lookup.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the end in milliseconds, exact to the microsecond.
+    pub took_ms: f64,
+}
+
+/// A node that a lookup found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closest {
+    /// The node.
+    pub node: NodeText,
+    /// Where it is reached.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Whom to ping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PingRequest {
+    /// A node id in hex, an address text or `host:port`.
+    pub node: String,
+}
+
+/// A ping that was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pong {
+    /// The node that answered.
+    pub node: NodeText,
+    /// Where it is reached.
+    pub addresses: Vec<SocketAddr>,
+    /// The round trip in milliseconds, exact to the microsecond.
+    pub rtt_ms: f64,
+    /// The address that the node sees this one at.
+    pub observed: Option<SocketAddr>,
+}
+
+/// Through whom to join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// Each an address text or `host:port`; at least one.
+    pub addresses: Vec<String>,
+}
+
+/// A join that reached the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Contacts in the routing table after the join.
+    pub peers: u32,
+    /// The addresses that did not help.
+    pub problems: Vec<JoinProblem>,
+}
+
+/// An address that did not lead into the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinProblem {
+    /// The address, as it was given.
+    pub address: String,
+    /// One of the reasons.
+    pub reason: String,
+    /// What is wrong with it, for people.
+    pub detail: String,
+}
+
+/// What a node tells about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's id.
+    pub node: NodeText,
+    /// The address text by which others join.
+    pub address: String,
+    /// The name of the network.
+    pub network: String,
+    /// `storing` or `client`.
+    pub mode: String,
+    /// Whether the node runs in local mode, without limits by address group.
+    pub local: bool,
+    /// How the node is doing.
+    pub verdict: Verdict,
+    /// Why the verdict is not `healthy`, and what else people should know.
+    pub reasons: Vec<String>,
+    /// Contacts in the routing table.
+    pub peers: u64,
+    /// How many nodes the network seems to have; none while too little is known.
+    pub network_size: Option<NetworkSize>,
+    /// Every limit beside its use.
+    pub limits: Vec<Limit>,
+    /// Messages and requests dropped or refused, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// What went over the network.
+    pub traffic: Traffic,
+}
+
+/// How a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It has not finished its first join.
+    Starting,
+    /// It works.
+    Healthy,
+    /// It works, with less than it should have; the reasons say what is missing.
+    Degraded,
+    /// It knows of a network and reaches nobody of it.
+    Isolated,
+}
+
+/// An estimate of the number of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkSize {
+    /// Storing nodes.
+    pub estimate: f64,
+    /// The relative standard error of the estimate: 0.1 stands for ten percent.
+    pub error: f64,
+}
+
+/// A limit and its use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is limited.
+    pub name: String,
+    /// How much of it is in use.
+    pub used: u64,
+    /// How much of it there may be.
+    pub limit: u64,
+}
+
+/// What went over the network since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+}
+
+/// Whether the node is of use to its clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether it is.
+    pub ready: bool,
+    /// How the node is doing.
+    pub verdict: Verdict,
+    /// Why the verdict is not `healthy`.
+    pub reasons: Vec<String>,
+}
+
+/// The daemon has stopped, and what it acknowledged is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Always true.
+    pub stopped: bool,
+}

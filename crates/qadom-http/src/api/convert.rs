@@ -1,0 +1,222 @@
+//! Turns a node's own types into the JSON of the API.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use qadom_node::{Contact, Mode, Reason};
+
+use super::{
+    Closest, Fetched, JoinProblem, Joined, Limit, Lookup, LookupEnd, LookupEvent, LookupStep,
+    NetworkSize, NodeText, Peer, Pong, Receipt, Refusal, Source, Status, Timestamp, Traffic,
+    Verdict, Written,
+};
+
+/// Milliseconds, exact to the microsecond.
+fn milliseconds(span: Duration) -> f64 {
+    // Rounded first: a text like 1.234 shall not become 1.2339999.
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn mode(mode: Mode) -> String {
+    let text = match mode {
+        Mode::Storing => "storing",
+        Mode::Client => "client",
+    };
+    text.to_owned()
+}
+
+fn addresses(contact: &Contact) -> Vec<SocketAddr> {
+    let v4 = contact.v4().map(SocketAddr::V4);
+    v4.into_iter()
+        .chain(contact.v6().map(SocketAddr::V6))
+        .collect()
+}
+
+impl From<&qadom_node::Receipt> for Receipt {
+    fn from(receipt: &qadom_node::Receipt) -> Self {
+        let refused = receipt.refused.iter().map(|refusal| Refusal {
+            node: NodeText(refusal.node),
+            reason: refusal.reason.as_str().to_owned(),
+        });
+        Self {
+            wanted: receipt.wanted,
+            reachable: receipt.reachable,
+            stored: receipt.stored,
+            alone: receipt.alone,
+            refused: refused.collect(),
+            hops: receipt.hops,
+            messages: receipt.messages,
+            took_ms: milliseconds(receipt.took),
+            expires_at: Timestamp::from_seconds(receipt.expires_at),
+        }
+    }
+}
+
+impl From<&qadom_node::Receipt> for Written {
+    fn from(receipt: &qadom_node::Receipt) -> Self {
+        Self {
+            key: receipt.key,
+            receipt: receipt.into(),
+        }
+    }
+}
+
+impl From<qadom_node::Source> for Source {
+    fn from(source: qadom_node::Source) -> Self {
+        match source {
+            qadom_node::Source::Local => Self::Local,
+            qadom_node::Source::Node(node) => Self::Node(NodeText(node)),
+        }
+    }
+}
+
+impl From<qadom_node::Fetched> for Fetched {
+    fn from(fetched: qadom_node::Fetched) -> Self {
+        Self {
+            key: fetched.key,
+            value: fetched.value,
+            source: fetched.source.into(),
+            age_ms: u64::try_from(fetched.age.as_millis()).unwrap_or(u64::MAX),
+            hops: fetched.hops,
+            messages: fetched.messages,
+            took_ms: milliseconds(fetched.took),
+        }
+    }
+}
+
+impl From<&qadom_node::Peer> for Peer {
+    fn from(peer: &qadom_node::Peer) -> Self {
+        Self {
+            node: NodeText(peer.node),
+            address: peer.address.to_string(),
+            mode: mode(peer.mode),
+            rtt_ms: peer.rtt.map(milliseconds),
+            last_seen: Timestamp::from_seconds(peer.last_seen_utc_micros / 1_000_000),
+            bucket: peer.bucket,
+        }
+    }
+}
+
+impl From<&qadom_node::LookupReport> for Lookup {
+    fn from(report: &qadom_node::LookupReport) -> Self {
+        let steps = report.steps.iter().map(|step| LookupStep {
+            at_ms: milliseconds(step.at.since(report.began)),
+            event: (&step.event).into(),
+            node: NodeText(*step.contact.id()),
+            addresses: addresses(&step.contact),
+            hop: step.hop,
+            shared_bits: step
+                .contact
+                .id()
+                .key()
+                .distance(&report.target)
+                .shared_bits(),
+        });
+        let closest = report.closest.iter().map(|contact| Closest {
+            node: NodeText(*contact.id()),
+            addresses: addresses(contact),
+        });
+        Self {
+            steps: steps.collect(),
+            end: LookupEnd {
+                closest: closest.collect(),
+                hops: report.hops,
+                messages: report.messages,
+                took_ms: milliseconds(report.took),
+            },
+        }
+    }
+}
+
+impl From<&qadom_node::StepEvent> for LookupEvent {
+    fn from(event: &qadom_node::StepEvent) -> Self {
+        match event {
+            qadom_node::StepEvent::Asked => Self::Asked,
+            qadom_node::StepEvent::Answered { contacts, nearer } => Self::Answered {
+                contacts: *contacts as u64,
+                nearer: *nearer as u64,
+            },
+            qadom_node::StepEvent::Slow => Self::Slow,
+            qadom_node::StepEvent::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<&qadom_node::PingReport> for Pong {
+    fn from(report: &qadom_node::PingReport) -> Self {
+        Self {
+            node: NodeText(*report.contact.id()),
+            addresses: addresses(&report.contact),
+            rtt_ms: milliseconds(report.rtt),
+            observed: report.observed,
+        }
+    }
+}
+
+impl From<&qadom_node::Joined> for Joined {
+    fn from(joined: &qadom_node::Joined) -> Self {
+        let problems = joined
+            .problems
+            .iter()
+            .map(|(address, problem)| JoinProblem {
+                address: address.to_string(),
+                reason: reason_of(problem).as_str().to_owned(),
+                detail: qadom_node::join_problem_text(problem),
+            });
+        Self {
+            peers: joined.peers,
+            problems: problems.collect(),
+        }
+    }
+}
+
+fn reason_of(problem: &qadom_node::JoinProblem) -> Reason {
+    match problem {
+        qadom_node::JoinProblem::WrongNetwork(_) => Reason::WrongNetwork,
+        qadom_node::JoinProblem::Own => Reason::Usage,
+        _ => Reason::Unreachable,
+    }
+}
+
+impl From<qadom_node::Verdict> for Verdict {
+    fn from(verdict: qadom_node::Verdict) -> Self {
+        match verdict {
+            qadom_node::Verdict::Starting => Self::Starting,
+            qadom_node::Verdict::Healthy => Self::Healthy,
+            qadom_node::Verdict::Degraded => Self::Degraded,
+            qadom_node::Verdict::Isolated => Self::Isolated,
+        }
+    }
+}
+
+impl From<qadom_node::Status> for Status {
+    fn from(status: qadom_node::Status) -> Self {
+        let limits = status.limits.iter().map(|limit| Limit {
+            name: limit.name.to_owned(),
+            used: limit.used,
+            limit: limit.limit,
+        });
+        Self {
+            node: NodeText(status.node),
+            address: status.address.to_string(),
+            network: status.network,
+            mode: mode(status.mode),
+            local: status.local,
+            verdict: status.verdict.into(),
+            reasons: status.reasons,
+            peers: status.peers as u64,
+            network_size: status.network_size.map(|size| NetworkSize {
+                estimate: size.estimate,
+                error: size.error,
+            }),
+            limits: limits.collect(),
+            drops: status.drops,
+            traffic: Traffic {
+                bytes_in: status.traffic.bytes_in,
+                bytes_out: status.traffic.bytes_out,
+                datagrams_in: status.traffic.datagrams_in,
+                datagrams_out: status.traffic.datagrams_out,
+            },
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Asks a daemon over its control socket.
+//!
+//! Each call opens a connection of its own: nothing has to be kept alive, nothing can be stale.
+
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use qadom_node::{Key, Reason};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::api;
+use crate::problem::Problem;
+use crate::socket::{SocketError, check_path};
+
+/// The longest answer that is read, in bytes (16 MiB).
+const ANSWER_MAX: usize = 16 << 20;
+
+/// A daemon, named by the path of its control socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    path: PathBuf,
+}
+
+/// Where a value may be read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The daemon's own store, then the network.
+    #[default]
+    Anywhere,
+    /// The daemon's own store alone.
+    Local,
+    /// One node: its id in hex, its address text or `host:port`.
+    Node(String),
+}
+
+/// Why a daemon was not asked, or what it said instead of an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nothing listens on the socket: it is absent, or its daemon is gone.
+    #[error("no daemon listens on {}", path.display())]
+    NoDaemon {
+        /// The socket.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The path of the socket cannot be used.
+    #[error(transparent)]
+    Path(#[from] SocketError),
+    /// The socket is there and the operating system does not let us connect.
+    #[error("cannot connect to {}: {source}", path.display())]
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The connection broke. Whether a write was carried out is unknown; it may be sent again.
+    #[error("the daemon broke off: {source}")]
+    Broken {
+        /// What went wrong.
+        #[from]
+        source: hyper::Error,
+    },
+    /// What came back is no answer of a qadom daemon, or of a newer one.
+    #[error("cannot read the daemon's answer: {detail}")]
+    Unreadable {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The daemon refused.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+}
+
+impl ClientError {
+    /// The reason of the project's list, as text; a newer daemon may know more of them.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::NoDaemon { .. } => Reason::NoDaemon.as_str(),
+            Self::Path(_) => Reason::Usage.as_str(),
+            Self::Refused { .. } | Self::Broken { .. } | Self::Unreadable { .. } => {
+                Reason::Internal.as_str()
+            }
+            Self::Problem(problem) => problem.reason(),
+        }
+    }
+}
+
+impl Client {
+    /// Asks the daemon whose control socket has this path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The path of the control socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts a value of at most 8192 bytes; without `ttl` a copy lives for 36 h, without
+    /// `min_copies` half of what can be reached is enough.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; `too-few-copies` carries the receipt.
+    pub async fn put(
+        &self,
+        value: Bytes,
+        ttl: Option<Duration>,
+        min_copies: Option<u32>,
+    ) -> Result<api::Written, ClientError> {
+        let ttl = ttl.map(|ttl| format!("ttl={}s", ttl.as_secs()));
+        let min_copies = min_copies.map(|copies| format!("min_copies={copies}"));
+        let query = ttl
+            .into_iter()
+            .chain(min_copies)
+            .collect::<Vec<_>>()
+            .join("&");
+        self.call(Method::POST, &format!("/v1/values?{query}"), value)
+            .await
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; `not-found` when no node that answered holds it.
+    pub async fn get(&self, key: &Key, from: &ReadFrom) -> Result<api::Fetched, ClientError> {
+        let route = match from {
+            ReadFrom::Anywhere => format!("/v1/values/{key}"),
+            ReadFrom::Local => format!("/v1/values/{key}?local=1"),
+            ReadFrom::Node(node) => format!("/v1/values/{key}?from={}", escaped(node)),
+        };
+        self.call(Method::GET, &route, Bytes::new()).await
+    }
+
+    /// Lists the routing table.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn peers(&self) -> Result<api::Peers, ClientError> {
+        self.call(Method::GET, "/v1/peers", Bytes::new()).await
+    }
+
+    /// Looks up the nodes nearest to a key, and tells how.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn lookup(&self, key: &Key) -> Result<api::Lookup, ClientError> {
+        self.call(Method::GET, &format!("/v1/lookups/{key}"), Bytes::new())
+            .await
+    }
+
+    /// Measures the round trip to a node: its id in hex, its address text or `host:port`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn ping(&self, node: &str) -> Result<api::Pong, ClientError> {
+        let request = api::PingRequest {
+            node: node.to_owned(),
+        };
+        self.call(Method::POST, "/v1/ping", json(&request)?).await
+    }
+
+    /// Joins through addresses, each an address text or `host:port`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; a problem when none of the addresses led into the network.
+    pub async fn join(&self, addresses: &[String]) -> Result<api::Joined, ClientError> {
+        let request = api::JoinRequest {
+            addresses: addresses.to_vec(),
+        };
+        self.call(Method::POST, "/v1/join", json(&request)?).await
+    }
+
+    /// Asks how the daemon is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<api::Status, ClientError> {
+        self.call(Method::GET, "/v1/status", Bytes::new()).await
+    }
+
+    /// Stops the daemon; the answer comes when all it acknowledged is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn stop(&self) -> Result<api::Stopped, ClientError> {
+        self.call(Method::POST, "/v1/stop", Bytes::new()).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(route)
+            .header(HOST, "localhost")
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .body(Full::new(body))
+            .map_err(|error| unreadable(&error))?;
+        let stream = TokioIo::new(self.connect().await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        let answer = async move {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_MAX)
+                .collect()
+                .await;
+            Ok::<_, ClientError>((status, body.map_err(|error| unreadable(&error))?.to_bytes()))
+        };
+        // The connection does the reading and writing, and ends when the sender is dropped; what
+        // went wrong with it is told by the answer.
+        let (_, answer) = tokio::join!(connection, answer);
+        let (status, body) = answer?;
+        if status.is_success() {
+            serde_json::from_slice(&body).map_err(|error| unreadable(&error))
+        } else {
+            let problem = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
+            Err(ClientError::Problem(Box::new(problem)))
+        }
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        check_path(&self.path)?;
+        UnixStream::connect(&self.path).await.map_err(|source| {
+            let path = self.path.clone();
+            match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NoDaemon { path, source }
+                }
+                _ => ClientError::Refused { path, source },
+            }
+        })
+    }
+}
+
+fn json(request: &impl Serialize) -> Result<Bytes, ClientError> {
+    serde_json::to_vec(request)
+        .map(Bytes::from)
+        .map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> ClientError {
+    ClientError::Unreadable {
+        detail: error.to_string(),
+    }
+}
+
+/// Escapes a text for the query of a URI: everything but letters and digits.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing into a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}

@@ -1,0 +1,69 @@
+//! The work behind each route, and how the routes read what they are sent.
+
+pub(crate) mod daemon;
+pub(crate) mod network;
+pub(crate) mod values;
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use qadom_node::{Key, Reason};
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// A JSON body has at most this many bytes.
+const JSON_MAX: usize = 65_536;
+
+/// What a route sends back, or why it does not.
+type Answer<T> = Result<T, Problem>;
+
+/// Reads the key in the path, in any of its text forms.
+fn key(path: Result<Path<String>, PathRejection>) -> Answer<Key> {
+    let Path(text) = path?;
+    text.parse().map_err(|error| {
+        Problem::new(Reason::Malformed, format!("{text:?} is no key: {error}"))
+            .with_advice(format!("write name:{text} for the key of that name"))
+    })
+}
+
+/// Whether the asker wants JSON where another form is the usual one.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| range.split(';').next())
+        .any(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Reads a whole body of at most `limit` bytes; `what` names what it is.
+async fn read(body: Body, limit: usize, what: &str) -> Answer<Bytes> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+            Reason::TooLarge,
+            format!("{what} has at most {limit} bytes"),
+        )),
+        Err(error) => Err(Problem::new(
+            Reason::Malformed,
+            format!("the body broke off: {error}"),
+        )),
+    }
+}
+
+/// Reads a JSON body, whatever content type it claims.
+async fn read_json<T: DeserializeOwned>(body: Body) -> Answer<T> {
+    let bytes = read(body, JSON_MAX, "a JSON body").await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::new(
+            Reason::Malformed,
+            format!("the body is not the JSON of this route: {error}"),
+        )
+    })
+}

@@ -1,0 +1,193 @@
+//! Serves the control API on a unix socket.
+//!
+//! What must stay true: nothing that comes over the socket can end the server; what is no request
+//! is counted, and a connection that says nothing does not stay open for ever.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use qadom_node::Node;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::router::{App, router};
+use crate::socket::{self, SocketError};
+
+/// What the server bears at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections open at once, at least 1 (64); further ones wait for their turn.
+    pub connections: u16,
+    /// How long a connection may take for the head of a request (10 s).
+    pub head: Duration,
+    /// How long the requests under way are given when the server closes (5 s).
+    pub drain: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A control socket that is being served, until it is closed or dropped.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    /// Device and inode of the socket file, so that only the own one is removed at the end.
+    file: Option<(u64, u64)>,
+    /// True, or gone with the server, tells the accept loop and every connection to finish.
+    closing: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens on a path with permissions 0600 and serves the node there.
+    ///
+    /// # Errors
+    ///
+    /// Each variant of [`SocketError`].
+    pub async fn start(path: &Path, node: Node) -> Result<Self, SocketError> {
+        Self::start_with(path, node, ServerLimits::default()).await
+    }
+
+    /// As [`Server::start`] does, under other limits.
+    ///
+    /// # Errors
+    ///
+    /// Each variant of [`SocketError`].
+    pub async fn start_with(
+        path: &Path,
+        node: Node,
+        limits: ServerLimits,
+    ) -> Result<Self, SocketError> {
+        let listener = socket::listen(path).await?;
+        let (closing, closed) = watch::channel(false);
+        let mut app = App::new(node);
+        app.connections_limit = u64::from(limits.connections);
+        let accepting = tokio::spawn(accept(listener, app, limits, closed));
+        Ok(Self {
+            path: path.to_owned(),
+            file: file_identity(path),
+            closing,
+            accepting,
+        })
+    }
+
+    /// The path of the socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes no more requests, lets those under way finish, and removes the socket's file.
+    pub async fn close(self) {
+        self.closing.send_replace(true);
+        // The loop never panics; were it cancelled, there would be nothing left to wait for.
+        let _ = self.accepting.await;
+        if self.file.is_some() && file_identity(&self.path) == self.file {
+            // What stays behind is replaced at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn file_identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+async fn accept(
+    listener: UnixListener,
+    app: App,
+    limits: ServerLimits,
+    mut closed: watch::Receiver<bool>,
+) {
+    let router = router(app.clone());
+    let places = Arc::new(Semaphore::new(usize::from(limits.connections.max(1))));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = closing(&mut closed) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), limits.head, closed.clone());
+                let app = app.clone();
+                connections.spawn(async move {
+                    app.connections.fetch_add(1, Ordering::Relaxed);
+                    if connection.await == Ended::Malformed {
+                        app.count_malformed();
+                    }
+                    app.connections.fetch_sub(1, Ordering::Relaxed);
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the control socket cannot accept");
+                // Usually too many open files: give them time to close.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    // Those that take longer are cut off when the set is dropped.
+    let _ = tokio::time::timeout(limits.drain, drained).await;
+}
+
+/// Resolves when the server closes or is dropped.
+async fn closing(closed: &mut watch::Receiver<bool>) {
+    // An error says that the server is gone, which is the same news.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// All that came were requests, or the other side went away.
+    Done,
+    /// Something came that is no request.
+    Malformed,
+}
+
+async fn connection(
+    stream: UnixStream,
+    router: Router,
+    head: Duration,
+    mut closed: watch::Receiver<bool>,
+) -> Ended {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = closing(&mut closed) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    match result {
+        Err(error) if error.is_parse() || error.is_incomplete_message() => Ended::Malformed,
+        Ok(()) | Err(_) => Ended::Done,
+    }
+}

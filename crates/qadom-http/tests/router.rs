@@ -1,0 +1,263 @@
+//! The routes, called one request at a time on a node in this process.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use qadom_http::{App, api, router};
+use qadom_node::Node;
+use serde_json::Value;
+use tower::ServiceExt;
+
+const GOLDEN_VALUE: &str = "sudo python";
+const GOLDEN_KEY: &str = "626f674b4ba4fed89391a3390a68e8fdc9ccfff9d77b16c25a62d4c550dac2d4";
+const GOLDEN_DECIMAL: &str =
+    "int:44523492095186523269265158000087001266127815262863473237438729878159874507476";
+
+struct Api {
+    router: axum::Router,
+    node: Node,
+}
+
+impl Api {
+    async fn start() -> Self {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let node = Node::builder()
+            .memory(true)
+            .listen(listen)
+            .start()
+            .await
+            .unwrap();
+        Self {
+            router: router(App::new(node.clone())),
+            node,
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        route: &str,
+        accept: &str,
+        body: impl Into<Body>,
+    ) -> Response {
+        let request = Request::builder()
+            .method(method)
+            .uri(route)
+            .header(header::ACCEPT, accept)
+            .body(body.into())
+            .unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn get(&self, route: &str) -> Response {
+        self.send(Method::GET, route, "*/*", Body::empty()).await
+    }
+
+    async fn post(&self, route: &str, body: impl Into<Body>) -> Response {
+        self.send(Method::POST, route, "*/*", body).await
+    }
+}
+
+async fn bytes(response: Response) -> Vec<u8> {
+    response
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes()
+        .to_vec()
+}
+
+async fn json(response: Response) -> Value {
+    serde_json::from_slice(&bytes(response).await).unwrap()
+}
+
+/// Checks the status and the reason of a problem, and gives its detail.
+async fn problem(response: Response, status: u16, reason: &str) -> String {
+    assert_eq!(response.status().as_u16(), status);
+    assert_eq!(
+        response.headers()[header::CONTENT_TYPE],
+        "application/problem+json"
+    );
+    let problem = json(response).await;
+    assert_eq!(problem["status"], status);
+    let kind = problem["type"].as_str().unwrap();
+    assert!(kind.ends_with(&format!(":{reason}")), "{kind}");
+    problem["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_value_that_is_put_comes_back_byte_for_byte_with_its_facts() {
+    let api = Api::start().await;
+    let response = api.post("/v1/values", GOLDEN_VALUE).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(
+        response.headers()[header::LOCATION],
+        format!("/v1/values/{GOLDEN_KEY}")
+    );
+    let written = json(response).await;
+    assert_eq!(written["key"], GOLDEN_KEY);
+    let receipt = &written["receipt"];
+    assert_eq!(
+        (&receipt["wanted"], &receipt["stored"]),
+        (&20.into(), &1.into())
+    );
+    assert_eq!(receipt["alone"], true);
+    assert!(
+        receipt["expires_at"]
+            .as_str()
+            .unwrap()
+            .parse::<api::Timestamp>()
+            .is_ok()
+    );
+
+    for key in [GOLDEN_KEY, GOLDEN_DECIMAL] {
+        let response = api.get(&format!("/v1/values/{key}?local=1")).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["qadom-key"], GOLDEN_KEY);
+        assert_eq!(response.headers()["qadom-source"], "local");
+        assert_eq!(bytes(response).await, GOLDEN_VALUE.as_bytes());
+    }
+    let route = format!("/v1/values/{GOLDEN_KEY}");
+    let accept = "text/html, application/json;q=0.9";
+    let fetched = json(api.send(Method::GET, &route, accept, Body::empty()).await).await;
+    assert_eq!(fetched["value_base64"], "c3VkbyBweXRob24=");
+    assert_eq!(fetched["source"], "local");
+    let fetched: api::Fetched = serde_json::from_value(fetched).unwrap();
+    assert_eq!(fetched.value, GOLDEN_VALUE);
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_longest_value_is_taken_and_one_byte_more_is_not() {
+    let api = Api::start().await;
+    for (length, status) in [(0, 201), (8191, 201), (8192, 201)] {
+        let response = api.post("/v1/values", vec![7_u8; length]).await;
+        assert_eq!(response.status().as_u16(), status, "{length}");
+    }
+    let response = api.post("/v1/values", vec![7_u8; 8193]).await;
+    assert!(problem(response, 413, "too-large").await.contains("8192"));
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_told_with_its_reason() {
+    let api = Api::start().await;
+    let value = format!("/v1/values/{}", "0".repeat(64));
+    for (route, status, reason) in [
+        (value.clone(), 404, "not-found"),
+        ("/v1/values/abc".to_owned(), 400, "malformed"),
+        ("/v1/values/name:%FF".to_owned(), 400, "malformed"),
+        (format!("{value}?from=x"), 400, "malformed"),
+        (format!("{value}?from=a:1&local=1"), 400, "usage"),
+        (format!("{value}?local=maybe"), 400, "usage"),
+        (format!("{value}?when=now"), 400, "usage"),
+        ("/v1/nothing".to_owned(), 404, "not-found"),
+    ] {
+        problem(api.get(&route).await, status, reason).await;
+    }
+    for (route, body, status, reason) in [
+        ("/v1/values?ttl=59s", "x", 400, "usage"),
+        ("/v1/values?ttl=8d", "x", 422, "lifetime-too-long"),
+        ("/v1/values?min_copies=-1", "x", 400, "usage"),
+        ("/v1/ping", "{}", 400, "malformed"),
+        ("/v1/ping", r#"{"node": "x"}"#, 400, "malformed"),
+        ("/v1/join", r#"{"addresses": []}"#, 400, "usage"),
+        ("/v1/join", &" ".repeat(65_537), 413, "too-large"),
+        ("/v1/status", "", 405, "usage"),
+    ] {
+        problem(api.post(route, body.to_owned()).await, status, reason).await;
+    }
+    let status = json(api.get("/v1/status").await).await;
+    assert_eq!(status["drops"]["malformed"], 11, "{status}");
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_life_above_36_hours_becomes_36_hours() {
+    let api = Api::start().await;
+    let response = api.post("/v1/values?ttl=7d", "x").await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let long: api::Written = serde_json::from_value(json(response).await).unwrap();
+    let response = api.post("/v1/values?ttl=36h", "y").await;
+    let most: api::Written = serde_json::from_value(json(response).await).unwrap();
+    let seconds = |written: &api::Written| written.receipt.expires_at.as_seconds();
+    assert!(seconds(&most) - seconds(&long) < 3600);
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn too_few_copies_are_told_with_the_receipt() {
+    let api = Api::start().await;
+    let response = api.post("/v1/values?min_copies=2", GOLDEN_VALUE).await;
+    assert_eq!(response.status(), StatusCode::FAILED_DEPENDENCY);
+    let problem = json(response).await;
+    assert_eq!(problem["type"], "urn:qadom:reason:too-few-copies");
+    assert_eq!(problem["key"], GOLDEN_KEY);
+    assert_eq!(problem["receipt"]["stored"], 1);
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lookup_streams_its_steps_and_ends_with_the_closest() {
+    let (api, other) = (Api::start().await, Api::start().await);
+    let address = other.node.address().to_string();
+    let request = serde_json::json!({ "addresses": [address] }).to_string();
+    let joined = json(api.post("/v1/join", request).await).await;
+    assert_eq!(joined["peers"], 1, "{joined}");
+
+    let route = format!("/v1/lookups/{GOLDEN_KEY}");
+    let response = api.get(&route).await;
+    assert_eq!(
+        response.headers()[header::CONTENT_TYPE],
+        "text/event-stream"
+    );
+    let text = String::from_utf8(bytes(response).await).unwrap();
+    let events: Vec<_> = text.split_terminator("\n\n").collect();
+    let (last, steps) = events.split_last().unwrap();
+    assert!(
+        !steps.is_empty()
+            && steps
+                .iter()
+                .all(|step| step.starts_with("event: step\ndata: "))
+    );
+    let end = last.strip_prefix("event: end\ndata: ").unwrap();
+    let end: api::LookupEnd = serde_json::from_str(end).unwrap();
+    assert_eq!(end.closest[0].node.0, other.node.id());
+
+    let response = api
+        .send(Method::GET, &route, "application/json", Body::empty())
+        .await;
+    let lookup: api::Lookup = serde_json::from_value(json(response).await).unwrap();
+    assert!(
+        lookup
+            .steps
+            .iter()
+            .any(|step| step.event == api::LookupEvent::Asked)
+    );
+    assert_eq!(lookup.end.closest.len(), 1);
+    api.node.shutdown().await;
+    other.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_that_runs_is_ready_and_one_that_stopped_is_not() {
+    let api = Api::start().await;
+    assert_eq!(api.get("/healthz").await.status(), StatusCode::OK);
+    let response = api.get("/readyz").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(json(response).await["ready"], true);
+
+    let stopped = json(api.post("/v1/stop", "").await).await;
+    assert_eq!(stopped["stopped"], true);
+    problem(api.get("/readyz").await, 503, "shutting-down").await;
+    problem(api.post("/v1/values", "x").await, 503, "shutting-down").await;
+    assert_eq!(api.get("/healthz").await.status(), StatusCode::OK);
+}

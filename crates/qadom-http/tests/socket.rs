@@ -1,0 +1,247 @@
+//! The server and the client on a real unix socket.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qadom_http::{Client, ClientError, ReadFrom, Server, ServerLimits, SocketError};
+use qadom_node::Node;
+use tempfile::TempDir;
+
+struct Daemon {
+    folder: TempDir,
+    node: Node,
+    server: Server,
+    client: Client,
+}
+
+async fn node() -> Node {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    Node::builder()
+        .memory(true)
+        .listen(listen)
+        .start()
+        .await
+        .unwrap()
+}
+
+impl Daemon {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let node = node().await;
+        let server = Server::start(&folder.path().join("s"), node.clone())
+            .await
+            .unwrap();
+        let client = Client::new(server.path());
+        Self {
+            folder,
+            node,
+            server,
+            client,
+        }
+    }
+
+    async fn stop(self) {
+        self.node.shutdown().await;
+        self.server.close().await;
+        assert_eq!(std::fs::read_dir(&self.folder).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_client_gets_what_it_put() {
+    let daemon = Daemon::start().await;
+    for value in [&b""[..], b"sudo python", &[0xff; 8192]] {
+        let value = bytes::Bytes::copy_from_slice(value);
+        let lifetime = Some(Duration::from_hours(1));
+        let written = daemon
+            .client
+            .put(value.clone(), lifetime, Some(1))
+            .await
+            .unwrap();
+        let fetched = daemon
+            .client
+            .get(&written.key, &ReadFrom::Anywhere)
+            .await
+            .unwrap();
+        assert_eq!(fetched.value, value);
+    }
+    let absent = "name:absent".parse().unwrap();
+    let error = daemon
+        .client
+        .get(&absent, &ReadFrom::Local)
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), "not-found");
+    let error = daemon
+        .client
+        .put(vec![0; 8193].into(), None, None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), "too-large");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn two_daemons_reach_each_other() {
+    let (one, two) = (Daemon::start().await, Daemon::start().await);
+    let address = two.node.address().to_string();
+    assert_eq!(
+        one.client
+            .join(std::slice::from_ref(&address))
+            .await
+            .unwrap()
+            .peers,
+        1
+    );
+    assert_eq!(
+        one.client.peers().await.unwrap().items[0].node.0,
+        two.node.id()
+    );
+    assert_eq!(
+        one.client.ping(&address).await.unwrap().node.0,
+        two.node.id()
+    );
+    let written = two.client.put("from two".into(), None, None).await.unwrap();
+    let from = ReadFrom::Node(address);
+    assert_eq!(
+        one.client.get(&written.key, &from).await.unwrap().value,
+        "from two"
+    );
+    let lookup = one.client.lookup(&written.key).await.unwrap();
+    assert_eq!(lookup.end.closest[0].node.0, two.node.id());
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn random_bytes_are_counted_and_harm_nobody() {
+    let daemon = Daemon::start().await;
+    let path = daemon.server.path().to_owned();
+    let hostile: Vec<Vec<u8>> = vec![
+        (0..=255).cycle().take(100_000).collect(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
+        b"GET\r\n\r\n".to_vec(),
+        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
+    ];
+    let count = hostile.len() as u64;
+    tokio::task::spawn_blocking(move || {
+        for bytes in hostile {
+            let mut stream = UnixStream::connect(&path).unwrap();
+            // The server may close while we still write.
+            let _ = stream.write_all(&bytes);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    })
+    .await
+    .unwrap();
+    let status = daemon.client.status().await.unwrap();
+    assert_eq!(
+        status.drops.get("malformed"),
+        Some(&count),
+        "{:?}",
+        status.drops
+    );
+    assert!(
+        status
+            .limits
+            .iter()
+            .any(|limit| limit.name == "control-connections")
+    );
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let limits = ServerLimits {
+        head: Duration::from_millis(50),
+        connections: 1,
+        ..ServerLimits::default()
+    };
+    let node = node().await;
+    let server = Server::start_with(&path, node.clone(), limits)
+        .await
+        .unwrap();
+    let silent = UnixStream::connect(&path).unwrap();
+    // The only place is taken: the answer comes when the silent connection was closed.
+    let status = Client::new(&path).status().await.unwrap();
+    let places = status
+        .limits
+        .iter()
+        .find(|limit| limit.name == "control-connections")
+        .unwrap();
+    assert_eq!((places.used, places.limit), (1, 1));
+    drop(silent);
+    node.shutdown().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn the_socket_is_its_owners_alone_and_replaces_a_dead_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(matches!(
+        Client::new(&path).status().await,
+        Err(ClientError::NoDaemon { .. })
+    ));
+    let node = node().await;
+    let server = Server::start(&path, node.clone()).await.unwrap();
+    let metadata = std::fs::symlink_metadata(&path).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let second = Server::start(&path, node.clone()).await;
+    assert!(matches!(second, Err(SocketError::InUse { .. })));
+    node.shutdown().await;
+    server.close().await;
+    assert_eq!(
+        std::fs::metadata(&path).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    assert!(matches!(
+        Client::new(&path).status().await,
+        Err(ClientError::NoDaemon { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_file_in_the_way_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    std::fs::write(&path, "precious").unwrap();
+    let node = node().await;
+    let error = Server::start(&path, node.clone()).await.unwrap_err();
+    assert!(matches!(error, SocketError::NotASocket { .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_path_of_107_bytes_is_taken_and_one_of_108_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |length: usize| -> PathBuf {
+        let name = length - folder.path().as_os_str().len() - 1;
+        folder.path().join("s".repeat(name))
+    };
+    let node = node().await;
+    let server = Server::start(&path(107), node.clone()).await.unwrap();
+    assert!(Client::new(path(107)).status().await.is_ok());
+    server.close().await;
+    let error = Server::start(&path(108), node.clone()).await.unwrap_err();
+    assert!(matches!(
+        error,
+        SocketError::PathTooLong { length: 108, .. }
+    ));
+    assert!(error.advice().contains("--socket"));
+    assert!(matches!(
+        Client::new(path(108)).status().await,
+        Err(ClientError::Path(_))
+    ));
+    node.shutdown().await;
+}

@@ -90,14 +90,14 @@ fn one_request_counts_once_and_a_sign_of_life_wipes_the_slate() {
     let mut table = table(&nodes);
     let id = nodes[0].id();
     for second in 1..5 {
-        assert_eq!(table.on_failure(id, 1, at(second)), Removal::Kept);
-        table.observe(nodes[1].clone(), at(second));
+        assert_eq!(table.on_failure(id, 1, at(2 * second)), Removal::Kept);
+        table.observe(nodes[1].clone(), at(2 * second + 1));
     }
-    table.observe(nodes[0].clone(), at(5));
-    assert_eq!(table.on_failure(id, 2, at(6)), Removal::Kept);
-    table.observe(nodes[1].clone(), at(7));
-    assert_eq!(table.on_failure(id, 3, at(8)), Removal::Removed);
-    assert_eq!(table.on_failure(id, 4, at(9)), Removal::Unknown);
+    table.observe(nodes[0].clone(), at(10));
+    assert_eq!(table.on_failure(id, 2, at(11)), Removal::Kept);
+    table.observe(nodes[1].clone(), at(12));
+    assert_eq!(table.on_failure(id, 3, at(13)), Removal::Removed);
+    assert_eq!(table.on_failure(id, 4, at(14)), Removal::Unknown);
 }
 
 #[test]

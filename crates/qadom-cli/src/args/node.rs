@@ -10,7 +10,7 @@ use qadom_node::JoinAddress;
 /// `qadom node`
 #[derive(Debug, Args)]
 pub(crate) struct Node {
-    /// Listen here; once for IPv4 and once for IPv6 [default: 0.0.0.0:7236 and [::]:7236]
+    /// Listen here; once for IPv4 and once for IPv6 [default: port 7236 of every address]
     #[arg(
         long,
         value_name = "ADDR:PORT",

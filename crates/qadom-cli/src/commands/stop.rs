@@ -9,6 +9,6 @@ use crate::output::Output;
 pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
     let stopped = client.stop().await.map_err(Failure::from)?;
     output.object(&stopped)?;
-    output.note("stopped: what was acknowledged is kept");
+    output.note("the daemon has stopped");
     Ok(())
 }

@@ -92,6 +92,18 @@ pub(crate) fn run_with(arguments: &[&str], input: &[u8]) -> Finished {
     child.wait_with_output().unwrap().into()
 }
 
+/// Runs the binary with these arguments and these settings in its environment.
+pub(crate) fn run_in(environment: &[(&str, &str)], arguments: &[&str]) -> Finished {
+    let environment = environment.iter().copied();
+    qadom()
+        .args(arguments)
+        .envs(environment)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+        .into()
+}
+
 /// A daemon that said that it is ready.
 pub(crate) struct Daemon {
     pub(crate) folder: TempDir,

@@ -1,6 +1,6 @@
 //! What is asked wrongly, or of nobody.
 
-use crate::process::run;
+use crate::process::{run, run_in};
 
 #[test]
 fn without_a_daemon_every_verb_that_needs_one_exits_4_and_says_how_to_start_one() {
@@ -97,4 +97,42 @@ fn help_and_version_exit_0_and_no_verb_exits_2() {
     );
     assert!(run(&["--version"]).code(0).text().starts_with("qadom "));
     assert!(run(&[]).code(2).stderr.contains("testnet"));
+}
+
+#[test]
+fn settings_come_from_the_environment_and_flags_win() {
+    let left = run_in(&[("QADOM_DATA_DIR", "/nowhere/a")], &["status"]).code(4);
+    assert!(
+        left.stderr.contains("/nowhere/a/control.sock"),
+        "{}",
+        left.stderr
+    );
+    let arguments = ["status", "--data-dir", "/nowhere/b"];
+    let left = run_in(&[("QADOM_DATA_DIR", "/nowhere/a")], &arguments).code(4);
+    assert!(
+        left.stderr.contains("/nowhere/b/control.sock"),
+        "{}",
+        left.stderr
+    );
+    let left = run_in(&[("XDG_DATA_HOME", "/nowhere/c")], &["status"]).code(4);
+    assert!(
+        left.stderr.contains("/nowhere/c/qadom/control.sock"),
+        "{}",
+        left.stderr
+    );
+
+    let node = [
+        "node",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        "/nowhere/d",
+    ];
+    for setting in [
+        ("QADOM_NETWORK_SECRET", "too short to be one"),
+        ("QADOM_MEMORY", "perhaps"),
+        ("QADOM_JOIN", "somewhere"),
+    ] {
+        run_in(&[setting], &node).code(2);
+    }
 }

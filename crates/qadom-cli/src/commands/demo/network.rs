@@ -54,10 +54,12 @@ impl Network {
         &self.folder
     }
 
-    /// Starts the nodes, each with a port, a key and a folder of its own.
+    /// Starts the nodes side by side, each with a port, a key and a folder of its own.
     pub(super) async fn start(&mut self, count: u16) -> anyhow::Result<()> {
-        for number in 0..usize::from(count) {
-            let is_last = number + 1 == usize::from(count);
+        let count = usize::from(count);
+        let mut starting = Vec::new();
+        for number in 0..count {
+            let is_last = number + 1 == count;
             let builder = Node::builder()
                 .data_dir(self.folder.join(number.to_string()))
                 .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -67,7 +69,9 @@ impl Network {
                 .enable_all()
                 .build()?;
             let started = runtime.spawn(builder.start());
-            let place = Place(Some(runtime));
+            starting.push((number, started, Place(Some(runtime))));
+        }
+        for (number, started, place) in starting {
             let node = started.await?.map_err(Failure::from)?;
             self.members.push(Member {
                 number,

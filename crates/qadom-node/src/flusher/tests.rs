@@ -136,6 +136,8 @@ async fn what_came_during_a_commit_is_taken_along_by_the_next_one() {
     for _ in 0..3 {
         bench.permits.send(Ok(())).unwrap();
     }
+    // A fourth commit would end the thread.
+    drop(bench.permits);
     assert_eq!(bench.flusher.report().await, Some(Report::Committed(first)));
     assert_eq!(bench.flusher.report().await, Some(Report::Committed(last)));
     let mut reports = bench.flusher.close();

@@ -15,9 +15,13 @@ pub(crate) async fn start() -> Node {
     describe().start().await.unwrap()
 }
 
-/// Asks for the state until it is as wanted; fails when the node ends before.
+/// Asks for the state until it is as wanted; fails when the node ends before, or never gets there.
 pub(crate) async fn until(node: &Node, is_wanted: impl Fn(&Status) -> bool) -> Status {
+    // Far beyond what any machine needs: this ends a test that would hang.
+    let mut patience = 12_000;
     loop {
+        patience -= 1;
+        assert!(patience > 0, "the node does not get there: {:?}", node.status().await);
         let status = node.status().await.unwrap();
         if is_wanted(&status) {
             return status;

@@ -1,5 +1,6 @@
 //! What the virtual transport promises to engines, seen from inside.
 
+use qadom_engine::PingReport;
 use qadom_store::Store;
 
 use super::*;
@@ -60,33 +61,29 @@ fn a_message_for_the_dead_or_for_nobody_is_lost_and_asked_again_three_times() {
 }
 
 #[test]
-fn both_ends_of_a_session_learn_of_it_within_two_round_trips() {
+fn a_session_is_confirmed_to_its_initiator_first_and_then_to_the_other_end() {
     let delay = Duration::from_millis(40)..=Duration::from_millis(40);
     let mut network = Network::new(Settings {
         nodes: 2,
         delay,
         ..Settings::default()
     });
-    let (founder, newcomer) = (NodeIndex::from(0), NodeIndex::from(1));
-    let peers = |network: &Network, node| network.engine(node).unwrap().status().peers;
-    let task = network.start_join(newcomer);
-    // Who and its answer, the first message and its answer, the empty one.
-    network.run_for(Duration::from_millis(159));
-    assert_eq!(
-        (peers(&network, newcomer), peers(&network, founder)),
-        (0, 0)
-    );
+    let (other, asker) = (NodeIndex::from(0), NodeIndex::from(1));
+    let contact = network.contact(other).unwrap();
+    let peers =
+        |network: &Network| [asker, other].map(|node| network.engine(node).unwrap().status().peers);
+    let task: Task<PingReport> = network.start(asker, |engine, now| engine.ping(now, contact));
+    // The first message and its answer.
+    network.run_for(Duration::from_millis(79));
+    assert_eq!(peers(&network), [0, 0]);
     network.run_for(Duration::from_millis(1));
-    assert_eq!(
-        (peers(&network, newcomer), peers(&network, founder)),
-        (1, 0)
-    );
-    network.run_for(Duration::from_millis(40));
-    assert_eq!(
-        (peers(&network, newcomer), peers(&network, founder)),
-        (1, 1)
-    );
-    network.finish(task).unwrap();
+    assert_eq!(peers(&network), [1, 0]);
+    // The empty message, since the asker has nothing else to say.
+    network.run_for(Duration::from_millis(39));
+    assert_eq!(peers(&network), [1, 0]);
+    network.run_for(Duration::from_millis(1));
+    assert_eq!(peers(&network), [1, 1]);
+    assert_eq!(network.finish(task).unwrap().rtt, Duration::from_millis(80));
 }
 
 #[test]

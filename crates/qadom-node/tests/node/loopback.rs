@@ -21,7 +21,11 @@ pub(crate) async fn until(node: &Node, is_wanted: impl Fn(&Status) -> bool) -> S
     let mut patience = 12_000;
     loop {
         patience -= 1;
-        assert!(patience > 0, "the node does not get there: {:?}", node.status().await);
+        assert!(
+            patience > 0,
+            "the node does not get there: {:?}",
+            node.status().await
+        );
         let status = node.status().await.unwrap();
         if is_wanted(&status) {
             return status;

@@ -62,14 +62,8 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
             StopReason::Asked
         }
     };
-    tokio::select! {
-        () = daemon.close() => {}
-        signal = signals.next() => {
-            return Err(Failure::new(Reason::Internal, format!("{signal} again: stopped at once"))
-                .with_advice("what was acknowledged is kept")
-                .into());
-        }
-    }
+    // Bounded in time, so that a second signal need not cut it short.
+    daemon.close().await;
     match stopped {
         StopReason::Asked if is_memory => output.note("stopped: the records were in memory"),
         StopReason::Asked => {

@@ -21,7 +21,7 @@ fn the_ready_line_names_address_and_socket() {
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let (left, _) = daemon.signal("TERM");
+    let (left, _) = daemon.signal(&["TERM"]);
     let left = left.code(0);
     assert!(
         left.stderr.contains("SIGTERM: finishing"),
@@ -41,7 +41,7 @@ fn with_json_the_ready_line_is_an_object() {
     assert_eq!(ready["http"], serde_json::Value::Null);
     assert!(ready["address"].as_str().unwrap().starts_with("qadom:"));
     assert!(ready["socket"].as_str().unwrap().ends_with("control.sock"));
-    let (left, _) = daemon.signal("INT");
+    let (left, _) = daemon.signal(&["INT"]);
     assert_eq!(left.code(0).stderr, "");
 }
 
@@ -50,7 +50,7 @@ fn what_was_put_is_there_after_ctrl_c_and_after_stop() {
     let daemon = Daemon::start(&[]);
     let key = daemon.run_with(&["put"], b"kept").code(0).text().to_owned();
     let node = daemon.run(&["status", "--json"]).code(0).object()["node"].clone();
-    let (left, folder) = daemon.signal("INT");
+    let (left, folder) = daemon.signal(&["INT"]);
     assert!(left.code(0).stderr.contains("Ctrl-C: finishing"));
 
     let daemon = Daemon::start_in(folder, &[]);
@@ -68,6 +68,17 @@ fn what_was_put_is_there_after_ctrl_c_and_after_stop() {
 
     let daemon = Daemon::start_in(folder, &[]);
     assert_eq!(daemon.run(&["get", &key]).code(0).stdout, b"kept");
+}
+
+#[test]
+fn further_signals_do_not_cut_the_end_short() {
+    let daemon = Daemon::start(&[]);
+    let (left, _) = daemon.signal(&["INT", "INT", "TERM", "INT"]);
+    assert!(
+        left.code(0)
+            .stderr
+            .contains("stopped: what was acknowledged is kept")
+    );
 }
 
 #[test]

@@ -166,14 +166,17 @@ impl Daemon {
         run_with(&[&["--data-dir", path], arguments].concat(), input)
     }
 
-    /// Sends a signal by its name and gives what the daemon left.
-    pub(crate) fn signal(mut self, name: &str) -> (Finished, TempDir) {
+    /// Sends signals by their names and gives what the daemon left.
+    pub(crate) fn signal(mut self, names: &[&str]) -> (Finished, TempDir) {
         let id = self.process.0.id().to_string();
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &id])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        for name in names {
+            // Nobody waited for the process yet: its id is its own, even when it has ended.
+            let status = Command::new("kill")
+                .args([&format!("-{name}"), &id])
+                .status()
+                .unwrap();
+            assert!(status.success());
+        }
         (wait(&mut self.process), self.folder)
     }
 

@@ -179,9 +179,14 @@ impl Core {
         self.identifying.remove(&id)
     }
 
-    /// Up to k contacts of the table, nearest first, to begin a lookup with.
+    /// Up to 3 k contacts of the table, nearest first, to begin a lookup with: enough to go on
+    /// when the nearest ones are dead.
     pub(crate) fn seeds(&self, target: &Key) -> Vec<Contact> {
-        self.table.closest(target, K).into_iter().cloned().collect()
+        self.table
+            .closest(target, 3 * K)
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     /// Takes a confirmed node into the table, if it belongs there.
@@ -244,12 +249,13 @@ impl Core {
 
     /// Takes a node out of the table that turned out to be a client.
     pub(crate) fn forget(&mut self, id: &NodeId) {
-        let Some(key) = self.table.contact(id).map(|contact| *contact.key()) else {
-            return;
-        };
+        let key = self.table.contact(id).map(|contact| *contact.key());
+        // Also when it only waits for a place.
         self.table.remove(id);
         self.round_trips.remove(id);
-        self.emit(Effect::Unpin(key));
+        if let Some(key) = key {
+            self.emit(Effect::Unpin(key));
+        }
     }
 
     /// The value held under a key, as long as it may be given out.

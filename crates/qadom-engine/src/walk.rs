@@ -150,8 +150,8 @@ impl Walk {
         })
     }
 
-    pub(crate) fn on_slow(&mut self, from: &Contact) {
-        self.lookup.on_slow(from.id());
+    pub(crate) fn on_slow(&mut self, from: &Contact, now: Time) {
+        self.lookup.on_slow(from.id(), now.moment);
     }
 
     pub(crate) fn on_failed(&mut self, from: &Contact, now: Time) {

@@ -88,7 +88,7 @@ pub enum Noted {
 /// One event of a lookup's trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When it happened. A [`StepEvent::Slow`] carries the moment of the input before it.
+    /// When it happened.
     pub at: Moment,
     /// The node it happened with.
     pub contact: Contact,
@@ -229,7 +229,8 @@ impl Lookup {
     }
 
     /// Frees the slot of a node that takes longer than usual. Its answer still counts.
-    pub fn on_slow(&mut self, from: &NodeId) -> Noted {
+    pub fn on_slow(&mut self, from: &NodeId, now: Moment) -> Noted {
+        self.now = now;
         let distance = self.distance(from);
         let noted = self.turn(distance, State::Slow);
         if noted != Noted::Unknown {

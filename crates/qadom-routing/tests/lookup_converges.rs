@@ -83,7 +83,7 @@ impl Network {
                     let is_dead = self.dead.contains(&id);
                     if !slow.contains(&id) && (is_dead || self.rng.next_u32() % 100 < slow_percent)
                     {
-                        assert_eq!(lookup.on_slow(&id), Noted::Accepted);
+                        assert_eq!(lookup.on_slow(&id, now), Noted::Accepted);
                         slow.insert(id);
                         continue;
                     }

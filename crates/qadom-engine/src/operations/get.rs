@@ -110,7 +110,7 @@ impl Operation for GetOperation {
     }
 
     fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
-        self.walk.on_slow(from);
+        self.walk.on_slow(from, context.now);
         self.go_on(context)
     }
 

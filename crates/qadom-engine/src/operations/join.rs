@@ -130,7 +130,7 @@ impl Operation for JoinOperation {
 
     fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
         if let Some(walk) = &mut self.walk {
-            walk.on_slow(from);
+            walk.on_slow(from, context.now);
         }
         self.go_on(context)
     }

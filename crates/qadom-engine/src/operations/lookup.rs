@@ -78,7 +78,7 @@ impl Operation for LookupOperation {
     }
 
     fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
-        self.walk.on_slow(from);
+        self.walk.on_slow(from, context.now);
         self.go_on(context)
     }
 

@@ -211,7 +211,7 @@ impl Operation for PutOperation {
 
     fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
         if self.is_walking {
-            self.walk.on_slow(from);
+            self.walk.on_slow(from, context.now);
         }
         self.go_on(context)
     }

@@ -49,7 +49,7 @@ fn a_slow_request_frees_its_slot_and_its_answer_still_counts() {
     let mut lookup = lookup(2, 1, &nodes[..2]);
     assert_eq!(ask(&mut lookup), nodes[0]);
     assert_eq!(lookup.next(NOW), Next::Waiting);
-    assert_eq!(lookup.on_slow(nodes[0].id()), Noted::Accepted);
+    assert_eq!(lookup.on_slow(nodes[0].id(), NOW), Noted::Accepted);
     assert_eq!(ask(&mut lookup), nodes[1]);
     assert_eq!(lookup.on_answer(nodes[1].id(), [], NOW), Noted::Accepted);
     assert_eq!(
@@ -89,7 +89,7 @@ fn k_answers_end_it_without_the_slow_and_without_asking_farther_nodes() {
         Next::Waiting,
         "three are under way and three are wanted"
     );
-    lookup.on_slow(nodes[0].id());
+    lookup.on_slow(nodes[0].id(), NOW);
     assert_eq!(ask(&mut lookup), nodes[3]);
     for node in &nodes[1..4] {
         assert_eq!(lookup.next(NOW), Next::Waiting);
@@ -113,7 +113,7 @@ fn a_finished_lookup_is_done_and_deaf() {
     lookup.finish();
     assert_eq!(lookup.next(NOW), Next::Done);
     assert_eq!(lookup.on_answer(nodes[0].id(), [], NOW), Noted::Unknown);
-    assert_eq!(lookup.on_slow(nodes[0].id()), Noted::Unknown);
+    assert_eq!(lookup.on_slow(nodes[0].id(), NOW), Noted::Unknown);
     assert_eq!(lookup.answered().count(), 0);
 }
 
@@ -125,7 +125,7 @@ fn the_trace_tells_everything() {
     ask(&mut lookup);
     let at = Moment::from_micros(5);
     lookup.on_answer(nodes[2].id(), nodes.iter().cloned(), at);
-    lookup.on_slow(nodes[1].id());
+    lookup.on_slow(nodes[1].id(), NOW);
     lookup.on_failure(nodes[1].id(), at);
     let told: Vec<_> = lookup
         .trace()
@@ -246,7 +246,7 @@ proptest! {
                     for id in [*chosen.get(&any), *chosen.get(&awaited)] {
                         let state = states[&id];
                         let (noted, to) = match fate {
-                            Fate::Slow if state == State::Asked => (lookup.on_slow(&id), State::Slow),
+                            Fate::Slow if state == State::Asked => (lookup.on_slow(&id, NOW), State::Slow),
                             Fate::Answer => {
                                 let named = named.iter().map(|&number| contact(number));
                                 (lookup.on_answer(&id, named, NOW), State::Answered)

@@ -100,11 +100,12 @@ impl Network {
     // What nodes are asked to do.
 
     /// Lets every living node but the first join through up to three earlier ones that have
-    /// joined, each begun a join interval after the one before, until all have ended.
+    /// joined, each begun a join interval after the one before, until all have ended. One that
+    /// reached nobody tries once more.
     ///
     /// # Errors
     ///
-    /// The first failure of a join; the other nodes have joined.
+    /// The first failure of a join.
     pub fn join_all(&mut self) -> Result<(), Failure> {
         let members: Vec<NodeIndex> = self.living_members().map(|(node, _)| node).collect();
         let mut tasks: Vec<(NodeIndex, Task<Joined>)> = Vec::new();
@@ -120,11 +121,18 @@ impl Network {
             tasks.push((*newcomer, self.start_join_through(*newcomer, addresses)));
             self.run_for(self.settings.join_interval);
         }
-        let results: Vec<_> = tasks
-            .into_iter()
-            .map(|(_, task)| self.finish(task))
-            .collect();
-        results.into_iter().try_for_each(|result| result.map(drop))
+        for (newcomer, task) in tasks {
+            match self.finish(task) {
+                // Loss can cut off whoever knew one address alone; a daemon tries again too.
+                Err(Failure::Operation(qadom_engine::Failure::NotJoined { .. })) => {
+                    self.join(newcomer)?;
+                }
+                result => {
+                    result?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Lets a node join through up to three others that live, chosen by the seed.

@@ -1,6 +1,7 @@
 //! What may be typed: the global flags and the verbs. What belongs to one verb alone is in
 //! `args/`, by theme.
 
+mod bench;
 mod network;
 mod node;
 mod values;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+pub(crate) use bench::Bench;
 pub(crate) use network::{Join, Lookup, Ping};
 pub(crate) use node::{Demo, Node, Testnet};
 pub(crate) use values::{Get, Put};
@@ -64,6 +66,8 @@ pub(crate) enum Verb {
     Lookup(Lookup),
     /// Measure the round trip to a node
     Ping(Ping),
+    /// Measure a network on this machine beside bare datagrams
+    Bench(Bench),
     /// Join a network through nodes that are known to belong to it
     Join(Join),
 }

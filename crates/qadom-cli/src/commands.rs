@@ -1,5 +1,6 @@
 //! The work of each verb, one file a verb.
 
+mod bench;
 mod daemon;
 mod demo;
 mod get;
@@ -31,6 +32,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Node(node) => node::run(node, global, output).await,
         Verb::Demo(demo) => demo::run(&demo, output).await,
         Verb::Testnet(testnet) => testnet::run(&testnet, output).await,
+        Verb::Bench(bench) => bench::run(&bench, output).await,
         Verb::Stop => stop::run(&client(global)?, output).await,
         Verb::Put(put) => put::run(&put, &client(global)?, output).await,
         Verb::Get(get) => get::run(get, global, output).await,

@@ -1,0 +1,105 @@
+//! `qadom bench`: what a network costs on this machine, beside bare datagrams of the same run.
+
+use std::time::Duration;
+
+use qadom_node::{BenchReport, BenchSettings, Row, run_bench};
+use serde::Serialize;
+
+use crate::args::Bench;
+use crate::output::Output;
+
+/// The figures as scripts read them.
+#[derive(Debug, Serialize)]
+struct Report {
+    rows: Vec<Line>,
+    limits: Limits,
+}
+
+/// One kind of work; times in microseconds.
+#[derive(Debug, Serialize)]
+struct Line {
+    work: String,
+    count: usize,
+    p50_us: f64,
+    p95_us: f64,
+    p99_us: f64,
+    per_second: f64,
+    cpu_us: Option<f64>,
+    failed: usize,
+}
+
+/// What the machine and the process set as limits.
+#[derive(Debug, Serialize)]
+struct Limits {
+    idle_node_kib: Option<f64>,
+}
+
+/// Measures, which takes about half a minute.
+pub(super) async fn run(arguments: &Bench, output: Output) -> anyhow::Result<()> {
+    let settings = BenchSettings {
+        nodes: arguments.nodes.into(),
+        parallel: usize::try_from(arguments.values)?,
+        in_flight: arguments.in_flight.into(),
+        ..BenchSettings::default()
+    };
+    let report = run_bench(&settings, |work| output.note(&format!("measuring {work}"))).await?;
+    output.result(&Report::from(&report), || table(&report))
+}
+
+impl From<&BenchReport> for Report {
+    fn from(report: &BenchReport) -> Self {
+        Self {
+            rows: report.rows.iter().map(Line::from).collect(),
+            limits: Limits {
+                idle_node_kib: report.idle_node_kib,
+            },
+        }
+    }
+}
+
+impl From<&Row> for Line {
+    fn from(row: &Row) -> Self {
+        Self {
+            work: row.work.clone(),
+            count: row.count,
+            p50_us: micros(row.p50),
+            p95_us: micros(row.p95),
+            p99_us: micros(row.p99),
+            per_second: row.per_second,
+            cpu_us: row.cpu.map(micros),
+            failed: row.failed,
+        }
+    }
+}
+
+fn table(report: &BenchReport) -> String {
+    let mut lines = vec![format!(
+        "{:<44}{:>10}{:>10}{:>10}{:>11}{:>10}{:>8}",
+        "work", "p50 µs", "p95 µs", "p99 µs", "per second", "CPU µs", "failed"
+    )];
+    lines.extend(report.rows.iter().map(|row| {
+        let cpu = row
+            .cpu
+            .map_or_else(|| "-".to_owned(), |cpu| format!("{:.1}", micros(cpu)));
+        format!(
+            "{:<44}{:>10.1}{:>10.1}{:>10.1}{:>11.0}{:>10}{:>8}",
+            row.work,
+            micros(row.p50),
+            micros(row.p95),
+            micros(row.p99),
+            row.per_second,
+            cpu,
+            row.failed
+        )
+    }));
+    if let Some(kib) = report.idle_node_kib {
+        lines.push(format!(
+            "memory of an idle node, 50 to 200 in one process: {kib:.0} KiB"
+        ));
+    }
+    lines.join("\n")
+}
+
+fn micros(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e6
+}

@@ -12,9 +12,6 @@ use crate::error::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
 
-/// Where a node listens that was not told otherwise.
-const LISTEN: [&str; 2] = ["0.0.0.0:7236", "[::]:7236"];
-
 /// The variable with the secret of a private network; a flag would show it to every user.
 const SECRET: &str = "QADOM_NETWORK_SECRET";
 
@@ -81,12 +78,6 @@ fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     let mut builder = qadom_node::Node::builder()
         .data_dir(folder)
         .memory(arguments.memory);
-    if arguments.listen.is_empty() {
-        builder = LISTEN
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .fold(builder, Builder::listen);
-    }
     builder = arguments.listen.into_iter().fold(builder, Builder::listen);
     builder = arguments.join.into_iter().fold(builder, Builder::join);
     if let Some(advertise) = arguments.advertise {
@@ -160,12 +151,5 @@ mod tests {
         assert!(secret(&"0f".repeat(31)).is_err());
         assert_eq!(secret(&"x".repeat(32)).unwrap(), [b'x'; 32]);
         assert!(secret(&"x".repeat(31)).is_err());
-    }
-
-    #[test]
-    fn the_default_addresses_are_addresses() {
-        for text in LISTEN {
-            assert!(text.parse::<std::net::SocketAddr>().is_ok(), "{text}");
-        }
     }
 }

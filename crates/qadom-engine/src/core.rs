@@ -23,6 +23,9 @@ use crate::records::{Held, value_id};
 use crate::status::Drops;
 use crate::time::Time;
 
+/// How long a holder's disk may take to commit what it is given.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a request was sent for, so that its answer finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -125,10 +128,10 @@ impl Core {
         let address = contact.address(self.config.families)?;
         let id = self.number();
         // Only what changes nothing may be replayed, and so travel in a first datagram.
-        let (first_ok, size) = match request {
-            Request::Ping(_) => (true, Size::Small),
-            Request::FindNode(_) | Request::Find(_) => (true, Size::Full),
-            Request::Store(_) => (false, Size::Small),
+        let (first_ok, size, patience) = match request {
+            Request::Ping(_) => (true, Size::Small, Duration::ZERO),
+            Request::FindNode(_) | Request::Find(_) => (true, Size::Full, Duration::ZERO),
+            Request::Store(_) => (false, Size::Small, COMMIT_PATIENCE),
         };
         let key = *contact.key();
         self.sent.insert(
@@ -147,6 +150,7 @@ impl Core {
             body,
             first_ok,
             size,
+            patience,
         }));
         Some(id)
     }

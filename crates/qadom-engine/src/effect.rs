@@ -90,6 +90,9 @@ pub struct Outgoing {
     pub first_ok: bool,
     /// How long the first datagram is, and with it the longest cold answer.
     pub size: Size,
+    /// How long the peer may take to do what is asked, beside the round trip; zero for what is
+    /// answered at once.
+    pub patience: Duration,
 }
 
 /// The two sizes of a first datagram.

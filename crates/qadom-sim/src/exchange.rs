@@ -4,6 +4,7 @@
 //! sent, and its answer is kept until the asker has it or gave up.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{RequestId, Size};
@@ -42,7 +43,10 @@ pub(crate) struct Exchange {
     pub(crate) request: Option<RequestId>,
     /// Whether the question travels in the first datagram of a session.
     pub(crate) is_first: bool,
+    /// How long the peer may take to do what is asked.
+    pub(crate) patience: Duration,
     pub(crate) tries: u32,
+    pub(crate) first_sent_at: Moment,
     pub(crate) sent_at: Moment,
     /// Whether the engine that is asked has seen the question.
     pub(crate) is_delivered: bool,
@@ -64,7 +68,9 @@ impl Exchange {
             question,
             request,
             is_first: false,
+            patience: Duration::ZERO,
             tries: 0,
+            first_sent_at: Moment::ORIGIN,
             sent_at: Moment::ORIGIN,
             is_delivered: false,
             answer: None,

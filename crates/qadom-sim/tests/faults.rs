@@ -284,10 +284,10 @@ fn joining_through_the_dead_fails_and_says_so() {
 #[test]
 fn a_put_waits_for_the_commits_of_its_holders() {
     with_seed(29, |seed| {
-        // Longer than the first wait for an answer, so that the requests are sent again.
-        let slow = Duration::from_millis(300);
+        // Far longer than a round trip, so that the requests are sent again and again.
+        let slow = Duration::from_secs(1);
         let [quick, slowed] = [Duration::ZERO, slow].map(|commit_delay| {
-            let delay = Duration::from_millis(50)..=Duration::from_millis(60);
+            let delay = Duration::from_micros(400)..=Duration::from_micros(600);
             let settings = Settings {
                 nodes: 25,
                 seed,

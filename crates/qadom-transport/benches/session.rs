@@ -2,6 +2,7 @@
 //! answer through two endpoints in memory.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use divan::Bencher;
@@ -114,6 +115,7 @@ impl Pair {
                 body: Bytes::from_static(&[7; 40]),
                 first_ok: true,
                 class: Class::Short,
+                patience: Duration::ZERO,
             },
         );
         while let Some(transmit) = self.ann.poll_transmit() {

@@ -26,6 +26,10 @@ pub struct Outgoing {
     pub first_ok: bool,
     /// How long that first datagram is, and so how long a cold answer may be.
     pub class: Class,
+    /// How long the peer may take to do what is asked, beside the round trip: the request is not
+    /// given up before this has passed since it was first sent, and measures no round trip. Zero
+    /// for what is answered at once.
+    pub patience: Duration,
 }
 
 /// The size of a handshake's datagrams.

@@ -15,7 +15,7 @@ use crate::rtt::Rtt;
 use crate::window::Window;
 
 /// A peer, by its key.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Peer {
     /// The session that sends.
     pub(crate) current: Option<u32>,
@@ -32,16 +32,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new() -> Self {
-        Self {
-            current: None,
-            older: None,
-            attempt: None,
-            rtt: Rtt::default(),
-            window: Window::new(),
-            queue: VecDeque::new(),
-            is_waiting: false,
-        }
+    /// The session that sends, while the window has room.
+    pub(crate) fn open_session(&self) -> Option<u32> {
+        self.current.filter(|_| self.window.has_room())
     }
 
     /// Whether nothing is left to remember.
@@ -75,6 +68,8 @@ pub(crate) struct Request {
     pub(crate) first_ok: bool,
     pub(crate) class: Class,
     pub(crate) place: Place,
+    /// How long the peer may take to do what is asked.
+    pub(crate) patience: Duration,
     pub(crate) first_sent: Duration,
     pub(crate) last_sent: Duration,
     /// How often it was sent where it is now.
@@ -84,4 +79,14 @@ pub(crate) struct Request {
     /// How often the other side asked for pieces of it.
     pub(crate) needs: u8,
     pub(crate) is_slow: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_takes_at_most_96_bytes() {
+        assert!(size_of::<Peer>() <= 96, "{} bytes", size_of::<Peer>());
+    }
 }

@@ -58,6 +58,7 @@ fn outgoing(request: Outgoing) -> qadom_transport::Outgoing {
         token: request.id.as_u64(),
         key: *request.key.as_bytes(),
         address: request.address,
+        patience: request.patience,
         body: request.body,
         first_ok: request.first_ok,
         class: match request.size {

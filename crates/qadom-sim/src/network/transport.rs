@@ -34,6 +34,7 @@ impl Network {
             body,
             first_ok,
             size,
+            patience,
         } = outgoing;
         let question = Question::Body { key, body, size };
         let slow_at = match self.peer(from, key) {
@@ -41,6 +42,9 @@ impl Network {
             None => return,
         };
         let exchange = self.exchange(from, address, question, Some(id));
+        if let Some(exchange) = self.exchanges.get_mut(&exchange) {
+            exchange.patience = patience;
+        }
         self.queue.push(self.now + slow_at, Event::Slow(exchange));
         let Some(peer) = self.peer(from, key) else {
             return;
@@ -152,6 +156,10 @@ impl Network {
         };
         exchange.tries += 1;
         exchange.sent_at = now;
+        if exchange.tries == 1 {
+            exchange.first_sent_at = now;
+        }
+        let give_up_at = exchange.first_sent_at + exchange.patience;
         let packet = match exchange.question {
             Question::Who => Packet::Who(id),
             Question::Body { .. } if exchange.is_first => Packet::Init(id),
@@ -160,8 +168,14 @@ impl Network {
         let (asker, address, tries) = (exchange.asker, exchange.address, exchange.tries);
         let peer = exchange.key().and_then(|key| self.peer(asker, key));
         let timeout = peer.map_or(FIRST_TIMEOUT, |peer| peer.rtt.timeout()) * (1 << (tries - 1));
+        let due = now + timeout;
+        let due = if tries < TRIES {
+            due
+        } else {
+            due.max(give_up_at)
+        };
         self.queue.push(
-            now + timeout,
+            due,
             Event::Timeout {
                 exchange: id,
                 tries,
@@ -202,6 +216,7 @@ impl Network {
         };
         let rtt = now.since(exchange.sent_at);
         if exchange.tries == 1
+            && exchange.patience.is_zero()
             && let Some(peer) = exchange
                 .key()
                 .and_then(|key| self.peer(exchange.asker, key))

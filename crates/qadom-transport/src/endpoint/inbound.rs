@@ -170,7 +170,8 @@ impl<S: Suite> Endpoint<S> {
             return;
         };
         let rtt = self.now.monotonic.saturating_sub(request.last_sent);
-        let is_measure = is_whole && request.tries == 1 && request.needs == 0;
+        let is_measure =
+            is_whole && request.tries == 1 && request.needs == 0 && request.patience.is_zero();
         if let Some(peer) = self.peers.get_mut(&request.key) {
             if is_measure {
                 peer.rtt.sample(rtt);

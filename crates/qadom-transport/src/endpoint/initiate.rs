@@ -19,6 +19,7 @@ use crate::packet::{INIT_HEADER, InitHeader, MACS, MismatchPacket, RESP_HEADER, 
 use crate::peer::{Place, Request};
 use crate::replay::ReplayWindow;
 use crate::session::Session;
+use crate::slack::Slack;
 use crate::suite::{INITIATE_OVERHEAD, Opening, RESPOND_OVERHEAD, Suite};
 use crate::timers::Timer;
 
@@ -72,6 +73,7 @@ impl<S: Suite> Endpoint<S> {
                 body: self.config.ping.clone(),
                 first_ok: true,
                 class: Class::Short,
+                patience: Duration::ZERO,
                 place: Place::Queued,
                 first_sent: Duration::ZERO,
                 last_sent: Duration::ZERO,
@@ -115,7 +117,7 @@ impl<S: Suite> Endpoint<S> {
             is_second: false,
             is_probe,
         };
-        self.attempts.insert(index, attempt);
+        self.attempts.insert(index, Box::new(attempt));
         if !is_probe && let Some(peer) = self.peers.get_mut(&key) {
             peer.attempt = Some(index);
         }
@@ -216,12 +218,12 @@ impl<S: Suite> Endpoint<S> {
             heard: now,
             retires: None,
         };
-        self.on_opened(index, session, payload);
+        self.on_opened(index, Box::new(session), payload);
         Ok(())
     }
 
     /// The handshake is done: the session is confirmed, the request inside has its answer.
-    fn on_opened(&mut self, index: u32, session: Session, payload: RespPayload) {
+    fn on_opened(&mut self, index: u32, session: Box<Session>, payload: RespPayload) {
         let key = session.key;
         let Some(attempt) = self.remove_attempt(index) else {
             return;
@@ -268,8 +270,9 @@ impl<S: Suite> Endpoint<S> {
     }
 
     /// Takes a handshake of ours away, with its timer; the request inside stays.
-    fn remove_attempt(&mut self, index: u32) -> Option<Attempt<S>> {
+    fn remove_attempt(&mut self, index: u32) -> Option<Box<Attempt<S>>> {
         let attempt = self.attempts.remove(&index)?;
+        self.attempts.release();
         self.timers.disarm(Timer::Mismatch(index));
         if let Some(peer) = self.peers.get_mut(&attempt.key)
             && peer.attempt == Some(index)

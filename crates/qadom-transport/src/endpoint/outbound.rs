@@ -4,6 +4,7 @@
 //! limits are in flight or waiting; pieces beyond the first burst go out only when asked for.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -15,7 +16,9 @@ use crate::frame::{self, BURST, Direction, WHOLE_MAX, pieces};
 use crate::key::is_node_key;
 use crate::message::{Envelope, RequestId};
 use crate::packet::data_size;
-use crate::peer::{Peer, Place, Request};
+use crate::peer::{Place, Request};
+use crate::rtt::Rtt;
+use crate::slack::Slack;
 use crate::suite::Suite;
 use crate::timers::Timer;
 
@@ -34,13 +37,20 @@ impl<S: Suite> Endpoint<S> {
         self.now = now;
         let key = outgoing.key;
         if let Some(id) = self.admit(outgoing) {
-            self.peers
-                .entry(key)
-                .or_insert_with(Peer::new)
-                .queue
-                .push_back(id);
-            self.queued += 1;
-            self.pump(&key);
+            let peer = self.peers.entry(key).or_default();
+            match peer.open_session() {
+                // What need not wait never touches the queue.
+                Some(session)
+                    if peer.queue.is_empty() && self.in_flight < self.config.limits.in_flight =>
+                {
+                    self.send_request(id, session);
+                }
+                _ => {
+                    peer.queue.push_back(id);
+                    self.queued += 1;
+                    self.pump(&key);
+                }
+            }
         }
     }
 
@@ -79,6 +89,7 @@ impl<S: Suite> Endpoint<S> {
             body,
             first_ok,
             class,
+            patience,
         } = outgoing;
         let refusal = if key == self.key || !is_node_key(&key) {
             Some(FailReason::WrongKey)
@@ -102,6 +113,7 @@ impl<S: Suite> Endpoint<S> {
             first_ok,
             class,
             place: Place::Queued,
+            patience,
             first_sent: Duration::ZERO,
             last_sent: Duration::ZERO,
             tries: 0,
@@ -129,6 +141,9 @@ impl<S: Suite> Endpoint<S> {
             let Some(&id) = peer.queue.front() else {
                 if peer.is_idle() {
                     self.peers.remove(key);
+                    self.peers.release();
+                } else {
+                    peer.queue = VecDeque::new();
                 }
                 return;
             };
@@ -139,14 +154,14 @@ impl<S: Suite> Endpoint<S> {
                 }
                 return;
             }
-            match peer.current {
-                Some(session) if peer.window.has_room() => {
-                    peer.queue.pop_front();
-                    self.queued -= 1;
-                    self.send_request(id, session);
-                }
-                None if peer.attempt.is_none() => self.begin_attempt(key),
-                Some(_) | None => return,
+            if let Some(session) = peer.open_session() {
+                peer.queue.pop_front();
+                self.queued -= 1;
+                self.send_request(id, session);
+            } else if peer.current.is_none() && peer.attempt.is_none() {
+                self.begin_attempt(key);
+            } else {
+                return;
             }
         }
     }
@@ -157,6 +172,7 @@ impl<S: Suite> Endpoint<S> {
             let Some(key) = self.waiting.pop_front() else {
                 return;
             };
+            self.waiting.release();
             if let Some(peer) = self.peers.get_mut(&key) {
                 peer.is_waiting = false;
             }
@@ -243,8 +259,7 @@ impl<S: Suite> Endpoint<S> {
             .get(&request.key)
             .map(|peer| peer.rtt)
             .unwrap_or_default();
-        let doubled = rtt.timeout() * (1 << (request.tries.clamp(1, TRIES) - 1));
-        let mut due = request.last_sent + doubled;
+        let mut due = resend_at(request, rtt);
         if !request.is_slow {
             due = due.min(request.first_sent + rtt.slow_after());
         }
@@ -263,18 +278,18 @@ impl<S: Suite> Endpoint<S> {
             .get(&key)
             .map(|peer| peer.rtt)
             .unwrap_or_default();
-        let doubled = peer_rtt.timeout() * (1 << (request.tries.clamp(1, TRIES) - 1));
         if !request.is_slow && now >= request.first_sent + peer_rtt.slow_after() {
             request.is_slow = true;
             if let Some(token) = request.token {
                 self.events.push_back(Event::Slow { token });
             }
         }
-        if now < request.last_sent + doubled {
+        if now < resend_at(request, peer_rtt) {
             self.arm_request(id);
             return;
         }
         let may_retry = request.tries < TRIES;
+        let is_patient = !request.patience.is_zero();
         if may_retry {
             request.tries += 1;
             request.last_sent = now;
@@ -283,7 +298,8 @@ impl<S: Suite> Endpoint<S> {
             Place::Queued => {}
             Place::Handshake(index) => self.retry_init(id, index, may_retry),
             Place::Session(session) => {
-                if let Some(peer) = self.peers.get_mut(&key) {
+                // What takes the peer its time to do is no sign of loss.
+                if let Some(peer) = self.peers.get_mut(&key).filter(|_| !is_patient) {
                     peer.window.on_loss(now, peer_rtt.timeout());
                 }
                 self.retry_request(id, session, may_retry);
@@ -348,6 +364,7 @@ impl<S: Suite> Endpoint<S> {
         let Some(request) = self.requests.remove(&id) else {
             return;
         };
+        self.requests.release();
         self.timers.disarm(Timer::Request(id));
         let peer = self.peers.get_mut(&request.key);
         match (request.place, peer) {
@@ -393,8 +410,19 @@ impl<S: Suite> Endpoint<S> {
         self.timers.disarm(Timer::Request(id));
         self.in_flight -= 1;
         self.queued += 1;
-        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        let peer = self.peers.entry(key).or_default();
         peer.window.on_ended();
         peer.queue.push_front(id);
+    }
+}
+
+/// When a request is due to be sent again or, after the last try, given up.
+fn resend_at(request: &Request, rtt: Rtt) -> Duration {
+    let doubled = rtt.timeout() * (1 << (request.tries.clamp(1, TRIES) - 1));
+    let due = request.last_sent + doubled;
+    if request.tries < TRIES {
+        due
+    } else {
+        due.max(request.first_sent + request.patience)
     }
 }

@@ -173,3 +173,29 @@ fn a_request_under_way_is_not_served_twice() {
     wire.run_to_end(0, 2, Duration::from_mins(1));
     assert_eq!(wire.nodes[1].asked.len(), 1);
 }
+
+#[test]
+fn a_peer_is_given_the_time_that_its_work_takes() {
+    for (work_ms, is_answered) in [(100, true), (1900, true), (2100, false)] {
+        let mut wire = Wire::new(11, 2, CALM);
+        wire.ask(0, 1, 1, b"measure the round trip").unwrap();
+        wire.run(Duration::from_secs(1));
+        wire.nodes[1].service = Service::Hold;
+        let mut outgoing = wire.outgoing(1, 2, b"write this to your disk", false);
+        outgoing.patience = Duration::from_secs(2);
+        wire.request(0, outgoing);
+        wire.run(Duration::from_millis(work_ms));
+        let (inbound, body) = wire.nodes[1].asked.pop().unwrap();
+        assert!(wire.nodes[1].asked.is_empty(), "a copy was served");
+        let now = wire.time();
+        wire.nodes[1].endpoint.answer(now, inbound, body.clone());
+        wire.drain(1);
+        wire.run(Duration::from_secs(5));
+        let end = if is_answered {
+            End::Answer(body)
+        } else {
+            End::Failed(FailReason::Timeout)
+        };
+        assert_eq!(wire.end(0, 2), Some(end), "{work_ms} ms");
+    }
+}

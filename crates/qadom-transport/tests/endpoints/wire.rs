@@ -174,6 +174,7 @@ impl Wire {
             body: Bytes::copy_from_slice(body),
             first_ok,
             class: Class::Short,
+            patience: Duration::ZERO,
         }
     }
 

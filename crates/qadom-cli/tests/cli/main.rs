@@ -11,6 +11,7 @@
 )]
 
 mod daemon;
+mod fleet;
 mod network;
 mod process;
 mod refusals;

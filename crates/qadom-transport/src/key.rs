@@ -5,9 +5,9 @@
 
 use core::fmt;
 
-use snow::params::DHChoice;
-use snow::resolvers::{CryptoResolver, DefaultResolver};
 use zeroize::Zeroize;
+
+use crate::suite::x25519::KeyPair;
 
 /// A node's X25519 secret, wiped from memory when dropped, with its public key beside it.
 #[derive(Clone)]
@@ -29,15 +29,10 @@ impl SecretKey {
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
-        reason = "snow is built with use-curve25519, so its resolver knows the curve"
+        reason = "any 32 bytes are a secret, and a key pair needs no more than a little memory"
     )]
     pub fn from_bytes(secret: [u8; 32]) -> Self {
-        let mut curve = DefaultResolver
-            .resolve_dh(&DHChoice::Curve25519)
-            .expect("snow has X25519");
-        curve.set(&secret);
-        let mut public = [0; 32];
-        public.copy_from_slice(curve.pubkey());
+        let public = *KeyPair::new(&secret).expect("a key pair").public();
         Self { secret, public }
     }
 

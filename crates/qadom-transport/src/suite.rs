@@ -12,7 +12,11 @@ use crate::key::SecretKey;
 
 pub use noise::{Handshake, NoiseSuite};
 
+pub(crate) mod x25519;
+
 mod noise;
+#[cfg(test)]
+mod published;
 
 /// Bytes that an INIT's handshake message has besides its payload: e 32, s 32 + 16, tag 16.
 pub const INITIATE_OVERHEAD: usize = 96;

@@ -1,7 +1,8 @@
-//! The real suite: `Noise_IK_25519_ChaChaPoly_BLAKE2s` by snow, seals by ring, macs by BLAKE2s.
+//! The real suite: `Noise_IK_25519_ChaChaPoly_BLAKE2s` by snow over the curve of `x25519`, seals
+//! by ring, macs by BLAKE2s.
 //!
-//! What must stay true: no curve operation runs on 32 bytes that are no node key, and this is the
-//! one file that names snow's handshake and ring. The order of an INIT's checks is the endpoint's.
+//! What must stay true: the node's own key is prepared once, not for each handshake, and this is
+//! the one file that names snow and ring. The order of an INIT's checks is the endpoint's.
 
 use core::fmt;
 use std::sync::Arc;
@@ -17,20 +18,20 @@ use snow::{Builder, HandshakeState};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::x25519::KeyPair;
 use super::{DATA_HEADER, Opening, SessionKeys, Suite};
-use crate::key::{SecretKey, is_node_key};
+use crate::key::SecretKey;
 
 /// Noise IK by snow, ChaCha20-Poly1305 by ring, keyed BLAKE2s.
 pub struct NoiseSuite {
     params: NoiseParams,
-    own: Own,
+    own: Arc<Own>,
 }
 
-/// The node's own key, with the public part computed once for all handshakes.
-#[derive(Clone)]
+/// The node's own key, prepared once for all handshakes.
 struct Own {
-    secret: Arc<SecretKey>,
-    curve: Arc<dyn Dh>,
+    secret: SecretKey,
+    pair: KeyPair,
 }
 
 impl fmt::Debug for NoiseSuite {
@@ -52,7 +53,7 @@ impl NoiseSuite {
     fn builder<'a>(&'a self, opening: Opening<'a>) -> Option<Builder<'a>> {
         let resolver = Resolver {
             ephemeral: Zeroizing::new(*opening.ephemeral),
-            own: self.own.clone(),
+            own: Arc::clone(&self.own),
         };
         Builder::with_resolver(self.params.clone(), Box::new(resolver))
             .local_private_key(self.own.secret.expose())
@@ -67,22 +68,16 @@ impl Suite for NoiseSuite {
 
     #[expect(
         clippy::expect_used,
-        reason = "the name is a constant, and snow is built with its parts"
+        reason = "the name is a constant, and a key pair needs no more than a little memory"
     )]
     fn new(secret: SecretKey) -> Self {
         let params = "Noise_IK_25519_ChaChaPoly_BLAKE2s"
             .parse()
             .expect("a Noise name");
-        let mut curve = DefaultResolver
-            .resolve_dh(&DHChoice::Curve25519)
-            .expect("snow has X25519");
-        curve.set(secret.expose());
+        let pair = KeyPair::new(secret.expose()).expect("a key pair");
         Self {
             params,
-            own: Own {
-                secret: Arc::new(secret),
-                curve: Arc::from(curve),
-            },
+            own: Arc::new(Own { secret, pair }),
         }
     }
 
@@ -188,11 +183,11 @@ fn nonce(counter: u64) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
-/// Gives snow its primitives: the default ones, with our ephemeral secret as its chance and with
-/// checked curve work.
+/// Gives snow its primitives: its own cipher and hash, our ephemeral secret as its chance, and the
+/// curve of `x25519`.
 struct Resolver {
     ephemeral: Zeroizing<[u8; 32]>,
-    own: Own,
+    own: Arc<Own>,
 }
 
 impl CryptoResolver for Resolver {
@@ -201,12 +196,12 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        let fresh = DefaultResolver.resolve_dh(choice)?;
-        Some(Box::new(CheckedDh {
-            own: self.own.clone(),
-            fresh,
-            is_own: false,
-        }))
+        matches!(choice, DHChoice::Curve25519).then(|| {
+            Box::new(Curve {
+                own: Arc::clone(&self.own),
+                key: Key::None,
+            }) as Box<dyn Dh>
+        })
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
@@ -230,27 +225,39 @@ impl Random for Ephemeral {
     }
 }
 
-/// X25519 that refuses what is no node key, and that does not compute the node's own public key
-/// anew for each handshake.
-struct CheckedDh {
-    own: Own,
-    fresh: Box<dyn Dh>,
-    is_own: bool,
+/// One of the two keys of a handshake's side, as snow asks for it.
+struct Curve {
+    own: Arc<Own>,
+    key: Key,
 }
 
-impl CheckedDh {
-    fn curve(&self) -> &dyn Dh {
-        if self.is_own {
-            &*self.own.curve
-        } else {
-            &*self.fresh
+/// Which key that is.
+enum Key {
+    /// None yet: an ephemeral key is drawn when it is needed.
+    None,
+    /// The node's own.
+    Own,
+    /// An ephemeral one, with its secret.
+    Fresh(Zeroizing<[u8; 32]>, KeyPair),
+}
+
+impl Curve {
+    fn pair(&self) -> Option<&KeyPair> {
+        match &self.key {
+            Key::None => None,
+            Key::Own => Some(&self.own.pair),
+            Key::Fresh(_, pair) => Some(pair),
         }
+    }
+
+    fn take(&mut self, secret: Zeroizing<[u8; 32]>) {
+        self.key = KeyPair::new(&secret).map_or(Key::None, |pair| Key::Fresh(secret, pair));
     }
 }
 
-impl Dh for CheckedDh {
+impl Dh for Curve {
     fn name(&self) -> &'static str {
-        self.fresh.name()
+        "25519"
     }
 
     fn pub_len(&self) -> usize {
@@ -262,31 +269,37 @@ impl Dh for CheckedDh {
     }
 
     fn set(&mut self, secret: &[u8]) {
-        self.is_own = secret.ct_eq(self.own.secret.expose()).into();
-        if !self.is_own {
-            self.fresh.set(secret);
+        if secret.ct_eq(self.own.secret.expose()).into() {
+            self.key = Key::Own;
+        } else if let Some(secret) = secret.first_chunk::<32>() {
+            self.take(Zeroizing::new(*secret));
         }
     }
 
     fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
-        self.is_own = false;
-        self.fresh.generate(rng)
+        let mut secret = Zeroizing::new([0; 32]);
+        rng.try_fill_bytes(&mut *secret)?;
+        self.take(secret);
+        self.pair().map(|_| ()).ok_or(snow::Error::Dh)
     }
 
     fn pubkey(&self) -> &[u8] {
-        self.curve().pubkey()
+        self.pair().map_or(&[0; 32], |pair| pair.public())
     }
 
     fn privkey(&self) -> &[u8] {
-        self.curve().privkey()
+        match &self.key {
+            Key::None => &[0; 32],
+            Key::Own => self.own.secret.expose(),
+            Key::Fresh(secret, _) => &**secret,
+        }
     }
 
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         // snow hands over a buffer that is longer than a key.
         let key = public.first_chunk::<32>().ok_or(snow::Error::Dh)?;
-        if !is_node_key(key) {
-            return Err(snow::Error::Dh);
-        }
-        self.curve().dh(key, out)
+        self.pair()
+            .and_then(|pair| pair.agree(key, out))
+            .ok_or(snow::Error::Dh)
     }
 }

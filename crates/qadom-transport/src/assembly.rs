@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::frame::{BURST, Direction, PIECE, Piece};
 use crate::message::RequestId;
+use crate::slack::Slack;
 
 /// Messages that one session may have under way; with the longest message about 64 KiB.
 const PER_SESSION: usize = 7;
@@ -138,7 +139,9 @@ impl Assemblies {
             *count -= 1;
             if *count == 0 {
                 self.per_session.remove(&id.session);
+                self.per_session.release();
             }
+            self.all.release();
         }
     }
 

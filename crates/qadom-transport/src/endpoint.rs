@@ -10,7 +10,7 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +27,7 @@ use crate::peer::{Peer, Request};
 use crate::rate::Bucket;
 use crate::recent::Recent;
 use crate::session::Session;
+use crate::slack::Slack;
 use crate::suite::{NoiseSuite, Suite};
 use crate::timers::Timers;
 
@@ -55,7 +56,7 @@ const SERVING_FOR: Duration = Duration::from_secs(5);
 /// MISMATCH and RESET packets sent in a second, each.
 const REFUSALS_PER_SECOND: u32 = 20;
 /// Packets are cut from blocks of this size.
-const ARENA: usize = 16 * 1024;
+const ARENA: usize = 4 * 1024;
 
 const MAC1_LABEL: &[u8] = b"qadom 1 mac1";
 
@@ -76,12 +77,12 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     random: ChaCha20Rng,
     now: Time,
 
-    peers: HashMap<[u8; 32], Peer>,
+    peers: HashMap<[u8; 32], Box<Peer>>,
     requests: HashMap<RequestId, Request>,
-    sessions: HashMap<u32, Session>,
-    /// Sessions that this node began, as a RESET names them: by address and the peer's index.
-    remotes: HashMap<(SocketAddr, u32), u32>,
-    attempts: HashMap<u32, Attempt<S>>,
+    sessions: HashMap<u32, Box<Session>>,
+    /// Sessions that this node began, as a RESET names them: the peer's index, then our own.
+    remotes: BTreeSet<(u32, u32)>,
+    attempts: HashMap<u32, Box<Attempt<S>>>,
     pending: Pending<S>,
     searches: HashMap<[u8; 16], Search>,
     pinned: HashSet<[u8; 32]>,
@@ -164,7 +165,7 @@ impl<S: Suite> Endpoint<S> {
             peers: HashMap::new(),
             requests: HashMap::new(),
             sessions: HashMap::new(),
-            remotes: HashMap::new(),
+            remotes: BTreeSet::new(),
             attempts: HashMap::new(),
             pending: Pending::new(),
             searches: HashMap::new(),
@@ -195,12 +196,16 @@ impl<S: Suite> Endpoint<S> {
     /// The next datagram to send. Those that the socket does not take may be dropped: requests
     /// are sent again.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        let next = self.transmits.pop_front();
+        self.transmits.release();
+        next
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let next = self.events.pop_front();
+        self.events.release();
+        next
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due next, on the monotonic clock.

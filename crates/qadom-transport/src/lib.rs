@@ -19,6 +19,7 @@ mod recent;
 mod replay;
 mod rtt;
 mod session;
+mod slack;
 mod suite;
 mod timers;
 mod window;

@@ -8,6 +8,8 @@ use core::hash::Hash;
 use core::time::Duration;
 use std::collections::HashSet;
 
+use crate::slack::Slack;
+
 /// Items seen within the last one to two life times.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
@@ -43,16 +45,16 @@ impl<T: Eq + Hash> Recent<T> {
 
     pub(crate) fn remove(&mut self, item: &T) {
         self.young.remove(item);
+        self.young.release();
         self.old.remove(item);
     }
 
     fn turn(&mut self, now: Duration) {
         let age = now.saturating_sub(self.turned);
         if age >= self.life || self.young.len() >= self.limit {
-            core::mem::swap(&mut self.young, &mut self.old);
-            self.young.clear();
+            self.old = core::mem::take(&mut self.young);
             if age >= self.life * 2 {
-                self.old.clear();
+                self.old = HashSet::new();
             }
             self.turned = now;
         }

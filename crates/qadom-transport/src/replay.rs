@@ -13,8 +13,22 @@ const WORDS: usize = 16;
 pub(crate) struct ReplayWindow {
     /// The highest counter seen, plus one; zero while none was.
     next: u64,
-    /// One bit for each counter modulo 1024.
-    seen: [u64; WORDS],
+    seen: Seen,
+}
+
+/// One bit for each counter modulo 1024.
+#[derive(Clone, Debug)]
+enum Seen {
+    /// The counters 0 to 63: all that most sessions ever see.
+    First(u64),
+    /// All words, from the first counter above 63 on.
+    All(Box<[u64; WORDS]>),
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::First(0)
+    }
 }
 
 impl ReplayWindow {
@@ -39,19 +53,36 @@ impl ReplayWindow {
             self.clear(counter);
             self.next = counter + 1;
         }
-        let mask = bit(counter);
-        if let Some(word) = self.seen.get_mut(index(counter)) {
-            *word |= mask;
-        }
+        *self.word_mut(counter) |= bit(counter);
     }
 
     fn word(&self, counter: u64) -> u64 {
-        self.seen.get(index(counter)).copied().unwrap_or(u64::MAX)
+        match &self.seen {
+            Seen::First(word) if counter < 64 => *word,
+            Seen::First(_) => 0,
+            Seen::All(words) => words.get(index(counter)).copied().unwrap_or(u64::MAX),
+        }
     }
 
     fn clear(&mut self, counter: u64) {
-        if let Some(word) = self.seen.get_mut(index(counter)) {
-            *word &= !bit(counter);
+        *self.word_mut(counter) &= !bit(counter);
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is taken modulo the number of words"
+    )]
+    fn word_mut(&mut self, counter: u64) -> &mut u64 {
+        if let Seen::First(word) = self.seen
+            && counter >= 64
+        {
+            let mut words = Box::new([0; WORDS]);
+            words[0] = word;
+            self.seen = Seen::All(words);
+        }
+        match &mut self.seen {
+            Seen::First(word) => word,
+            Seen::All(words) => &mut words[index(counter)],
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::assembly::AssemblyId;
 use crate::message::RequestId;
+use crate::slack::Slack;
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,8 +20,8 @@ pub(crate) enum Timer {
     Mismatch(u32),
     /// A new session's first packet is due.
     Confirm(u32),
-    /// A session ends.
-    Session(u32),
+    /// A session ends: the earliest end of all, as sessions may be many and end late.
+    Sessions,
     /// A responder stops waiting for proof.
     Pending(u32),
     /// A sender of pieces fell silent.
@@ -46,16 +47,15 @@ impl Timers {
     pub(crate) fn disarm(&mut self, timer: Timer) {
         if let Some(at) = self.armed.remove(&timer) {
             self.queue.remove(&(at, timer));
+            self.armed.release();
         }
     }
 
-    /// Disarms a timer whose deadline has passed; false when it lies ahead.
-    pub(crate) fn disarm_due(&mut self, timer: Timer, now: Duration) -> bool {
-        let is_due = self.armed.get(&timer).is_some_and(|&at| at <= now);
-        if is_due {
-            self.disarm(timer);
+    /// Arms a timer unless it is due even earlier.
+    pub(crate) fn arm_by(&mut self, timer: Timer, at: Duration) {
+        if self.armed.get(&timer).is_none_or(|&earlier| at < earlier) {
+            self.arm(timer, at);
         }
-        is_due
     }
 
     /// The earliest deadline.
@@ -71,6 +71,7 @@ impl Timers {
         }
         self.queue.pop_first();
         self.armed.remove(&timer);
+        self.armed.release();
         Some(timer)
     }
 }

@@ -16,15 +16,17 @@ pub(crate) struct Window {
     halved: Option<Duration>,
 }
 
-impl Window {
-    pub(crate) const fn new() -> Self {
+impl Default for Window {
+    fn default() -> Self {
         Self {
             limit: FIRST,
             in_flight: 0,
             halved: None,
         }
     }
+}
 
+impl Window {
     /// Whether one more request may be sent.
     pub(crate) const fn has_room(&self) -> bool {
         self.in_flight < self.limit
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn opens_by_one_to_256_and_halves_once_in_a_round_trip() {
-        let mut window = Window::new();
+        let mut window = Window::default();
         let room = |window: &Window| {
             let mut probe = *window;
             while probe.has_room() {

@@ -13,6 +13,7 @@ use crate::event::InboundId;
 use crate::frame::{Direction, WHOLE_MAX};
 use crate::message::{Envelope, RequestId};
 use crate::peer::Place;
+use crate::slack::Slack;
 use crate::suite::Suite;
 
 /// How often the other side may ask for pieces of one message.
@@ -76,6 +77,7 @@ impl<S: Suite> Endpoint<S> {
         let now = self.now.monotonic;
         while self.held.len() >= HELD || self.held.front().is_some_and(|held| held.until <= now) {
             self.held.pop_front();
+            self.held.release();
         }
     }
 

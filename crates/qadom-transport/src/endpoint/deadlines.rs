@@ -17,7 +17,7 @@ impl<S: Suite> Endpoint<S> {
                 Timer::Search(nonce) => self.on_search_due(nonce),
                 Timer::Mismatch(index) => self.on_mismatch_due(index),
                 Timer::Confirm(index) => self.on_confirm_due(index),
-                Timer::Session(index) => self.on_session_due(index),
+                Timer::Sessions => self.on_sessions_due(),
                 Timer::Pending(index) => self.on_pending_due(index),
                 Timer::Silence(id) => self.on_silence_due(id),
             }

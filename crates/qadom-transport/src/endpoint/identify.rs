@@ -13,6 +13,7 @@ use crate::event::{Event, FailReason, Mismatch};
 use crate::key::is_node_key;
 use crate::packet::{Iam, MismatchPacket, WHO_LENGTH, Who};
 use crate::rtt::FIRST_TIMEOUT;
+use crate::slack::Slack;
 use crate::suite::Suite;
 use crate::timers::Timer;
 
@@ -79,6 +80,7 @@ impl<S: Suite> Endpoint<S> {
             }
         };
         self.searches.remove(&nonce);
+        self.searches.release();
         self.events.push_back(Event::Failed { token, reason });
     }
 
@@ -137,6 +139,7 @@ impl<S: Suite> Endpoint<S> {
         }
         let token = search.token;
         self.searches.remove(&iam.nonce);
+        self.searches.release();
         self.timers.disarm(Timer::Search(iam.nonce));
         self.events.push_back(Event::Identified {
             token,

@@ -28,6 +28,7 @@ use crate::rate::Bucket;
 use crate::recent::Recent;
 use crate::replay::ReplayWindow;
 use crate::session::Session;
+use crate::slack::Slack;
 use crate::suite::{INITIATE_OVERHEAD, Opening, Suite};
 use crate::timers::Timer;
 
@@ -41,7 +42,7 @@ const RATES: usize = 4096;
 /// Handshakes that others began and have not proven.
 #[derive(Debug)]
 pub(crate) struct Pending<S: Suite> {
-    all: HashMap<u32, Unproven<S>>,
+    all: HashMap<u32, Box<Unproven<S>>>,
     by_mac1: HashMap<[u8; 16], u32>,
     groups: HashMap<Group, usize>,
     rates: HashMap<IpAddr, Bucket>,
@@ -92,20 +93,23 @@ impl<S: Suite> Pending<S> {
         self.all.contains_key(&index)
     }
 
-    fn insert(&mut self, index: u32, unproven: Unproven<S>) {
+    fn insert(&mut self, index: u32, unproven: Box<Unproven<S>>) {
         self.by_mac1.insert(unproven.mac1, index);
         *self.groups.entry(Group::of(unproven.address)).or_default() += 1;
         self.all.insert(index, unproven);
     }
 
-    fn remove(&mut self, index: u32) -> Option<Unproven<S>> {
+    fn remove(&mut self, index: u32) -> Option<Box<Unproven<S>>> {
         let unproven = self.all.remove(&index)?;
+        self.all.release();
         self.by_mac1.remove(&unproven.mac1);
+        self.by_mac1.release();
         let group = Group::of(unproven.address);
         if let Some(count) = self.groups.get_mut(&group) {
             *count -= 1;
             if *count == 0 {
                 self.groups.remove(&group);
+                self.groups.release();
             }
         }
         Some(unproven)
@@ -161,7 +165,7 @@ impl<S: Suite> Endpoint<S> {
         let now = self.now.monotonic;
         self.pending.seen.insert(mac1, now);
         let index = self.fresh_index();
-        let unproven = Unproven {
+        let unproven = Box::new(Unproven {
             mac1,
             key,
             address: from,
@@ -171,7 +175,7 @@ impl<S: Suite> Endpoint<S> {
             length: datagram.len(),
             request: id,
             stage: Stage::Asked(responder),
-        };
+        });
         self.pending.insert(index, unproven);
         self.timers.arm(Timer::Pending(index), now + PENDING_FOR);
         self.events.push_back(Event::Request {
@@ -384,7 +388,7 @@ impl<S: Suite> Endpoint<S> {
             && let Stage::Answered(_, session) = unproven.stage
         {
             self.timers.disarm(Timer::Pending(header.receiver));
-            if !self.confirm(header.receiver, *session, unproven.hello) {
+            if !self.confirm(header.receiver, session, unproven.hello) {
                 return Some(Err(DropReason::SessionsFull));
             }
         }

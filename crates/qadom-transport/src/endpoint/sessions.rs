@@ -15,8 +15,9 @@ use crate::frame::Outgoing;
 use crate::hello::Hello;
 use crate::message::RequestId;
 use crate::packet::Reset;
-use crate::peer::{Peer, Place};
+use crate::peer::Place;
 use crate::session::{IDLE, OLDEST, RETIRING, Session};
+use crate::slack::Slack;
 use crate::suite::Suite;
 use crate::timers::Timer;
 
@@ -37,7 +38,7 @@ impl<S: Suite> Endpoint<S> {
         if self.pinned.remove(&key)
             && let Some(index) = self.peers.get(&key).and_then(|peer| peer.current)
         {
-            self.arm_session(index);
+            self.expect_end(index);
         }
     }
 
@@ -56,17 +57,23 @@ impl<S: Suite> Endpoint<S> {
     }
 
     /// Takes a session whose other side has proven itself; false when there is no room for it.
-    pub(super) fn confirm(&mut self, index: u32, mut session: Session, hello: Hello) -> bool {
+    pub(super) fn confirm(&mut self, index: u32, mut session: Box<Session>, hello: Hello) -> bool {
         if self.sessions.len() >= self.config.limits.sessions && !self.displace() {
             return false;
         }
         let now = self.now.monotonic;
         let (key, address) = (session.key, session.address);
         session.established = now;
-        let peer = self.peers.entry(key).or_insert_with(Peer::new);
+        let peer = self.peers.entry(key).or_default();
         let former = peer.current;
         let ousted = match former {
-            Some(former) if !is_newer_sender(&self.key, &session, self.sessions.get(&former)) => {
+            Some(former)
+                if !is_newer_sender(
+                    &self.key,
+                    &session,
+                    self.sessions.get(&former).map(Box::as_ref),
+                ) =>
+            {
                 session.retires = Some(now + RETIRING);
                 peer.older.replace(index)
             }
@@ -76,19 +83,19 @@ impl<S: Suite> Endpoint<S> {
             }
         };
         if session.is_initiator() {
-            self.remotes.insert((address, session.remote), index);
+            self.remotes.insert((session.remote, index));
         }
         self.sessions.insert(index, session);
         if let Some(former) = former.filter(|former| self.is_older(&key, *former)) {
             if let Some(session) = self.sessions.get_mut(&former) {
                 session.retires = Some(now + RETIRING);
             }
-            self.arm_session(former);
+            self.expect_end(former);
         }
         if let Some(ousted) = ousted {
             self.forget_session(ousted);
         }
-        self.arm_session(index);
+        self.expect_end(index);
         self.events.push_back(Event::Confirmed {
             key,
             address,
@@ -119,29 +126,37 @@ impl<S: Suite> Endpoint<S> {
     }
 
     /// When a session ends if nothing more is heard.
-    pub(super) fn arm_session(&mut self, index: u32) {
-        let Some(session) = self.sessions.get(&index) else {
-            return;
-        };
+    fn end_of(&self, session: &Session) -> Duration {
         let oldest = session.established + OLDEST;
         let idle = if self.pinned.contains(&session.key) {
             oldest
         } else {
             session.heard + IDLE
         };
-        let ends = idle
-            .min(oldest)
-            .min(session.retires.unwrap_or(Duration::MAX));
-        self.timers.arm(Timer::Session(index), ends);
+        idle.min(oldest)
+            .min(session.retires.unwrap_or(Duration::MAX))
     }
 
-    /// A session may have reached its end; silence is measured from when it was heard last.
-    pub(super) fn on_session_due(&mut self, index: u32) {
-        self.arm_session(index);
-        if self
-            .timers
-            .disarm_due(Timer::Session(index), self.now.monotonic)
-        {
+    /// Sees to it that sessions are looked at when this one ends.
+    fn expect_end(&mut self, index: u32) {
+        if let Some(session) = self.sessions.get(&index) {
+            self.timers.arm_by(Timer::Sessions, self.end_of(session));
+        }
+    }
+
+    /// Some session may have reached its end; silence is measured from when it was heard last.
+    pub(super) fn on_sessions_due(&mut self) {
+        let now = self.now.monotonic;
+        let ends = self
+            .sessions
+            .iter()
+            .map(|(&index, session)| (self.end_of(session), index));
+        let (mut due, ahead): (Vec<_>, Vec<_>) = ends.partition(|(at, _)| *at <= now);
+        if let Some((at, _)) = ahead.into_iter().min() {
+            self.timers.arm_by(Timer::Sessions, at);
+        }
+        due.sort_unstable();
+        for (_, index) in due {
             self.end_session(index);
         }
     }
@@ -184,9 +199,9 @@ impl<S: Suite> Endpoint<S> {
         if let Some(session) = self.sessions.remove(&index)
             && session.is_initiator()
         {
-            self.remotes.remove(&(session.address, session.remote));
+            self.remotes.remove(&(session.remote, index));
         }
-        self.timers.disarm(Timer::Session(index));
+        self.sessions.release();
         self.timers.disarm(Timer::Confirm(index));
     }
 
@@ -196,17 +211,16 @@ impl<S: Suite> Endpoint<S> {
             self.drop_for(DropReason::Malformed);
             return;
         };
-        let index = self.remotes.get(&(from, reset.index)).copied();
-        let is_proven = index
-            .and_then(|index| self.sessions.get(&index))
-            .is_some_and(|session| {
-                session
-                    .reset_token
-                    .is_some_and(|token| token.ct_eq(&reset.token).into())
-            });
-        match index {
-            Some(index) if is_proven => self.end_session(index),
-            _ => self.drop_for(DropReason::StrayReset),
+        let of_index = (reset.index, 0)..=(reset.index, u32::MAX);
+        let proven = self.remotes.range(of_index).find(|(_, index)| {
+            self.sessions.get(index).is_some_and(|session| {
+                let is_proof = |token: &[u8; 16]| token.ct_eq(&reset.token).into();
+                session.address == from && session.reset_token.as_ref().is_some_and(is_proof)
+            })
+        });
+        match proven {
+            Some(&(_, index)) => self.end_session(index),
+            None => self.drop_for(DropReason::StrayReset),
         }
     }
 }

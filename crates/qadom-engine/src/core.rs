@@ -26,6 +26,9 @@ use crate::time::Time;
 /// How long a holder's disk may take to commit what it is given.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a node may take to find out through another one whether an address is reached.
+const PASS_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a request was sent for, so that its answer finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -132,6 +135,8 @@ impl Core {
             Request::Ping(_) => (true, Size::Small, Duration::ZERO),
             Request::FindNode(_) | Request::Find(_) => (true, Size::Full, Duration::ZERO),
             Request::Store(_) => (false, Size::Small, COMMIT_PATIENCE),
+            Request::Stream(_) => (false, Size::Small, Duration::ZERO),
+            Request::DialBack(_) => (false, Size::Small, PASS_PATIENCE),
         };
         let key = *contact.key();
         self.sent.insert(

@@ -45,6 +45,10 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
             answer(core, inbound, &found);
         }
         Request::Store(store) => serve_store(core, now, inbound, store),
+        Request::Stream(_) | Request::DialBack(_) => {
+            core.drops.count(Reason::UnknownKind);
+            answer(core, inbound, &Answer::Refused(Reason::UnknownKind));
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::find::Found;
 use crate::item_count;
 use crate::proto::{self, answer::Kind};
 use crate::reason::Reason;
+use crate::request::Stream;
 use crate::store::StoreResult;
 
 /// The answer to one request.
@@ -43,6 +44,13 @@ pub enum Answer {
     Found(Found),
     /// Answers [`Request::Store`](crate::Request::Store): one result for each item, in their order.
     Stored(Vec<StoreResult>),
+    /// Answers [`Request::Stream`](crate::Request::Stream): the key of the node that answers.
+    Stream(Stream),
+    /// Answers [`Request::DialBack`](crate::Request::DialBack).
+    DialedBack {
+        /// Whether the node answered at the address, under its key.
+        reached: bool,
+    },
     /// Answers any request that was not carried out.
     Refused(Reason),
 }
@@ -115,6 +123,10 @@ impl Answer {
             Kind::Stored(stored) => {
                 Self::Stored(stored.results.into_iter().map(StoreResult::from).collect())
             }
+            Kind::Stream(stream) => Self::Stream(stream.try_into()?),
+            Kind::DialedBack(dialed) => Self::DialedBack {
+                reached: dialed.reached,
+            },
             Kind::Refused(refused) => Self::Refused(Reason::from_number(refused.reason)),
         })
     }
@@ -133,6 +145,10 @@ impl Answer {
             Self::Stored(results) => Kind::Stored(proto::Stored {
                 results: results.iter().copied().map(Into::into).collect(),
             }),
+            Self::Stream(stream) => Kind::Stream(stream.into()),
+            Self::DialedBack { reached } => {
+                Kind::DialedBack(proto::DialedBack { reached: *reached })
+            }
             Self::Refused(reason) => Kind::Refused(proto::Refused {
                 reason: reason.number().into(),
             }),

@@ -36,7 +36,7 @@ pub use limits::{
 pub use network::{DEFAULT_NETWORK, Network, NetworkError, NetworkId, PROTOCOL_MAJOR};
 pub use reason::{Reason, UnknownReason};
 pub use record::{Kind, Record};
-pub use request::{FindNode, Ping, Request};
+pub use request::{DialBack, FindNode, Ping, Request, Stream};
 pub use slot::{
     NameError, bag_item_id, chunk_slot, dict_slot, file_name_slot, namespace_slot, providers_slot,
 };

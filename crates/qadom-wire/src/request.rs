@@ -3,10 +3,13 @@
 //! What must stay true: everything that decodes is valid in itself, and decoding costs no more
 //! memory than the body is long, up to a constant factor.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use prost::Message;
-use qadom_routing::{Families, Key};
+use qadom_routing::{Families, Key, NodeKey};
 
+use crate::address::{pack_observed, unpack_observed};
 use crate::error::DecodeError;
 use crate::field;
 use crate::find::Find;
@@ -39,6 +42,12 @@ pub enum Request {
     /// Keep these records. Answered by [`Answer::Stored`](crate::Answer::Stored); needs a confirmed
     /// session.
     Store(Store),
+    /// Let us talk over QUIC. Answered by [`Answer::Stream`](crate::Answer::Stream); needs a
+    /// confirmed session.
+    Stream(Stream),
+    /// Is a node reached at an address? Answered by
+    /// [`Answer::DialedBack`](crate::Answer::DialedBack); needs a confirmed session.
+    DialBack(DialBack),
 }
 
 /// Asks whether a node is there.
@@ -48,6 +57,14 @@ pub struct Ping {
     pub hello: Option<Hello>,
 }
 
+/// Says by which key a node is known in QUIC, on the port that the message came from; question and
+/// answer are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The SHA-256 of the 32 raw bytes of the Ed25519 public key that the node drew at its start.
+    pub fingerprint: [u8; 32],
+}
+
 /// Asks for the contacts nearest to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FindNode {
@@ -55,6 +72,15 @@ pub struct FindNode {
     pub target: Key,
     /// The families of the contacts that are of use to the asker.
     pub want: Families,
+}
+
+/// Asks whether a node is reached at an address by somebody that it has not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialBack {
+    /// The address.
+    pub address: SocketAddr,
+    /// The key of the node.
+    pub key: NodeKey,
 }
 
 /// The numbers of the kinds that have a list: `Store`.
@@ -75,6 +101,8 @@ impl Request {
             }),
             Self::Find(find) => Kind::Find(find.into()),
             Self::Store(store) => Kind::Store(store.into()),
+            Self::Stream(stream) => Kind::Stream(stream.into()),
+            Self::DialBack(dial) => Kind::DialBack(dial.into()),
         };
         let message = proto::Request { kind: Some(kind) };
         message.encode_to_vec().into()
@@ -102,6 +130,47 @@ impl Request {
             }),
             Kind::Find(find) => Self::Find(find.try_into()?),
             Kind::Store(store) => Self::Store(store.try_into()?),
+            Kind::Stream(stream) => Self::Stream(stream.try_into()?),
+            Kind::DialBack(dial) => Self::DialBack(dial.try_into()?),
         })
+    }
+}
+
+impl From<&Stream> for proto::Stream {
+    fn from(stream: &Stream) -> Self {
+        Self {
+            fingerprint: Bytes::copy_from_slice(&stream.fingerprint),
+        }
+    }
+}
+
+impl TryFrom<proto::Stream> for Stream {
+    type Error = DecodeError;
+
+    fn try_from(stream: proto::Stream) -> Result<Self, DecodeError> {
+        Ok(Self {
+            fingerprint: field::array("fingerprint", &stream.fingerprint)?,
+        })
+    }
+}
+
+impl From<&DialBack> for proto::DialBack {
+    fn from(dial: &DialBack) -> Self {
+        Self {
+            address: pack_observed(dial.address).into(),
+            key: Bytes::copy_from_slice(dial.key.as_bytes()),
+        }
+    }
+}
+
+impl TryFrom<proto::DialBack> for DialBack {
+    type Error = DecodeError;
+
+    fn try_from(dial: proto::DialBack) -> Result<Self, DecodeError> {
+        let address =
+            unpack_observed(&dial.address).ok_or(DecodeError::Field { field: "address" })?;
+        let key = NodeKey::new(field::array("key", &dial.key)?)
+            .map_err(|_| DecodeError::Field { field: "key" })?;
+        Ok(Self { address, key })
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use qadom_routing::{Contact, Families, Key, NodeKey};
 use qadom_wire::{
-    Answer, Find, FindNode, Found, Hello, IdRange, Kind, Oversize, Ping, Pong, Reason, Record,
-    Request, SourceGroup, Store, StoreClass, StoreItem, StoreResult, Value,
+    Answer, DialBack, Find, FindNode, Found, Hello, IdRange, Kind, Oversize, Ping, Pong, Reason,
+    Record, Request, SourceGroup, Store, StoreClass, StoreItem, StoreResult, Stream, Value,
 };
 
 fn body(hex: &str) -> Bytes {
@@ -132,6 +132,28 @@ fn store() {
 }
 
 #[test]
+fn dial_back() {
+    let address = "192.0.2.1:4001".parse().expect("an address");
+    let key = *contact(IPV4_ONLY, true).key();
+    check_request(
+        &Request::DialBack(DialBack { address, key }),
+        include_str!("vectors/messages/request_dial_back.hex"),
+    );
+    for (reached, body) in [
+        (
+            true,
+            include_str!("vectors/messages/answer_dialed_back.hex"),
+        ),
+        (
+            false,
+            include_str!("vectors/messages/answer_dialed_back_not.hex"),
+        ),
+    ] {
+        check_answer(&Answer::DialedBack { reached }, body);
+    }
+}
+
+#[test]
 fn pong() {
     let observed: SocketAddr = "[2001:db8::1]:4001".parse().expect("an address");
     let answer = Answer::Pong(Pong {
@@ -196,6 +218,16 @@ fn stored() {
         StoreResult::Refused(Reason::TooLarge),
     ]);
     check_answer(&answer, include_str!("vectors/messages/answer_stored.hex"));
+}
+
+#[test]
+fn stream() {
+    let stream = Stream {
+        fingerprint: [0xab; 32],
+    };
+    let body = include_str!("vectors/messages/stream.hex");
+    check_request(&Request::Stream(stream), body);
+    check_answer(&Answer::Stream(stream), body);
 }
 
 #[test]

@@ -12,9 +12,10 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use qadom_routing::{Contact, Families, Key, NodeKey, canonical};
 use qadom_wire::{
-    Answer, BODY_MAX, BodyTooLong, CONTACTS_MAX, Find, FindNode, Found, HELLO_LENGTH_MAX, Hello,
-    ITEMS_MAX, IdRange, Kind, Oversize, Ping, Pong, Reason, Record, Request, SourceGroup, Store,
-    StoreClass, StoreItem, StoreResult, VALUE_MAX, Value, pack_contacts, unpack_contacts,
+    Answer, BODY_MAX, BodyTooLong, CONTACTS_MAX, DialBack, Find, FindNode, Found, HELLO_LENGTH_MAX,
+    Hello, ITEMS_MAX, IdRange, Kind, Oversize, Ping, Pong, Reason, Record, Request, SourceGroup,
+    Store, StoreClass, StoreItem, StoreResult, Stream, VALUE_MAX, Value, pack_contacts,
+    unpack_contacts,
 };
 
 fn any_key() -> impl Strategy<Value = Key> {
@@ -30,6 +31,13 @@ fn any_v6() -> impl Strategy<Value = SocketAddrV6> {
     (any::<[u8; 16]>(), any::<u16>())
         .prop_map(|(ip, port)| SocketAddrV6::new(ip.into(), port, 0, 0))
         .prop_filter("mapped", |v6| canonical((*v6).into()).is_ipv6())
+}
+
+fn any_address() -> impl Strategy<Value = SocketAddr> {
+    prop_oneof![
+        any_v4().prop_map(SocketAddr::from),
+        any_v6().prop_map(SocketAddr::from)
+    ]
 }
 
 fn any_contact() -> impl Strategy<Value = Contact> {
@@ -105,6 +113,10 @@ fn any_find() -> impl Strategy<Value = Find> {
         })
 }
 
+fn any_stream() -> impl Strategy<Value = Stream> {
+    any::<[u8; 32]>().prop_map(|fingerprint| Stream { fingerprint })
+}
+
 fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
         option::of(any_hello()).prop_map(|hello| Request::Ping(Ping { hello })),
@@ -112,6 +124,11 @@ fn any_request() -> impl Strategy<Value = Request> {
             .prop_map(|(target, want)| Request::FindNode(FindNode { target, want })),
         any_find().prop_map(Request::Find),
         vec(any_item(300), 0..20).prop_map(|items| Request::Store(Store { items })),
+        (any_address(), any_contact()).prop_map(|(address, contact)| {
+            let key = *contact.key();
+            Request::DialBack(DialBack { address, key })
+        }),
+        any_stream().prop_map(Request::Stream),
     ]
 }
 
@@ -138,11 +155,7 @@ fn any_reason() -> impl Strategy<Value = Reason> {
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {
-    let observed = prop_oneof![
-        any_v4().prop_map(SocketAddr::from),
-        any_v6().prop_map(SocketAddr::from)
-    ];
-    let pong = (any::<(u32, u32, u64, bool)>(), option::of(observed)).prop_map(
+    let pong = (any::<(u32, u32, u64, bool)>(), option::of(any_address())).prop_map(
         |((lowest_version, highest_version, features, storing), observed)| Pong {
             lowest_version,
             highest_version,
@@ -161,6 +174,8 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         vec(any_contact(), 0..=CONTACTS_MAX).prop_map(Answer::Contacts),
         any_found().prop_map(Answer::Found),
         vec(result, 0..=ITEMS_MAX).prop_map(Answer::Stored),
+        any::<bool>().prop_map(|reached| Answer::DialedBack { reached }),
+        any_stream().prop_map(Answer::Stream),
         any_reason().prop_map(Answer::Refused),
     ]
 }

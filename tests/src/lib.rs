@@ -1,5 +1,10 @@
 //! The checkout as the tests across crates see it: its root, its crates, its source files.
 
+#![expect(
+    clippy::panic,
+    reason = "a test whose checkout cannot be read has failed"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

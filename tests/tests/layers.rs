@@ -14,14 +14,31 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("qadom-store", &["qadom-routing"]),
     ("qadom-transport", &[]),
     ("qadom-files", &[]),
-    ("qadom-engine", &["qadom-routing", "qadom-store", "qadom-wire"]),
+    (
+        "qadom-engine",
+        &["qadom-routing", "qadom-store", "qadom-wire"],
+    ),
     (
         "qadom-node",
-        &["qadom-engine", "qadom-files", "qadom-routing", "qadom-store", "qadom-transport", "qadom-wire"],
+        &[
+            "qadom-engine",
+            "qadom-files",
+            "qadom-routing",
+            "qadom-store",
+            "qadom-transport",
+            "qadom-wire",
+        ],
     ),
     (
         "qadom-sim",
-        &["qadom-engine", "qadom-files", "qadom-routing", "qadom-store", "qadom-transport", "qadom-wire"],
+        &[
+            "qadom-engine",
+            "qadom-files",
+            "qadom-routing",
+            "qadom-store",
+            "qadom-transport",
+            "qadom-wire",
+        ],
     ),
     ("qadom-http", &["qadom-node"]),
     ("qadom-cli", &["qadom-http", "qadom-node", "qadom-sim"]),
@@ -29,12 +46,21 @@ const ARROWS: [(&str, &[&str]); 10] = [
 
 /// Third parties that a crate's own manifest may not name.
 const FORBIDDEN: [(&str, &[&str]); 9] = [
-    ("qadom-routing", &["tokio", "tracing", "prost", "sled", "snow"]),
+    (
+        "qadom-routing",
+        &["tokio", "tracing", "prost", "sled", "snow"],
+    ),
     ("qadom-wire", &["tokio", "sled", "tracing", "snow"]),
     ("qadom-store", &["prost", "tokio", "tracing"]),
     ("qadom-transport", &["prost", "sled"]),
-    ("qadom-engine", &["tokio", "sled", "tracing", "prost", "rand", "snow"]),
-    ("qadom-node", &["clap", "axum", "hyper", "sled", "prost", "snow"]),
+    (
+        "qadom-engine",
+        &["tokio", "sled", "tracing", "prost", "rand", "snow"],
+    ),
+    (
+        "qadom-node",
+        &["clap", "axum", "hyper", "sled", "prost", "snow"],
+    ),
     ("qadom-sim", &["tokio", "sled", "tracing"]),
     ("qadom-http", &["clap", "sled", "prost"]),
     ("qadom-cli", &["sled", "prost", "snow", "axum", "hyper"]),
@@ -42,9 +68,18 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
 
 fn dependencies(package: &str) -> Option<BTreeSet<String>> {
     let path = root().join("crates").join(package).join("Cargo.toml");
-    let manifest: Table = fs::read_to_string(path).ok()?.parse().expect("a manifest is TOML");
-    let table = manifest.get("dependencies").and_then(|value| value.as_table());
-    Some(table.map(|table| table.keys().cloned().collect()).unwrap_or_default())
+    let manifest: Table = fs::read_to_string(path)
+        .ok()?
+        .parse()
+        .expect("a manifest is TOML");
+    let table = manifest
+        .get("dependencies")
+        .and_then(|value| value.as_table());
+    Some(
+        table
+            .map(|table| table.keys().cloned().collect())
+            .unwrap_or_default(),
+    )
 }
 
 #[test]
@@ -53,7 +88,10 @@ fn every_crate_is_drawn() {
     for entry in fs::read_dir(root().join("crates")).expect("the crates are there") {
         let name = entry.expect("an entry is readable").file_name();
         let name = name.to_str().expect("a crate's name is text").to_owned();
-        assert!(drawn.contains(name.as_str()), "{name} has no place among the arrows");
+        assert!(
+            drawn.contains(name.as_str()),
+            "{name} has no place among the arrows"
+        );
     }
 }
 
@@ -74,7 +112,10 @@ fn no_crate_names_a_third_party_that_it_may_not_know() {
     for (package, forbidden) in FORBIDDEN {
         let dependencies = dependencies(package).expect("the crate is there");
         for name in forbidden {
-            assert!(!dependencies.contains(*name), "{package} may not know {name}");
+            assert!(
+                !dependencies.contains(*name),
+                "{package} may not know {name}"
+            );
         }
     }
 }
@@ -83,15 +124,29 @@ fn no_crate_names_a_third_party_that_it_may_not_know() {
 fn the_pure_crates_reach_no_runtime_and_no_engine_of_a_store() {
     for package in ["qadom-routing", "qadom-wire", "qadom-engine", "qadom-sim"] {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", package])
+            .args([
+                "tree",
+                "--offline",
+                "--edges",
+                "normal",
+                "--prefix",
+                "none",
+                "--package",
+                package,
+            ])
             .current_dir(root())
             .output()
             .expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let tree = String::from_utf8_lossy(&output.stdout).into_owned();
         for line in tree.lines() {
             let name = line.split_whitespace().next().unwrap_or_default();
-            let is_foreign = ["sled", "redb", "tokio", "quinn", "quinn-udp", "socket2"].contains(&name);
+            let is_foreign =
+                ["sled", "redb", "tokio", "quinn", "quinn-udp", "socket2"].contains(&name);
             assert!(!is_foreign, "{package} reaches {name}");
         }
     }
@@ -104,9 +159,13 @@ fn only_one_file_names_sled() {
         .filter(|path| path.components().any(|part| part.as_os_str() == "src"))
         .filter(|path| {
             let text = fs::read_to_string(path).expect("a source file is text");
-            text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("sled::"))
+            text.lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains("sled::"))
         })
         .collect();
-    let names: BTreeSet<_> = naming.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    let names: BTreeSet<_> = naming
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str())
+        .collect();
     assert!(naming.len() <= 1, "sled stands in {names:?}");
 }

@@ -36,21 +36,33 @@ fn code_lines(text: &str) -> usize {
 /// Whether a file belongs to a crate's product rather than to its tests and benches.
 fn is_product(path: &Path) -> bool {
     let folders = ["tests", "benches"];
-    !path.iter().any(|part| folders.iter().any(|folder| part == *folder))
+    !path
+        .iter()
+        .any(|part| folders.iter().any(|folder| part == *folder))
 }
 
 #[test]
 fn no_file_is_longer_than_can_be_read_at_once() {
     for (path, text) in sources() {
         let lines = code_lines(&text);
-        assert!(lines <= CODE_LINES, "{} has {lines} code lines", path.display());
+        assert!(
+            lines <= CODE_LINES,
+            "{} has {lines} code lines",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn every_file_opens_with_what_lives_in_it() {
     for (path, text) in sources() {
-        assert!(text.starts_with("//!"), "{} has no module documentation", path.display());
+        // A crate's page may be its README.
+        let is_documented = text.starts_with("//!") || text.starts_with("#![doc = include_str!(");
+        assert!(
+            is_documented,
+            "{} has no module documentation",
+            path.display()
+        );
     }
 }
 
@@ -63,7 +75,12 @@ fn clocks_are_read_in_one_file_only() {
         for (number, line) in text.lines().enumerate() {
             let is_read = CLOCK_READS.iter().any(|read| line.contains(read));
             let is_comment = line.trim_start().starts_with("//");
-            assert!(!is_read || is_comment, "{}:{} reads a clock", path.display(), number + 1);
+            assert!(
+                !is_read || is_comment,
+                "{}:{} reads a clock",
+                path.display(),
+                number + 1
+            );
         }
     }
 }
@@ -71,6 +88,10 @@ fn clocks_are_read_in_one_file_only() {
 #[test]
 fn no_module_hides_in_a_mod_file() {
     for (path, _) in sources() {
-        assert!(!path.ends_with("mod.rs"), "{} should be named for its noun", path.display());
+        assert!(
+            !path.ends_with("mod.rs"),
+            "{} should be named for its noun",
+            path.display()
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The arrows between the crates, and what each crate may not know.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;

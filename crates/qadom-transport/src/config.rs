@@ -69,6 +69,10 @@ pub struct Limits {
     pub pending_per_group: usize,
     /// Handshakes let through from one address in a second, after a burst of five.
     pub handshakes_per_second: u32,
+    /// Handshakes that this node can answer in a second, on one core. Above half of that,
+    /// counted by the INITs that show knowledge of its key, strangers must first prove their
+    /// address with a cookie. The default is what the bench `respond` shows on a slow core.
+    pub handshake_capacity: u32,
     /// Requests sent and unanswered, over all peers.
     pub in_flight: usize,
     /// Requests that wait for room in a window or for a session, over all peers; one more fails.
@@ -88,6 +92,7 @@ impl Default for Limits {
             pending: 1024,
             pending_per_group: 8,
             handshakes_per_second: 20,
+            handshake_capacity: 4000,
             in_flight: 4096,
             queue: 16_384,
             pinned: 4096,

@@ -36,6 +36,10 @@ reasons! {
     ForeignNetwork = "foreign-network",
     /// A revision that we do not speak.
     ForeignVersion = "foreign-version",
+    /// An INIT that, under load, did not prove its address; it was answered with a cookie.
+    UnprovenAddress = "unproven-address",
+    /// A cookie that does not open, or the fourth for one handshake.
+    BadCookie = "bad-cookie",
     /// The same INIT again, from elsewhere or after its handshake ended.
     Repeated = "repeated",
     /// Too many unproven handshakes, here or from one group of addresses.

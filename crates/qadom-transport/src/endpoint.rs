@@ -5,7 +5,7 @@
 //! itself is longer than the one that it answers. Who may ask what is the engine's business.
 //!
 //! `initiate` and `respond` are the two sides of a handshake, `identify` asks for keys,
-//! `outbound` sends requests and `answers` answers, `inbound` takes datagrams apart, `sessions`
+//! `strangers` limits what they may cost, `outbound` sends requests and `answers` answers, `inbound` takes datagrams apart, `sessions`
 //! keeps sessions and `deadlines` does what falls due.
 
 use core::fmt;
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::assembly::Assemblies;
-use crate::config::{Config, Time};
+use crate::config::{Config, Limits, Time};
 use crate::drops::{DropReason, Drops};
 use crate::event::{Event, Transmit};
 use crate::hello::Hello;
@@ -35,6 +35,7 @@ use self::answers::Held;
 use self::identify::Search;
 use self::initiate::Attempt;
 use self::respond::Pending;
+use self::strangers::Strangers;
 
 mod answers;
 mod deadlines;
@@ -44,6 +45,7 @@ mod initiate;
 mod outbound;
 mod respond;
 mod sessions;
+mod strangers;
 
 /// How many INITs are remembered, so that a late copy does nothing; twice this at most.
 const SEEN_INITS: usize = 32_768;
@@ -84,6 +86,7 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     remotes: BTreeSet<(u32, u32)>,
     attempts: HashMap<u32, Box<Attempt<S>>>,
     pending: Pending<S>,
+    strangers: Strangers,
     searches: HashMap<[u8; 16], Search>,
     pinned: HashSet<[u8; 32]>,
 
@@ -168,6 +171,7 @@ impl<S: Suite> Endpoint<S> {
             remotes: BTreeSet::new(),
             attempts: HashMap::new(),
             pending: Pending::new(),
+            strangers: Strangers::new::<S>(&key, &config.limits, now.monotonic),
             searches: HashMap::new(),
             pinned: HashSet::new(),
             in_flight: 0,

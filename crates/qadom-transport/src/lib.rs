@@ -3,6 +3,7 @@
 mod address;
 mod assembly;
 mod config;
+mod cookie;
 mod drops;
 mod endpoint;
 mod event;
@@ -25,6 +26,8 @@ mod timers;
 mod window;
 
 #[cfg(feature = "socket")]
+mod quic;
+#[cfg(feature = "socket")]
 mod socket;
 #[cfg(test)]
 mod vectors;
@@ -36,7 +39,11 @@ pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Transmi
 pub use hello::Hello;
 pub use key::{SecretKey, is_node_key};
 #[cfg(feature = "socket")]
-pub use socket::{BindError, Sent, Socket, SocketErrors};
+pub use quic::{
+    DataReceiver, DataSender, DataStream, Grant, Quic, QuicDrops, QuicError, QuicUsage,
+};
+#[cfg(feature = "socket")]
+pub use socket::{BindError, Batch, QuicDatagrams, Sent, Socket, SocketErrors};
 pub use suite::{
     DATA_HEADER, Handshake, INITIATE_OVERHEAD, NoiseSuite, Opening, RESPOND_OVERHEAD, SessionKeys,
     Suite,

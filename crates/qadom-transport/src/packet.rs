@@ -11,6 +11,7 @@ use crate::reader::Reader;
 
 pub(crate) const INIT: u8 = 0x04;
 pub(crate) const RESP: u8 = 0x05;
+pub(crate) const COOKIE: u8 = 0x06;
 pub(crate) const DATA: u8 = 0x07;
 pub(crate) const RESET: u8 = 0x08;
 pub(crate) const WHO: u8 = 0x09;
@@ -33,6 +34,8 @@ pub(crate) const DATA_OVERHEAD: usize = 32;
 pub(crate) const WHO_LENGTH: usize = 200;
 /// Bytes of a MISMATCH.
 pub(crate) const MISMATCH_LENGTH: usize = 32;
+/// Bytes of a COOKIE.
+pub(crate) const COOKIE_LENGTH: usize = 64;
 /// Bytes of a RESET.
 pub(crate) const RESET_LENGTH: usize = 24;
 /// The sizes of a DATA packet.
@@ -114,6 +117,36 @@ impl RespHeader {
         out.put_u32_le(self.sender);
         out.put_u32_le(self.receiver);
         bytes
+    }
+}
+
+/// A COOKIE: the sender index of the INIT it answers, and the cookie sealed for that INIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CookiePacket {
+    pub(crate) receiver: u32,
+    pub(crate) nonce: [u8; 24],
+    pub(crate) sealed: [u8; 32],
+}
+
+impl CookiePacket {
+    pub(crate) fn parse(datagram: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(datagram);
+        let [COOKIE, 0, 0, 0] = reader.array()? else {
+            return None;
+        };
+        let packet = Self {
+            receiver: reader.u32()?,
+            nonce: reader.array()?,
+            sealed: reader.array()?,
+        };
+        (datagram.len() == COOKIE_LENGTH).then_some(packet)
+    }
+
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        out.put_slice(&[COOKIE, 0, 0, 0]);
+        out.put_u32_le(self.receiver);
+        out.put_slice(&self.nonce);
+        out.put_slice(&self.sealed);
     }
 }
 

@@ -8,13 +8,14 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use crate::address::{pack_observed, unpack_observed};
+use crate::cookie;
 use crate::frame::{Direction, Frame, Outgoing};
 use crate::handshake::{InitPayload, RespPayload};
 use crate::hello::Hello;
 use crate::key::{SecretKey, is_node_key};
 use crate::message::{Envelope, Message};
 use crate::packet::{
-    DataHeader, Iam, InitHeader, MismatchPacket, Reset, RespHeader, Who, data_size,
+    CookiePacket, DataHeader, Iam, InitHeader, MismatchPacket, Reset, RespHeader, Who, data_size,
 };
 use crate::reader::Reader;
 use crate::replay::ReplayWindow;
@@ -240,6 +241,23 @@ fn mac2_of_an_init() {
     let with = &vectors["init"]["mac2_with_cookie"];
     let mac2 = NoiseSuite::mac(&hex(&with["cookie"]), &[&packet[..496]]);
     assert_eq!(mac2, array(&with["mac2"]));
+}
+
+#[test]
+fn cookies() {
+    let vectors = vectors();
+    let vector = &vectors["cookie"];
+    let key = array(&vectors["cookie_key"]["b"]);
+    let (cookie, mac1) = (array(&vector["cookie"]), array(&vector["ad"]));
+    assert_eq!(mac1, array(&vectors["init"]["mac1"]));
+    let sealed = cookie::seal(&key, array(&vector["nonce"]), (0x0102_0304, &mac1), &cookie);
+    let sealed = sealed.unwrap();
+    let mut packet = BytesMut::new();
+    sealed.write(&mut packet);
+    assert_eq!(packet, hex(&vector["packet"]));
+    assert_eq!(CookiePacket::parse(&packet), Some(sealed));
+    assert_eq!(*cookie::open(&key, &mac1, &sealed).unwrap(), cookie);
+    assert!(cookie::open(&key, &[0; 16], &sealed).is_none());
 }
 
 fn session(keys: SessionKeys, remote: u32) -> Session {

@@ -39,6 +39,7 @@ impl<S: Suite> Endpoint<S> {
             Some(&packet::DATA) => self.on_data(from, datagram),
             Some(&packet::INIT) => self.on_init(from, datagram),
             Some(&packet::RESP) => self.on_resp(from, datagram),
+            Some(&packet::COOKIE) => self.on_cookie(from, datagram),
             Some(&packet::RESET) => self.on_reset(from, datagram),
             Some(&packet::WHO) => self.on_who(from, datagram),
             Some(&packet::IAM) => self.on_iam(from, datagram),

@@ -1,8 +1,9 @@
 //! The initiator's side of a handshake: INIT with a request inside, RESP with its answer.
 //!
-//! What must stay true: an INIT is sent again byte for byte; an attempt survives a RESP that does
-//! not open; a MISMATCH is believed only when no RESP came within two seconds, and leads to at
-//! most one more INIT, with a revision that both sides speak.
+//! What must stay true: an INIT is sent again byte for byte, but for the mac that a cookie asks
+//! for; an attempt survives a RESP that does not open; a MISMATCH is believed only when no RESP
+//! came within two seconds, and leads to at most one more INIT, with a revision that both sides
+//! speak.
 
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -11,11 +12,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use subtle::ConstantTimeEq;
 
 use super::Endpoint;
+use crate::cookie::{self, COOKIE_LABEL};
 use crate::drops::DropReason;
 use crate::event::{Class, Event, FailReason, Mismatch};
 use crate::handshake::{InitPayload, RespPayload, init_room};
 use crate::message::{Envelope, Message, REQUEST_HEAD, RequestId};
-use crate::packet::{INIT_HEADER, InitHeader, MACS, MismatchPacket, RESP_HEADER, RespHeader};
+use crate::packet::{
+    CookiePacket, INIT_HEADER, InitHeader, MACS, MismatchPacket, RESP_HEADER, RespHeader,
+};
 use crate::peer::{Place, Request};
 use crate::replay::ReplayWindow;
 use crate::session::Session;
@@ -25,6 +29,8 @@ use crate::timers::Timer;
 
 /// How long a RESP may still prove a MISMATCH wrong.
 const DISBELIEF: Duration = Duration::from_secs(2);
+/// How many cookies one handshake follows: one, and a few for a secret renewed meanwhile.
+const COOKIES: u8 = 3;
 /// When a session that has sent nothing yet sends an empty packet to prove itself; the protocol
 /// allows a second.
 const CONFIRM_AFTER: Duration = Duration::from_millis(200);
@@ -40,6 +46,8 @@ pub(crate) struct Attempt<S: Suite> {
     version: u8,
     handshake: S::Initiator,
     pub(super) mismatch: Option<Mismatch>,
+    /// Cookies that were taken.
+    cookies: u8,
     /// Whether this is the second INIT, after a MISMATCH of revisions.
     is_second: bool,
     /// Whether it was asked for although there may be a session: the peer's queue does not wait
@@ -114,6 +122,7 @@ impl<S: Suite> Endpoint<S> {
             version,
             handshake,
             mismatch: None,
+            cookies: 0,
             is_second: false,
             is_probe,
         };
@@ -219,6 +228,49 @@ impl<S: Suite> Endpoint<S> {
             retires: None,
         };
         self.on_opened(index, Box::new(session), payload);
+        Ok(())
+    }
+
+    pub(super) fn on_cookie(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if let Err(reason) = self.take_cookie(from, datagram) {
+            self.drop_for(reason);
+        }
+    }
+
+    /// The other side wants our address proven: the same INIT again, with the cookie's mac, at
+    /// once. The wait for its answer begins anew.
+    fn take_cookie(&mut self, from: SocketAddr, datagram: &[u8]) -> Result<(), DropReason> {
+        let packet = CookiePacket::parse(datagram).ok_or(DropReason::Malformed)?;
+        let attempt = self
+            .attempts
+            .get_mut(&packet.receiver)
+            .ok_or(DropReason::Unasked)?;
+        if attempt.address != from {
+            return Err(DropReason::WrongAddress);
+        }
+        let length = attempt.packet.len();
+        let (covered, _) = attempt
+            .packet
+            .split_last_chunk::<16>()
+            .ok_or(DropReason::Malformed)?;
+        let (_, mac1) = covered
+            .split_last_chunk::<16>()
+            .ok_or(DropReason::Malformed)?;
+        let key = S::mac_key(COOKIE_LABEL, &attempt.key);
+        let cookie = cookie::open(&key, mac1, &packet)
+            .filter(|_| attempt.cookies < COOKIES)
+            .ok_or(DropReason::BadCookie)?;
+        attempt.cookies += 1;
+        let mut init = BytesMut::with_capacity(length);
+        init.put_slice(covered);
+        init.put_slice(&S::mac(&*cookie, &[covered]));
+        attempt.packet = init.freeze();
+        let (id, packet) = (attempt.request, attempt.packet.clone());
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.last_sent = self.now.monotonic;
+        }
+        self.transmit(from, packet);
+        self.arm_request(id);
         Ok(())
     }
 

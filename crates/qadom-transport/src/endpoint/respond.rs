@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use subtle::ConstantTimeEq;
@@ -24,7 +24,6 @@ use crate::packet::{
     DataHeader, INIT_HEADER, InitHeader, MACS, MISMATCH_LENGTH, MismatchPacket, RESP_HEADER,
     RESP_OVERHEAD, RespHeader,
 };
-use crate::rate::Bucket;
 use crate::recent::Recent;
 use crate::replay::ReplayWindow;
 use crate::session::Session;
@@ -34,10 +33,6 @@ use crate::timers::Timer;
 
 /// How long a responder waits for the first DATA, which proves the initiator.
 const PENDING_FOR: Duration = Duration::from_secs(5);
-/// Handshakes let through at once from one address.
-const BURST: u32 = 5;
-/// Addresses whose rate is followed.
-const RATES: usize = 4096;
 
 /// Handshakes that others began and have not proven.
 #[derive(Debug)]
@@ -45,7 +40,6 @@ pub(crate) struct Pending<S: Suite> {
     all: HashMap<u32, Box<Unproven<S>>>,
     by_mac1: HashMap<[u8; 16], u32>,
     groups: HashMap<Group, usize>,
-    rates: HashMap<IpAddr, Bucket>,
     /// INITs that were opened, by mac1, which covers all that matters of them.
     seen: Recent<[u8; 16]>,
 }
@@ -80,7 +74,6 @@ impl<S: Suite> Pending<S> {
             all: HashMap::new(),
             by_mac1: HashMap::new(),
             groups: HashMap::new(),
-            rates: HashMap::new(),
             seen: Recent::new(SEEN_FOR, SEEN_INITS),
         }
     }
@@ -115,20 +108,9 @@ impl<S: Suite> Pending<S> {
         Some(unproven)
     }
 
-    /// Takes one handshake from an address's bucket.
-    fn take_rate(&mut self, from: IpAddr, rate: u32, now: Duration) -> bool {
-        if !self.rates.contains_key(&from) && self.rates.len() >= RATES {
-            self.rates
-                .retain(|_, bucket| !bucket.is_full(now, rate, BURST));
-            if self.rates.len() >= RATES {
-                return false;
-            }
-        }
-        let bucket = self
-            .rates
-            .entry(from)
-            .or_insert_with(|| Bucket::full(now, rate, BURST));
-        bucket.take(now, rate, BURST)
+    /// How many are from one group of addresses.
+    pub(super) fn of_group(&self, group: Group) -> usize {
+        self.groups.get(&group).copied().unwrap_or_default()
     }
 }
 
@@ -151,6 +133,7 @@ impl<S: Suite> Endpoint<S> {
             .ok_or(DropReason::Malformed)?;
         let ephemeral = message.first_chunk::<32>().ok_or(DropReason::Malformed)?;
         self.check_parameters(from, &header, ephemeral)?;
+        self.check_cookie(from, header.sender, datagram)?;
         if self.is_repeat(from, mac1)? {
             return Ok(());
         }
@@ -233,26 +216,6 @@ impl<S: Suite> Endpoint<S> {
                 self.transmit(from, resp);
                 Ok(true)
             }
-        }
-    }
-
-    fn check_caps(&mut self, from: SocketAddr) -> Result<(), DropReason> {
-        let limits = &self.config.limits;
-        let of_group = self
-            .pending
-            .groups
-            .get(&Group::of(from))
-            .copied()
-            .unwrap_or_default();
-        let is_group_full = !limits.local && of_group >= limits.pending_per_group;
-        if self.pending.len() >= limits.pending || is_group_full {
-            return Err(DropReason::PendingFull);
-        }
-        let rate = limits.handshakes_per_second;
-        if limits.local || self.pending.take_rate(from.ip(), rate, self.now.monotonic) {
-            Ok(())
-        } else {
-            Err(DropReason::HandshakeRate)
         }
     }
 

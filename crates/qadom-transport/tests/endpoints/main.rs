@@ -8,6 +8,8 @@ mod hostile;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod lossy;
 #[cfg(test)]
 mod mismatch;

@@ -14,6 +14,7 @@ use rand_core::{Rng, SeedableRng};
 
 pub(crate) const INIT: u8 = 0x04;
 pub(crate) const RESP: u8 = 0x05;
+pub(crate) const COOKIE: u8 = 0x06;
 pub(crate) const DATA: u8 = 0x07;
 pub(crate) const RESET: u8 = 0x08;
 pub(crate) const WHO: u8 = 0x09;

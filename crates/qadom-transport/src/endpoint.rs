@@ -4,9 +4,9 @@
 //! ends in one event, every drop is counted, and no datagram to an address that has not proven
 //! itself is longer than the one that it answers. Who may ask what is the engine's business.
 //!
-//! `initiate` and `respond` are the two sides of a handshake, `identify` asks for keys,
-//! `strangers` limits what they may cost, `outbound` sends requests and `answers` answers, `inbound` takes datagrams apart, `sessions`
-//! keeps sessions and `deadlines` does what falls due.
+//! `initiate` and `respond` are the two sides of a handshake, `strangers` limits what they may
+//! cost, `identify` asks for keys, `outbound` sends requests and `answers` answers, `inbound`
+//! takes datagrams apart, `sessions` keeps sessions and `deadlines` does what falls due.
 
 use core::fmt;
 use core::time::Duration;

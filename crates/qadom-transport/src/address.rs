@@ -4,6 +4,7 @@
 //! What must stay true: an IPv4-mapped IPv6 address is the IPv4 address it stands for everywhere
 //! in this crate. Which address a node believes to have is the engine's decision.
 
+use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::reader::Reader;
@@ -62,11 +63,12 @@ pub(crate) fn unpack_observed(packed: &[u8; OBSERVED]) -> Option<SocketAddr> {
 }
 
 /// The /24 of an IPv4 address or the /48 of an IPv6 one: what one attacker gets for little money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Group([u8; 7]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressGroup([u8; 7]);
 
-impl Group {
-    pub(crate) fn of(address: SocketAddr) -> Self {
+impl AddressGroup {
+    /// The group that an address is in; an IPv4-mapped one is in that of its IPv4 address.
+    pub fn of(address: SocketAddr) -> Self {
         match address.ip().to_canonical() {
             IpAddr::V4(v4) => {
                 let [a, b, c, _] = v4.octets();
@@ -81,6 +83,54 @@ impl Group {
                     .for_each(|(to, from)| *to = from);
                 Self(group)
             }
+        }
+    }
+
+    /// The /16 or /32 around it: what one provider has.
+    pub(crate) const fn provider(self) -> Provider {
+        let [family, a, b, c, d, ..] = self.0;
+        match family {
+            4 => Provider([4, a, b, 0, 0]),
+            _ => Provider([family, a, b, c, d]),
+        }
+    }
+}
+
+impl fmt::Display for AddressGroup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [family, a, b, c, d, e, f] = self.0;
+        if family == 4 {
+            return write!(formatter, "{}/24", Ipv4Addr::new(a, b, c, 0));
+        }
+        let network = Ipv6Addr::from([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        write!(formatter, "{network}/48")
+    }
+}
+
+/// The /16 of an IPv4 address or the /32 of an IPv6 one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Provider([u8; 5]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_named_by_their_network() {
+        for (address, name, neighbour) in [
+            ("203.0.113.5:1", "203.0.113.0/24", "203.0.99.1:1"),
+            ("[::ffff:203.0.113.5]:1", "203.0.113.0/24", "203.0.99.1:1"),
+            (
+                "[2001:db8:7:8::1]:1",
+                "2001:db8:7::/48",
+                "[2001:db8:9::1]:1",
+            ),
+        ] {
+            let [group, other] =
+                [address, neighbour].map(|address| AddressGroup::of(address.parse().unwrap()));
+            assert_eq!(group.to_string(), name);
+            assert_ne!(group, other);
+            assert_eq!(group.provider(), other.provider());
         }
     }
 }

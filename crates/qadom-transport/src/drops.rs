@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use crate::address::AddressGroup;
+
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
         /// Why something was dropped.
@@ -78,20 +80,45 @@ reasons! {
     StaleAnswer = "stale-answer",
 }
 
-/// How often each reason applied.
+/// How many groups of addresses are followed.
+const GROUPS: usize = 32;
+
+/// How often each reason applied, and which groups of addresses were most often the cause.
 #[derive(Clone, Debug)]
-pub struct Drops([u64; DropReason::ALL.len()]);
+pub struct Drops {
+    counts: [u64; DropReason::ALL.len()],
+    total: u64,
+    groups: Vec<GroupDrops>,
+}
+
+/// A group of addresses that datagrams were dropped from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupDrops {
+    /// The group.
+    pub group: AddressGroup,
+    /// How many of its datagrams were dropped, at most.
+    pub count: u64,
+    /// By how much that may be too high, because the group was not followed from the start.
+    pub error: u64,
+}
 
 impl Default for Drops {
     fn default() -> Self {
-        Self([0; DropReason::ALL.len()])
+        Self {
+            counts: [0; DropReason::ALL.len()],
+            total: 0,
+            groups: Vec::new(),
+        }
     }
 }
 
 impl Drops {
     /// How often this reason applied.
     pub fn count(&self, reason: DropReason) -> u64 {
-        self.0.get(reason as usize).copied().unwrap_or_default()
+        self.counts
+            .get(reason as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// All reasons with their counts.
@@ -102,13 +129,45 @@ impl Drops {
     }
 
     /// The sum of all counts.
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The groups of addresses with most drops, the worst first, at most 32. A group that caused
+    /// more than one in 32 of all drops is among them. Source addresses of handshakes are not
+    /// proven, so a group may be innocent.
+    pub fn by_group(&self) -> Vec<GroupDrops> {
+        let mut groups = self.groups.clone();
+        groups.sort_unstable_by_key(|entry| (core::cmp::Reverse(entry.count), entry.group));
+        groups
     }
 
     pub(crate) fn note(&mut self, reason: DropReason) {
-        if let Some(count) = self.0.get_mut(reason as usize) {
+        if let Some(count) = self.counts.get_mut(reason as usize) {
             *count += 1;
+            self.total += 1;
+        }
+    }
+
+    /// Notes where a dropped datagram came from. Among too many groups the least guilty is
+    /// forgotten, and its count becomes the newcomer's error (Metwally, Agrawal and El Abbadi:
+    /// Efficient computation of frequent and top-k elements in data streams, 2005).
+    pub(crate) fn note_group(&mut self, group: AddressGroup) {
+        if let Some(entry) = self.groups.iter_mut().find(|entry| entry.group == group) {
+            entry.count += 1;
+            return;
+        }
+        let mut entry = GroupDrops {
+            group,
+            count: 1,
+            error: 0,
+        };
+        if self.groups.len() < GROUPS {
+            self.groups.push(entry);
+        } else if let Some(least) = self.groups.iter_mut().min_by_key(|entry| entry.count) {
+            entry.count += least.count;
+            entry.error = least.count;
+            *least = entry;
         }
     }
 }
@@ -116,5 +175,31 @@ impl Drops {
 impl fmt::Display for DropReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guilty_group_is_found_among_thousands() {
+        let group = |octets: [u8; 4]| AddressGroup::of((octets, 1).into());
+        let mut drops = Drops::default();
+        for number in 0..10_000u16 {
+            let [high, low] = number.to_be_bytes();
+            drops.note_group(group([9, high, low, 1]));
+            if number.is_multiple_of(16) {
+                drops.note_group(group([203, 0, 113, 1]));
+            }
+        }
+        let worst = drops.by_group();
+        assert_eq!(worst.len(), GROUPS);
+        let guilty = worst
+            .iter()
+            .find(|entry| entry.group == group([203, 0, 113, 9]))
+            .unwrap();
+        assert!(guilty.count >= 625);
+        assert!(guilty.count - guilty.error <= 625);
     }
 }

@@ -30,8 +30,9 @@ mod socket;
 #[cfg(test)]
 mod vectors;
 
+pub use address::AddressGroup;
 pub use config::{BODY_MAX, Config, Limits, MESSAGE_MAX, Time};
-pub use drops::{DropReason, Drops};
+pub use drops::{DropReason, Drops, GroupDrops};
 pub use endpoint::{Endpoint, Traffic, Usage};
 pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Transmit};
 pub use hello::Hello;

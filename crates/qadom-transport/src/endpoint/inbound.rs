@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::Endpoint;
-use crate::address::canonical;
+use crate::address::{AddressGroup, canonical};
 use crate::assembly::{AssemblyId, Noted};
 use crate::config::{BODY_MAX, Time};
 use crate::drops::DropReason;
@@ -35,6 +35,7 @@ impl<S: Suite> Endpoint<S> {
         self.traffic.datagrams_in += 1;
         self.traffic.bytes_in += datagram.len() as u64;
         let from = canonical(from);
+        let dropped = self.drops.total();
         match datagram.first() {
             Some(&packet::DATA) => self.on_data(from, datagram),
             Some(&packet::INIT) => self.on_init(from, datagram),
@@ -45,6 +46,9 @@ impl<S: Suite> Endpoint<S> {
             Some(&packet::IAM) => self.on_iam(from, datagram),
             Some(&packet::MISMATCH) => self.on_mismatch(from, datagram),
             _ => self.drop_for(DropReason::UnknownKind),
+        }
+        if self.drops.total() > dropped {
+            self.drops.note_group(AddressGroup::of(from));
         }
         self.pump_waiting();
     }

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::initiate::split_macs;
 use super::{Endpoint, SEEN_FOR, SEEN_INITS};
-use crate::address::{Group, pack_observed};
+use crate::address::{AddressGroup, pack_observed};
 use crate::drops::DropReason;
 use crate::event::{Event, InboundId, Mismatch};
 use crate::handshake::{InitPayload, RespPayload, resp_room};
@@ -39,7 +39,7 @@ const PENDING_FOR: Duration = Duration::from_secs(5);
 pub(crate) struct Pending<S: Suite> {
     all: HashMap<u32, Box<Unproven<S>>>,
     by_mac1: HashMap<[u8; 16], u32>,
-    groups: HashMap<Group, usize>,
+    groups: HashMap<AddressGroup, usize>,
     /// INITs that were opened, by mac1, which covers all that matters of them.
     seen: Recent<[u8; 16]>,
 }
@@ -88,7 +88,10 @@ impl<S: Suite> Pending<S> {
 
     fn insert(&mut self, index: u32, unproven: Box<Unproven<S>>) {
         self.by_mac1.insert(unproven.mac1, index);
-        *self.groups.entry(Group::of(unproven.address)).or_default() += 1;
+        *self
+            .groups
+            .entry(AddressGroup::of(unproven.address))
+            .or_default() += 1;
         self.all.insert(index, unproven);
     }
 
@@ -97,7 +100,7 @@ impl<S: Suite> Pending<S> {
         self.all.release();
         self.by_mac1.remove(&unproven.mac1);
         self.by_mac1.release();
-        let group = Group::of(unproven.address);
+        let group = AddressGroup::of(unproven.address);
         if let Some(count) = self.groups.get_mut(&group) {
             *count -= 1;
             if *count == 0 {
@@ -109,7 +112,7 @@ impl<S: Suite> Pending<S> {
     }
 
     /// How many are from one group of addresses.
-    pub(super) fn of_group(&self, group: Group) -> usize {
+    pub(super) fn of_group(&self, group: AddressGroup) -> usize {
         self.groups.get(&group).copied().unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use subtle::ConstantTimeEq;
 
 use super::{Endpoint, Limits};
-use crate::address::Group;
+use crate::address::AddressGroup;
 use crate::cookie::{self, COOKIE_LABEL, CookieSecrets, Load};
 use crate::drops::DropReason;
 use crate::rate::Bucket;
@@ -110,7 +110,7 @@ impl<S: Suite> Endpoint<S> {
     /// a confirmed peer has is not held to the rate of strangers.
     pub(super) fn check_caps(&mut self, from: SocketAddr) -> Result<(), DropReason> {
         let limits = &self.config.limits;
-        let of_group = self.pending.of_group(Group::of(from));
+        let of_group = self.pending.of_group(AddressGroup::of(from));
         let is_group_full = !limits.local && of_group >= limits.pending_per_group;
         if self.pending.len() >= limits.pending || is_group_full {
             return Err(DropReason::PendingFull);

@@ -98,12 +98,17 @@ impl AddressGroup {
 
 impl fmt::Display for AddressGroup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [family, a, b, c, d, e, f] = self.0;
+        let [family, network @ ..] = self.0;
         if family == 4 {
+            let [a, b, c, ..] = network;
             return write!(formatter, "{}/24", Ipv4Addr::new(a, b, c, 0));
         }
-        let network = Ipv6Addr::from([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        write!(formatter, "{network}/48")
+        let mut octets = [0; 16];
+        octets
+            .iter_mut()
+            .zip(network)
+            .for_each(|(to, from)| *to = from);
+        write!(formatter, "{}/48", Ipv6Addr::from(octets))
     }
 }
 

@@ -61,6 +61,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Confirmed sessions; a new one displaces the one that was silent longest and is not pinned.
+    /// Peers of one /16 (IPv6 /32) have at most a quarter of them, except in local mode.
     pub sessions: usize,
     /// Handshakes that were answered, or wait for their answer, but whose initiator has not
     /// proven itself.

@@ -6,7 +6,8 @@
 //!
 //! `initiate` and `respond` are the two sides of a handshake, `strangers` limits what they may
 //! cost, `identify` asks for keys, `outbound` sends requests and `answers` answers, `inbound`
-//! takes datagrams apart, `sessions` keeps sessions and `deadlines` does what falls due.
+//! takes datagrams apart, `sessions` keeps sessions, `renewal` replaces
+//! them in time and `deadlines` does what falls due.
 
 use core::fmt;
 use core::time::Duration;
@@ -17,6 +18,7 @@ use bytes::{Bytes, BytesMut};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::address::Provider;
 use crate::assembly::Assemblies;
 use crate::config::{Config, Limits, Time};
 use crate::drops::{DropReason, Drops};
@@ -43,6 +45,7 @@ mod identify;
 mod inbound;
 mod initiate;
 mod outbound;
+mod renewal;
 mod respond;
 mod sessions;
 mod strangers;
@@ -89,6 +92,10 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     strangers: Strangers,
     searches: HashMap<[u8; 16], Search>,
     pinned: HashSet<[u8; 32]>,
+    /// Sessions by where their peers are.
+    providers: HashMap<Provider, usize>,
+    /// Peers that speak no newer revision, and until when that is believed.
+    revisions: HashMap<[u8; 32], (u8, Duration)>,
 
     /// Requests of ours that are sent and unanswered.
     in_flight: usize,
@@ -174,6 +181,8 @@ impl<S: Suite> Endpoint<S> {
             strangers: Strangers::new::<S>(&key, &config.limits, now.monotonic),
             searches: HashMap::new(),
             pinned: HashSet::new(),
+            providers: HashMap::new(),
+            revisions: HashMap::new(),
             in_flight: 0,
             queued: 0,
             waiting: VecDeque::new(),

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) heard: Duration,
     /// When a session that a newer one replaced stops receiving.
     pub(crate) retires: Option<Duration>,
+    /// Whether a handshake was begun that shall replace it.
+    pub(crate) is_renewed: bool,
 }
 
 impl Session {

@@ -272,6 +272,7 @@ fn session(keys: SessionKeys, remote: u32) -> Session {
         established: std::time::Duration::ZERO,
         heard: std::time::Duration::ZERO,
         retires: None,
+        is_renewed: false,
     }
 }
 

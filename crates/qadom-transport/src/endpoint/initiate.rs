@@ -59,6 +59,7 @@ impl<S: Suite> Endpoint<S> {
     /// Begins a handshake for the request at the head of a peer's queue, or with our own ping
     /// when that request may not travel in a first datagram.
     pub(super) fn begin_attempt(&mut self, key: &[u8; 32]) {
+        let version = self.revision_of(key);
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -72,29 +73,35 @@ impl<S: Suite> Endpoint<S> {
         if request.first_ok && REQUEST_HEAD + request.body.len() <= room {
             peer.queue.pop_front();
             self.queued -= 1;
-            self.launch(head, self.config.highest_version, false);
+            self.launch(head, version, false);
         } else {
-            let ping = Request {
-                token: None,
-                key: *key,
-                address: request.address,
-                body: self.config.ping.clone(),
-                first_ok: true,
-                class: Class::Short,
-                patience: Duration::ZERO,
-                place: Place::Queued,
-                first_sent: Duration::ZERO,
-                last_sent: Duration::ZERO,
-                tries: 0,
-                losses: 0,
-                needs: 0,
-                is_slow: true,
-            };
+            let address = request.address;
+            let ping = self.own_ping(*key, address);
             let id = self.fresh_request_id();
             self.requests.insert(id, ping);
-            if !self.launch(id, self.config.highest_version, false) {
+            if !self.launch(id, version, false) {
                 self.end_request(head, Err(FailReason::TooLong));
             }
+        }
+    }
+
+    /// The request that an endpoint sends of its own accord.
+    pub(super) fn own_ping(&self, key: [u8; 32], address: SocketAddr) -> Request {
+        Request {
+            token: None,
+            key,
+            address,
+            body: self.config.ping.clone(),
+            first_ok: true,
+            class: Class::Short,
+            patience: Duration::ZERO,
+            place: Place::Queued,
+            first_sent: Duration::ZERO,
+            last_sent: Duration::ZERO,
+            tries: 0,
+            losses: 0,
+            needs: 0,
+            is_slow: true,
         }
     }
 
@@ -226,6 +233,7 @@ impl<S: Suite> Endpoint<S> {
             established: now,
             heard: now,
             retires: None,
+            is_renewed: false,
         };
         self.on_opened(index, Box::new(session), payload);
         Ok(())
@@ -280,6 +288,7 @@ impl<S: Suite> Endpoint<S> {
         let Some(attempt) = self.remove_attempt(index) else {
             return;
         };
+        self.note_revision(key, attempt.version);
         let is_kept = self.confirm(index, session, payload.hello);
         self.events.push_back(Event::Observed {
             key,

@@ -61,6 +61,7 @@ impl<S: Suite> Endpoint<S> {
     /// of 1200 bytes, else it fails with [`FailReason::TooLong`].
     pub fn probe(&mut self, now: Time, outgoing: Outgoing) {
         self.now = now;
+        let key = outgoing.key;
         let room = crate::handshake::init_room(1200, &self.config.hello);
         let fits = outgoing.first_ok && outgoing.body.len() + crate::message::REQUEST_HEAD <= room;
         let refusal = if !fits {
@@ -76,7 +77,8 @@ impl<S: Suite> Endpoint<S> {
                 reason,
             });
         } else if let Some(id) = self.admit(outgoing) {
-            self.launch(id, self.config.highest_version, true);
+            let version = self.revision_of(&key);
+            self.launch(id, version, true);
         }
     }
 
@@ -234,7 +236,8 @@ impl<S: Suite> Endpoint<S> {
         }
     }
 
-    /// Seals one frame. A session whose counters have run out is left to its requests' timeouts.
+    /// Seals one frame. A session that comes to the end of its counters is renewed in time; one
+    /// that has reached it ends.
     pub(super) fn send_frame(&mut self, session: u32, frame: &frame::Outgoing<'_>) {
         debug_assert!(
             data_size(2 + frame.length()).is_some(),
@@ -244,8 +247,18 @@ impl<S: Suite> Endpoint<S> {
             return;
         };
         let to = found.address;
-        if let Some(bytes) = found.seal::<S>(frame, &mut self.arena) {
-            self.transmit(to, bytes);
+        let sealed = found.seal::<S>(frame, &mut self.arena);
+        let (is_running_out, is_at_end) = (
+            Self::is_running_out(found),
+            found.next >= crate::packet::COUNTER_END,
+        );
+        match sealed {
+            Some(bytes) => self.transmit(to, bytes),
+            None if is_at_end => return self.end_session(session),
+            None => {}
+        }
+        if is_running_out {
+            self.renew(session);
         }
     }
 

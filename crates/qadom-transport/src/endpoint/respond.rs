@@ -323,6 +323,7 @@ impl<S: Suite> Endpoint<S> {
             established: now,
             heard: now,
             retires: None,
+            is_renewed: false,
         };
         Some((packet.freeze(), session))
     }

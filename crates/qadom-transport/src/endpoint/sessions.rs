@@ -1,8 +1,8 @@
 //! Confirmed sessions: how they begin, which one sends, how they end.
 //!
 //! What must stay true: a peer has at most one session that sends and one that only receives; the
-//! number of sessions is limited and pinned ones are not displaced; `Gone` follows the end of a
-//! peer's last sending session.
+//! number of sessions is limited, for one provider's addresses too, and pinned ones are not
+//! displaced; `Gone` follows the end of a peer's last sending session.
 
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use subtle::ConstantTimeEq;
 
 use super::{DropReason, Endpoint};
+use crate::address::{AddressGroup, Provider};
 use crate::event::Event;
 use crate::frame::Outgoing;
 use crate::hello::Hello;
@@ -23,6 +24,8 @@ use crate::timers::Timer;
 
 /// Two sessions of opposite directions confirmed within this time are crossing handshakes.
 const CROSSING: Duration = Duration::from_secs(5);
+/// The part of all sessions that peers of one /16 (IPv6 /32) may have.
+const SHARE: usize = 4;
 
 impl<S: Suite> Endpoint<S> {
     /// Keeps the session with this peer over silence, up to its 24 hours. Ignored beyond the
@@ -58,7 +61,7 @@ impl<S: Suite> Endpoint<S> {
 
     /// Takes a session whose other side has proven itself; false when there is no room for it.
     pub(super) fn confirm(&mut self, index: u32, mut session: Box<Session>, hello: Hello) -> bool {
-        if self.sessions.len() >= self.config.limits.sessions && !self.displace() {
+        if !self.make_room(session.address) {
             return false;
         }
         let now = self.now.monotonic;
@@ -85,6 +88,7 @@ impl<S: Suite> Endpoint<S> {
         if session.is_initiator() {
             self.remotes.insert((session.remote, index));
         }
+        *self.providers.entry(provider(address)).or_default() += 1;
         self.sessions.insert(index, session);
         if let Some(former) = former.filter(|former| self.is_older(&key, *former)) {
             if let Some(session) = self.sessions.get_mut(&former) {
@@ -111,11 +115,26 @@ impl<S: Suite> Endpoint<S> {
             .is_some_and(|peer| peer.older == Some(index))
     }
 
-    /// Ends the session that was silent longest and is not pinned; false when all are.
-    fn displace(&mut self) -> bool {
+    /// Makes room for a session with a peer at this address; false when there is none. One
+    /// provider of addresses has at most a quarter of all sessions.
+    fn make_room(&mut self, address: SocketAddr) -> bool {
+        let limits = &self.config.limits;
+        let of_provider = self.providers.get(&provider(address)).copied();
+        let share = (limits.sessions / SHARE).max(1);
+        if !limits.local && of_provider.unwrap_or_default() >= share {
+            self.displace(|session| provider(session.address) == provider(address))
+        } else {
+            self.sessions.len() < limits.sessions || self.displace(|_| true)
+        }
+    }
+
+    /// Ends the session among these that was silent longest and is not pinned; false when all
+    /// are.
+    fn displace(&mut self, is_meant: impl Fn(&Session) -> bool) -> bool {
         let silent = self
             .sessions
             .iter()
+            .filter(|(_, session)| is_meant(session))
             .filter(|(_, session)| session.retires.is_some() || !self.pinned.contains(&session.key))
             .min_by_key(|(index, session)| (session.retires.is_none(), session.heard, **index))
             .map(|(&index, _)| index);
@@ -137,27 +156,42 @@ impl<S: Suite> Endpoint<S> {
             .min(session.retires.unwrap_or(Duration::MAX))
     }
 
-    /// Sees to it that sessions are looked at when this one ends.
+    /// When something is to be done about a session: its renewal, or its end.
+    fn due_of(&self, session: &Session) -> Duration {
+        let end = self.end_of(session);
+        Self::renewal_of(session).map_or(end, |renewal| renewal.min(end))
+    }
+
+    /// Sees to it that sessions are looked at when this one is to be renewed or ends.
     fn expect_end(&mut self, index: u32) {
         if let Some(session) = self.sessions.get(&index) {
-            self.timers.arm_by(Timer::Sessions, self.end_of(session));
+            self.timers.arm_by(Timer::Sessions, self.due_of(session));
         }
     }
 
-    /// Some session may have reached its end; silence is measured from when it was heard last.
+    /// Some session may have reached its renewal or its end; silence is measured from when it was heard last.
     pub(super) fn on_sessions_due(&mut self) {
         let now = self.now.monotonic;
         let ends = self
             .sessions
             .iter()
-            .map(|(&index, session)| (self.end_of(session), index));
+            .map(|(&index, session)| (self.due_of(session), index));
         let (mut due, ahead): (Vec<_>, Vec<_>) = ends.partition(|(at, _)| *at <= now);
         if let Some((at, _)) = ahead.into_iter().min() {
             self.timers.arm_by(Timer::Sessions, at);
         }
         due.sort_unstable();
         for (_, index) in due {
-            self.end_session(index);
+            let end = self
+                .sessions
+                .get(&index)
+                .map(|session| self.end_of(session));
+            if end.is_some_and(|end| end > now) {
+                self.renew(index);
+                self.expect_end(index);
+            } else {
+                self.end_session(index);
+            }
         }
     }
 
@@ -196,10 +230,18 @@ impl<S: Suite> Endpoint<S> {
     }
 
     fn forget_session(&mut self, index: u32) {
-        if let Some(session) = self.sessions.remove(&index)
-            && session.is_initiator()
-        {
-            self.remotes.remove(&(session.remote, index));
+        if let Some(session) = self.sessions.remove(&index) {
+            if session.is_initiator() {
+                self.remotes.remove(&(session.remote, index));
+            }
+            let provider = provider(session.address);
+            if let Some(count) = self.providers.get_mut(&provider) {
+                *count -= 1;
+                if *count == 0 {
+                    self.providers.remove(&provider);
+                    self.providers.release();
+                }
+            }
         }
         self.sessions.release();
         self.timers.disarm(Timer::Confirm(index));
@@ -223,6 +265,10 @@ impl<S: Suite> Endpoint<S> {
             None => self.drop_for(DropReason::StrayReset),
         }
     }
+}
+
+fn provider(address: SocketAddr) -> Provider {
+    AddressGroup::of(address).provider()
 }
 
 /// Whether a newly confirmed session shall send instead of the one that sends. The newest does,

@@ -134,3 +134,78 @@ fn an_answer_to_nobody_is_counted() {
         1
     );
 }
+
+#[test]
+fn one_provider_of_addresses_has_at_most_a_quarter_of_the_sessions() {
+    let mut wire = Wire::new(1, 0, CALM);
+    let mut limited = config(0);
+    limited.limits = Limits {
+        sessions: 12,
+        ..Limits::default()
+    };
+    let node = wire.add(limited, address(0));
+    let other = wire.add(config(99), ([198, 51, 100, 1], 4001).into());
+    wire.ask(other, node, 1, b"x");
+    wire.run(Duration::from_secs(1));
+    for client in 1..8u8 {
+        let at = wire.add(config(client.into()), ([203, 0, client, 1], 4001).into());
+        assert!(matches!(wire.ask(at, node, 1, b"x"), Some(End::Answer(_))));
+        wire.run(Duration::from_secs(1));
+    }
+    let held: Vec<bool> = (1..wire.nodes.len())
+        .map(|peer| wire.nodes[node].endpoint.has_session(&wire.key(peer)))
+        .collect();
+    assert_eq!(
+        held,
+        [true, false, false, false, false, true, true, true],
+        "the silent ones of the same provider go"
+    );
+}
+
+#[test]
+fn peers_at_an_address_with_a_session_are_not_held_to_the_rate_of_strangers() {
+    let mut wire = Wire::new(1, 0, CALM);
+    let mut limited = config(0);
+    limited.limits.local = false;
+    limited.limits.pending_per_group = 1000;
+    let node = wire.add(limited, address(0));
+    let home = |port: u16| ([203, 0, 113, 1], port).into();
+    let first = wire.add(config(1), home(4001));
+    wire.ask(first, node, 1, b"x");
+    wire.run(Duration::from_secs(1));
+    for client in 2..30u8 {
+        let at = wire.add(config(client.into()), home(4000 + u16::from(client)));
+        wire.request(at, wire.outgoing(node, 1, b"x", true));
+    }
+    wire.run(Duration::from_millis(100));
+    assert_eq!(
+        wire.nodes[node].count(|event| matches!(event, Event::Request { .. })),
+        29
+    );
+}
+
+#[test]
+fn dropped_datagrams_are_counted_by_the_group_they_came_from() {
+    let mut wire = Wire::new(1, 1, CALM);
+    for (from, count) in [
+        ("203.0.113.5:9", 3),
+        ("203.0.113.77:1", 2),
+        ("198.51.100.1:9", 1),
+    ] {
+        for _ in 0..count {
+            wire.inject(0, from.parse().unwrap(), b"noise");
+        }
+    }
+    let worst: Vec<(String, u64)> = wire.nodes[0]
+        .endpoint
+        .drops()
+        .by_group()
+        .iter()
+        .map(|entry| (entry.group.to_string(), entry.count - entry.error))
+        .collect();
+    let expected = [("203.0.113.0/24", 5), ("198.51.100.0/24", 1)];
+    assert_eq!(
+        worst,
+        expected.map(|(group, count)| (group.to_owned(), count))
+    );
+}

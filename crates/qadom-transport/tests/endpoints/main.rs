@@ -14,6 +14,8 @@ mod lossy;
 #[cfg(test)]
 mod mismatch;
 #[cfg(test)]
+mod renewal;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod wire;

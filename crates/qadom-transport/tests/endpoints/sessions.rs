@@ -138,12 +138,14 @@ fn a_silent_session_ends_after_half_an_hour_unless_it_is_pinned() {
     wire.run(Duration::from_mins(2));
     assert!(!wire.nodes[0].endpoint.has_session(&one));
     assert!(wire.nodes[0].endpoint.has_session(&two));
+    let at = wire.nodes[2].address;
+    wire.silent.insert(at);
     wire.run(Duration::from_hours(23));
     assert!(wire.nodes[0].endpoint.has_session(&two));
     wire.run(Duration::from_mins(40));
     assert!(
         !wire.nodes[0].endpoint.has_session(&two),
-        "a day is the end"
+        "a day is the end when nobody answers"
     );
     assert_eq!(wire.nodes[0].count(gone), 2);
 }

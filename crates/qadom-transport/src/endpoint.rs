@@ -49,6 +49,8 @@ mod renewal;
 mod respond;
 mod sessions;
 mod strangers;
+#[cfg(test)]
+mod tests;
 
 /// How many INITs are remembered, so that a late copy does nothing; twice this at most.
 const SEEN_INITS: usize = 32_768;
@@ -61,7 +63,7 @@ const SERVING_FOR: Duration = Duration::from_secs(5);
 /// MISMATCH and RESET packets sent in a second, each.
 const REFUSALS_PER_SECOND: u32 = 20;
 /// Packets are cut from blocks of this size.
-const ARENA: usize = 4 * 1024;
+const ARENA: usize = 2 * 1024;
 
 const MAC1_LABEL: &[u8] = b"qadom 1 mac1";
 

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_takes_at_most_96_bytes() {
-        assert!(size_of::<Peer>() <= 96, "{} bytes", size_of::<Peer>());
+    fn a_peer_takes_at_most_88_bytes() {
+        assert!(size_of::<Peer>() <= 88, "{} bytes", size_of::<Peer>());
     }
 }

@@ -49,6 +49,11 @@ impl<T: Eq + Hash> Recent<T> {
         self.old.remove(item);
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.young.capacity() + self.old.capacity()
+    }
+
     fn turn(&mut self, now: Duration) {
         let age = now.saturating_sub(self.turned);
         if age >= self.life || self.young.len() >= self.limit {

@@ -167,7 +167,10 @@ impl Socket {
     pub fn receive(&self, mut on_datagram: impl FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
         // Taken out while it is in use, so that a callback may receive on another socket.
         let mut buffer = RECEIVE.take();
-        buffer.resize(BATCH_SIZE * MERGED, 0);
+        if buffer.is_empty() {
+            // Zeroed by the kernel, page by page as datagrams come; `resize` would touch all.
+            buffer = vec![0; BATCH_SIZE * MERGED];
+        }
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let received = self.io.try_io(Interest::READABLE, || {
             let mut chunks = buffer.chunks_mut(MERGED);

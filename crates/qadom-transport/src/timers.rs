@@ -58,6 +58,16 @@ impl Timers {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.armed.capacity()
+    }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Duration> {
         self.queue.first().map(|&(at, _)| at)

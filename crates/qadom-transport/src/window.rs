@@ -13,7 +13,8 @@ const LARGEST: u16 = 256;
 pub(crate) struct Window {
     limit: u16,
     in_flight: u16,
-    halved: Option<Duration>,
+    /// Microseconds, to stay small; none while zero.
+    halved: u64,
 }
 
 impl Default for Window {
@@ -21,7 +22,7 @@ impl Default for Window {
         Self {
             limit: FIRST,
             in_flight: 0,
-            halved: None,
+            halved: 0,
         }
     }
 }
@@ -52,9 +53,10 @@ impl Window {
 
     /// A datagram was lost at `now`; losses within one round trip count as one.
     pub(crate) fn on_loss(&mut self, now: Duration, round_trip: Duration) {
-        if self.halved.is_none_or(|halved| now >= halved + round_trip) {
+        let halved = Duration::from_micros(self.halved);
+        if halved.is_zero() || now >= halved + round_trip {
             self.limit = (self.limit / 2).max(1);
-            self.halved = Some(now);
+            self.halved = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         }
     }
 }

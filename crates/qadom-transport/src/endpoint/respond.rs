@@ -82,6 +82,13 @@ impl<S: Suite> Pending<S> {
         self.all.len()
     }
 
+    /// Room for handshakes, in the largest of its collections that they come and go in.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        let (all, by_mac1) = (self.all.capacity(), self.by_mac1.capacity());
+        all.max(by_mac1).max(self.groups.capacity())
+    }
+
     pub(super) fn contains(&self, index: u32) -> bool {
         self.all.contains_key(&index)
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use qadom_routing::{Families, NodeKey};
 
+use crate::addresses::Addresses;
+
 /// Whether a node keeps records for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -20,6 +22,14 @@ pub struct Config {
     pub key: NodeKey,
     /// Whether the node stores for others.
     pub mode: Mode,
+    /// Whether the mode stays as it is when the node turns out not to be reachable.
+    pub mode_is_fixed: bool,
+    /// Local mode: all nodes share few addresses, so that no rule looks at address groups.
+    pub local: bool,
+    /// The addresses that others are told to use, whatever they observe.
+    pub advertised: Addresses,
+    /// The addresses of the interfaces, for as long as others have not observed any.
+    pub interface: Addresses,
     /// The address families that the node's sockets reach.
     pub families: Families,
     /// Leading zero bits that the puzzle of a node key needs before it enters the table, 0 to 256.
@@ -30,7 +40,10 @@ pub struct Config {
     pub refresh_after: Duration,
     /// How often a holder replicates what it holds (1 h).
     pub replicate_every: Duration,
-    /// For this long after the start nothing expires, since the wall clock may be off (60 s).
+    /// How often a node has others test whether it is reachable (15 min).
+    pub test_every: Duration,
+    /// For this long after the start nothing expires, since the wall clock may be off; less when
+    /// the clocks of five peers are known before (60 s).
     pub expiry_grace: Duration,
     /// What the engine keeps at most.
     pub limits: Limits,
@@ -42,11 +55,16 @@ impl Config {
         Self {
             key,
             mode: Mode::Storing,
+            mode_is_fixed: false,
+            local: false,
+            advertised: Addresses::default(),
+            interface: Addresses::default(),
             families: Families::BOTH,
             id_bits: 0,
             alpha: 3,
             refresh_after: Duration::from_hours(1),
             replicate_every: Duration::from_hours(1),
+            test_every: Duration::from_mins(15),
             expiry_grace: Duration::from_mins(1),
             limits: Limits::default(),
         }

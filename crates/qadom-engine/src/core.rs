@@ -16,9 +16,14 @@ use qadom_wire::{K, Ping, Reason, Request, StoreResult};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
+use crate::addresses::{OwnAddresses, Voter};
 use crate::config::{Config, Mode};
+use crate::dial_back::DialBacks;
 use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
+use crate::hello::Hellos;
+use crate::offset::ClockOffset;
 use crate::operation::OperationId;
+use crate::reachability::SelfTest;
 use crate::records::{Held, value_id};
 use crate::status::Drops;
 use crate::time::Time;
@@ -26,8 +31,8 @@ use crate::time::Time;
 /// How long a holder's disk may take to commit what it is given.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a node may take to find out through another one whether an address is reached.
-const PASS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node may take to call another one, which may not answer.
+const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a request was sent for, so that its answer finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +43,16 @@ pub(crate) enum Purpose {
     Store,
     /// A sign of life that somebody asked for, or the first step of a join.
     Ping,
+    /// The keys of both sides for QUIC.
+    Stream,
+    /// The question to a helper whether this node is reached.
+    SelfTest,
+    /// Somebody else's such question, passed on.
+    Pass,
+    /// A call to a node that asks whether it is reached.
+    Dial,
+    /// A call to an address that a contact advertises.
+    Check,
     /// A sign of life of a contact that another one waits to replace, or a copy left on a path:
     /// nobody waits for it.
     Background,
@@ -80,6 +95,11 @@ pub(crate) struct Core {
     pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
     /// A join has ended: every bucket is to be refreshed.
     pub(crate) is_refresh_wanted: bool,
+    pub(crate) addresses: OwnAddresses,
+    pub(crate) hellos: Hellos,
+    pub(crate) self_test: SelfTest,
+    pub(crate) dial_backs: DialBacks,
+    pub(crate) clock: ClockOffset,
     round_trips: BTreeMap<NodeId, Duration>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
@@ -90,22 +110,32 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(config: Config, store: Arc<dyn Store>, seed: [u8; 32], now: Time) -> Self {
         let own = config.key.id();
-        Self {
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let self_test = SelfTest::new(&config, &mut rng, now);
+        let (advertised, interface) = (config.advertised, config.interface);
+        let mut core = Self {
             own,
             store,
-            rng: ChaCha8Rng::from_seed(seed),
+            rng,
             table: RoutingTable::new(own, TableConfig::default()),
             drops: Drops::default(),
             started: now,
             held: BTreeMap::new(),
             is_refresh_wanted: false,
+            addresses: OwnAddresses::new(advertised, interface, config.local),
+            hellos: Hellos::default(),
+            self_test,
+            dial_backs: DialBacks::new(now),
+            clock: ClockOffset::default(),
             round_trips: BTreeMap::new(),
             effects: VecDeque::new(),
             sent: BTreeMap::new(),
             identifying: BTreeMap::new(),
             next_request: 0,
             config,
-        }
+        };
+        core.begin_hello();
+        core
     }
 
     pub(crate) const fn is_storing(&self) -> bool {
@@ -136,7 +166,10 @@ impl Core {
             Request::FindNode(_) | Request::Find(_) => (true, Size::Full, Duration::ZERO),
             Request::Store(_) => (false, Size::Small, COMMIT_PATIENCE),
             Request::Stream(_) => (false, Size::Small, Duration::ZERO),
-            Request::DialBack(_) => (false, Size::Small, PASS_PATIENCE),
+            Request::DialBack(dial) if dial.key == self.config.key => {
+                (false, Size::Small, 2 * CALL_PATIENCE)
+            }
+            Request::DialBack(_) => (false, Size::Small, CALL_PATIENCE),
         };
         let key = *contact.key();
         self.sent.insert(
@@ -168,6 +201,29 @@ impl Core {
         };
         self.send(operation, purpose, contact, &Request::Ping(Ping::default()))
             .is_some()
+    }
+
+    /// Calls a node at the very address of a contact.
+    pub(crate) fn probe(&mut self, purpose: Purpose, contact: Contact) -> Option<RequestId> {
+        let address = contact.address(self.config.families)?;
+        let id = self.number();
+        let key = *contact.key();
+        let sent = Sent {
+            operation: None,
+            contact,
+            purpose,
+        };
+        self.sent.insert(id, sent);
+        self.emit(Effect::Probe(Outgoing {
+            id,
+            key,
+            address,
+            body: Request::Ping(Ping::default()).encode(),
+            first_ok: true,
+            size: Size::Small,
+            patience: Duration::ZERO,
+        }));
+        Some(id)
     }
 
     pub(crate) fn identify(&mut self, operation: OperationId, address: SocketAddr) {
@@ -247,6 +303,30 @@ impl Core {
 
     pub(crate) fn round_trip(&self, id: &NodeId) -> Option<Duration> {
         self.round_trips.get(id).copied()
+    }
+
+    /// Takes in that a storing node has answered. An address that somebody else told counts only
+    /// while the node itself has not shown another one.
+    pub(crate) fn on_answered(&mut self, contact: &Contact, now: Time) {
+        let address = contact.address(self.config.families);
+        match (self.table.contact(contact.id()).cloned(), address) {
+            (Some(known), _) => self.admit(known, now),
+            (None, Some(address)) => self.admit(Contact::at(*contact.key(), address, true), now),
+            (None, None) => {}
+        }
+    }
+
+    /// The time by the clocks of peers.
+    pub(crate) fn corrected(&self, now: Time) -> Time {
+        self.clock.correct(now)
+    }
+
+    /// Takes in what a peer's clock shows. `now` is uncorrected.
+    pub(crate) fn on_clock(&mut self, contact: &Contact, utc: u64, rtt: Duration, now: Time) {
+        if let Some(address) = contact.address(self.config.families) {
+            let voter = Voter::new(*contact.key(), address, self.config.local);
+            self.clock.note(voter, utc, rtt, now);
+        }
     }
 
     /// Notes a sign of life of a node that stands in the table.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qadom_routing::NodeKey;
 use qadom_store::Ticket;
+use qadom_wire::Hello;
 
 use crate::operation::{Difference, Failure, OperationId, Outcome};
 
@@ -50,6 +51,11 @@ pub enum Effect {
     /// [`Engine::on_slow`](crate::Engine::on_slow) and
     /// [`Engine::on_failed`](crate::Engine::on_failed).
     Request(Outgoing),
+    /// Send a request in a new handshake to this very address, even if there is a session with the
+    /// node; report as for [`Request`](Self::Request). The answer proves that the node is there.
+    Probe(Outgoing),
+    /// Say this of the node in handshakes from now on.
+    Hello(Hello),
     /// Answer a peer's request.
     Answer {
         /// The request, as it came in.
@@ -65,6 +71,18 @@ pub enum Effect {
     Pin(NodeKey),
     /// The node left the routing table; its session may end when idle.
     Unpin(NodeKey),
+    /// A peer wants to speak QUIC, and its session is confirmed; decide with
+    /// [`Engine::answer_stream`](crate::Engine::answer_stream).
+    Stream {
+        /// The request, as it came in.
+        inbound: InboundId,
+        /// The peer.
+        key: NodeKey,
+        /// Where its packets come from.
+        address: SocketAddr,
+        /// The SHA-256 of the Ed25519 public key that it drew at its start.
+        fingerprint: [u8; 32],
+    },
     /// An operation ended.
     Done {
         /// The operation, as the call that began it named it.

@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
 use qadom_store::{Store, Ticket};
-use qadom_wire::{Answer, Hello, Ping, Reason, Request, Value};
+use qadom_wire::{Answer, Hello, Ping, Reason, Request, Stream, Value};
 
-use crate::config::Config;
-use crate::core::{Core, Waiting, reason_of_store};
-use crate::effect::{Effect, Inbound, RequestFailure, RequestId};
+use crate::config::{Config, Mode};
+use crate::core::{Core, Purpose, Waiting, reason_of_store};
+use crate::effect::{Effect, Inbound, InboundId, RequestFailure, RequestId};
 use crate::operation::{Failure, Fetched, OperationId, Outcome, PutOptions, Source};
 use crate::operations::directed::DirectedGet;
 use crate::operations::get::GetOperation;
@@ -23,9 +23,9 @@ use crate::operations::join::JoinOperation;
 use crate::operations::lookup::LookupOperation;
 use crate::operations::ping::PingOperation;
 use crate::operations::put::{PutOperation, is_ttl_too_long};
+use crate::operations::stream::StreamOperation;
 use crate::operations::{Operation, Progress};
 use crate::serve;
-use crate::status::{Peer, Status};
 use crate::time::Time;
 use crate::upkeep::Upkeep;
 use crate::walk::Context;
@@ -85,6 +85,7 @@ impl Engine {
 
     /// Stores a value of at most 8192 bytes with the k nodes closest to its key.
     pub fn put(&mut self, now: Time, value: Bytes, options: PutOptions) -> OperationId {
+        let now = self.core.corrected(now);
         let value = match Value::new(value) {
             Ok(_) if is_ttl_too_long(options.ttl) => Err(Reason::LifetimeTooLong),
             Ok(value) => Ok(value),
@@ -101,6 +102,7 @@ impl Engine {
 
     /// Finds the value of a key here or in the network.
     pub fn get(&mut self, now: Time, key: Key) -> OperationId {
+        let now = self.core.corrected(now);
         match self.local(now, key) {
             Err(Failure::NotFound { .. }) => {
                 let operation = GetOperation::new(&self.core, key, now);
@@ -112,17 +114,20 @@ impl Engine {
 
     /// Finds the value of a key in the own store alone.
     pub fn get_local(&mut self, now: Time, key: Key) -> OperationId {
+        let now = self.core.corrected(now);
         let result = self.local(now, key);
         self.end_at_once(result)
     }
 
     /// Asks one node for the value of a key.
     pub fn get_from(&mut self, now: Time, key: Key, node: Contact) -> OperationId {
+        let now = self.core.corrected(now);
         self.start(now, Box::new(DirectedGet::new(key, node, now)))
     }
 
     /// Finds the k nodes closest to a target, with every step on the way.
     pub fn lookup(&mut self, now: Time, target: Key) -> OperationId {
+        let now = self.core.corrected(now);
         let operation = LookupOperation::new(&self.core, target, now);
         self.start(now, Box::new(operation))
     }
@@ -134,12 +139,44 @@ impl Engine {
         addresses: Vec<SocketAddr>,
         contacts: Vec<Contact>,
     ) -> OperationId {
+        let now = self.core.corrected(now);
         self.start(now, Box::new(JoinOperation::new(addresses, contacts)))
     }
 
     /// Asks one node for a sign of life.
     pub fn ping(&mut self, now: Time, contact: Contact) -> OperationId {
+        let now = self.core.corrected(now);
         self.start(now, Box::new(PingOperation::new(contact, now.moment)))
+    }
+
+    /// Agrees with one node to speak QUIC; `fingerprint` is that of the own key.
+    pub fn stream(&mut self, now: Time, contact: Contact, fingerprint: [u8; 32]) -> OperationId {
+        self.start(now, Box::new(StreamOperation::new(contact, fingerprint)))
+    }
+
+    /// Answers [`Effect::Stream`] with the fingerprint of the own key, or why not.
+    pub fn answer_stream(&mut self, inbound: InboundId, result: Result<[u8; 32], Reason>) {
+        let answer = match result {
+            Ok(fingerprint) => Answer::Stream(Stream { fingerprint }),
+            Err(reason) => Answer::Refused(reason),
+        };
+        let body = answer.encode();
+        self.core.emit(Effect::Answer { inbound, body });
+    }
+
+    /// Stores for others from now on, or no longer; peers are told. Whether the node is reachable
+    /// changes nothing about it any more.
+    ///
+    /// Going client, the node keeps what it holds and goes on replicating it until it expires;
+    /// handing it over at once is not done yet.
+    pub fn set_mode(&mut self, now: Time, mode: Mode) {
+        let now = self.core.corrected(now);
+        self.core.fix_mode(now, mode);
+    }
+
+    /// What the node says of itself in handshakes until the first [`Effect::Hello`].
+    pub fn hello(&self) -> Hello {
+        self.core.hello()
     }
 
     /// Gives an operation up; no `Effect::Done` follows. What it already stored remains.
@@ -151,21 +188,43 @@ impl Engine {
 
     /// A session with a node was confirmed: its key and its address are proven.
     pub fn on_confirmed(&mut self, now: Time, key: NodeKey, address: SocketAddr, hello: &Hello) {
-        self.core
-            .admit(Contact::at(key, address, hello.storing), now);
+        let now = self.core.corrected(now);
+        self.core.dial_backs.on_heard(&key, now);
+        self.core.on_hello(now, key, address, hello);
         self.upkeep(now);
+    }
+
+    /// A peer whose key is proven tells which address it sees this node at.
+    pub fn on_observed(&mut self, now: Time, key: &NodeKey, address: SocketAddr) {
+        let now = self.core.corrected(now);
+        self.core.on_observed(now, key, address);
     }
 
     /// A peer asks something.
     pub fn on_request(&mut self, now: Time, inbound: &Inbound) {
+        let now = self.core.corrected(now);
+        self.core.dial_backs.on_heard(&inbound.key, now);
         serve::serve(&mut self.core, now, inbound);
     }
 
-    /// A request was answered.
-    pub fn on_answer(&mut self, now: Time, id: RequestId, body: Bytes, rtt: Duration) {
+    /// A request was answered. `utc_micros` is what the peer's wall clock showed when it did so, in
+    /// microseconds since 1970, if that is known.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        body: Bytes,
+        rtt: Duration,
+        utc_micros: Option<u64>,
+    ) {
         let Some(sent) = self.core.take_sent(id) else {
             return;
         };
+        if let Some(utc_micros) = utc_micros {
+            self.core.on_clock(&sent.contact, utc_micros, rtt, now);
+        }
+        let now = self.core.corrected(now);
+        self.core.dial_backs.on_heard(sent.contact.key(), now);
         let answer = match Answer::decode(body) {
             Ok(answer) => answer,
             Err(error) => {
@@ -173,12 +232,21 @@ impl Engine {
                 Answer::Refused(error.reason())
             }
         };
-        match answer {
-            Answer::Refused(Reason::ClientMode) => self.core.forget(sent.contact.id()),
-            _ if sent.contact.is_storing() => self.core.admit(sent.contact.clone(), now),
+        match (sent.purpose, &answer) {
+            (Purpose::Dial, _) => return self.core.on_dialed(id, Ok(())),
+            (Purpose::Check, _) => return self.core.on_checked(now, &sent.contact),
+            (_, Answer::Refused(Reason::ClientMode)) => self.core.forget(sent.contact.id()),
+            _ if sent.contact.is_storing() => self.core.on_answered(&sent.contact, now),
             _ => self.core.on_heard(sent.contact.id(), now),
         }
         self.core.on_round_trip(sent.contact.id(), rtt);
+        match sent.purpose {
+            Purpose::SelfTest => self
+                .core
+                .on_self_test(now, id, &sent.contact, Some(&answer)),
+            Purpose::Pass => self.core.on_passed(id, Some(&answer)),
+            _ => {}
+        }
         if let Some(operation) = sent.operation {
             self.step(now, operation, |machine, context| {
                 machine.on_answer(context, &sent.contact, sent.purpose, answer)
@@ -189,6 +257,7 @@ impl Engine {
 
     /// A request takes longer than its peer's round trips; its answer may still come.
     pub fn on_slow(&mut self, now: Time, id: RequestId) {
+        let now = self.core.corrected(now);
         let Some(sent) = self.core.sent(id).cloned() else {
             return;
         };
@@ -201,6 +270,7 @@ impl Engine {
 
     /// A request, or the question who answers at an address, ended without an answer.
     pub fn on_failed(&mut self, now: Time, id: RequestId, failure: &RequestFailure) {
+        let now = self.core.corrected(now);
         if let Some((operation, address)) = self.core.take_identifying(id) {
             self.step(now, operation, |machine, context| {
                 machine.on_identified(context, address, Err(failure.clone()))
@@ -210,6 +280,14 @@ impl Engine {
         let Some(sent) = self.core.take_sent(id) else {
             return;
         };
+        match sent.purpose {
+            Purpose::Dial => return self.core.on_dialed(id, Err(failure)),
+            // The address that the packets came from may hold all the same.
+            Purpose::Check => return,
+            Purpose::SelfTest => self.core.on_self_test(now, id, &sent.contact, None),
+            Purpose::Pass => self.core.on_passed(id, None),
+            _ => {}
+        }
         // A peer that is busy is alive, and a request that never left says nothing about it.
         if !matches!(
             failure,
@@ -227,6 +305,7 @@ impl Engine {
 
     /// Somebody answers at an address that was asked about.
     pub fn on_identified(&mut self, now: Time, id: RequestId, key: NodeKey) {
+        let now = self.core.corrected(now);
         if let Some((operation, address)) = self.core.take_identifying(id) {
             self.step(now, operation, |machine, context| {
                 machine.on_identified(context, address, Ok(key))
@@ -238,11 +317,13 @@ impl Engine {
 
     /// The store's changes up to a ticket are durable.
     pub fn on_committed(&mut self, now: Time, ticket: Ticket) {
+        let now = self.core.corrected(now);
         self.release(now, ticket, Ok(()));
     }
 
     /// The store's changes up to a ticket may be lost: what waited for them is refused.
     pub fn on_commit_failed(&mut self, now: Time, ticket: Ticket, reason: Reason) {
+        let now = self.core.corrected(now);
         self.release(now, ticket, Err(reason));
     }
 
@@ -255,59 +336,28 @@ impl Engine {
 
     /// When [`Engine::on_deadline`] wants to be called, at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
-        Some(self.upkeep.next_deadline())
+        let own = [
+            self.core.hellos.next_deadline(),
+            self.core.self_test.next_deadline(),
+        ];
+        let upkeep = self.upkeep.next_deadline();
+        Some(own.into_iter().flatten().fold(upkeep, Moment::min))
     }
 
     /// Does what is due.
     pub fn on_deadline(&mut self, now: Time) {
+        let now = self.core.corrected(now);
+        self.core.tell_hello(now);
+        self.core.test_reachability(now);
         self.upkeep(now);
     }
 
-    /// The state of the engine in numbers.
-    pub fn status(&self) -> Status {
-        let stats = self.core.store.stats();
-        Status {
-            peers: self.core.table.len(),
-            records: stats.records,
-            record_bytes: stats.charge,
-            operations: self.operations.len().saturating_sub(self.background),
-            background: self.background,
-            held_answers: self.core.held_answers(),
-            limits: self.core.config.limits.clone(),
-            drops: self.core.drops.clone(),
-        }
-    }
-
-    /// The routing table with what is known of each contact.
-    pub fn peers(&self) -> Vec<Peer> {
-        let families = self.core.config.families;
-        let peers = self.core.table.entries().filter_map(|entry| {
-            Some(Peer {
-                node: *entry.contact.id(),
-                address: entry.contact.address(families)?,
-                rtt: self.core.round_trip(entry.contact.id()),
-                last_seen: entry.last_seen,
-                bucket: entry.bucket,
-            })
-        });
-        peers.collect()
-    }
-
-    /// The contacts of the routing table, to be saved for the next start.
-    pub fn contacts(&self) -> Vec<Contact> {
-        self.core
-            .table
-            .entries()
-            .map(|entry| entry.contact.clone())
-            .collect()
-    }
-
-    /// A contact of the routing table.
-    pub fn contact(&self, id: &NodeId) -> Option<Contact> {
-        self.core.table.contact(id).cloned()
-    }
-
     // How operations live and end.
+
+    /// Operations of users under way.
+    pub(crate) fn running(&self) -> usize {
+        self.operations.len().saturating_sub(self.background)
+    }
 
     pub(crate) const fn background(&self) -> usize {
         self.background

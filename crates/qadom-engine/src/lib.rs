@@ -9,12 +9,17 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod addresses;
 mod config;
 mod core;
+mod dial_back;
 mod effect;
 mod engine;
+mod hello;
+mod offset;
 mod operation;
 mod operations;
+mod reachability;
 mod records;
 mod serve;
 mod status;
@@ -22,12 +27,14 @@ mod time;
 mod upkeep;
 mod walk;
 
+pub use addresses::Addresses;
 pub use config::{Config, Limits, Mode};
 pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size};
 pub use engine::Engine;
 pub use operation::{
     Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
-    PingReport, PutOptions, Receipt, Refusal, Source,
+    PingReport, PutOptions, Receipt, Refusal, Source, StreamKey,
 };
+pub use reachability::Reachability;
 pub use status::{Drops, Peer, Status};
 pub use time::Time;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_routing::{Contact, Key, NodeId, Step};
+use qadom_routing::{Contact, Key, NodeId, NodeKey, Step};
 use qadom_wire::Reason;
 
 /// Names an operation from the call that began it to its end.
@@ -35,6 +35,8 @@ pub enum Outcome {
     Joined(Joined),
     /// A node answered a ping.
     Pong(PingReport),
+    /// A node is ready to speak QUIC.
+    Stream(StreamKey),
 }
 
 /// What became of a write.
@@ -136,6 +138,17 @@ pub struct PingReport {
     pub rtt: Duration,
     /// The address that the node sees this one at.
     pub observed: Option<SocketAddr>,
+}
+
+/// How a node is known in QUIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamKey {
+    /// The node.
+    pub key: NodeKey,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// The SHA-256 of the Ed25519 public key that it drew at its start.
+    pub fingerprint: [u8; 32],
 }
 
 /// Why an address did not lead into the network.

@@ -10,6 +10,7 @@ pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod ping;
 pub(crate) mod put;
+pub(crate) mod stream;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

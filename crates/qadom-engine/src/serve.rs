@@ -32,9 +32,13 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
         core.on_heard(&inbound.key.id(), now);
     }
     match request {
-        Request::Ping(_) => {
-            let pong = pong(core, inbound);
-            answer(core, inbound, &pong);
+        Request::Ping(ping) => {
+            // Who is not confirmed may be a replay of what once was true.
+            if let Some(hello) = ping.hello.filter(|_| inbound.confirmed) {
+                core.on_hello(now, inbound.key, inbound.address, &hello);
+            }
+            let answered = pong(core, inbound);
+            answer(core, inbound, &answered);
         }
         Request::FindNode(find) => {
             let contacts = near(core, &find.target, find.want, inbound);
@@ -45,7 +49,8 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
             answer(core, inbound, &found);
         }
         Request::Store(store) => serve_store(core, now, inbound, store),
-        Request::Stream(_) | Request::DialBack(_) => {
+        Request::DialBack(dial) => core.serve_dial_back(now, inbound, dial),
+        Request::Stream(_) => {
             core.drops.count(Reason::UnknownKind);
             answer(core, inbound, &Answer::Refused(Reason::UnknownKind));
         }

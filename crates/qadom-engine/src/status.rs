@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_routing::{Moment, NodeId};
+use qadom_routing::{Contact, Moment, NodeId};
 use qadom_wire::Reason;
 
-use crate::config::Limits;
+use crate::addresses::Addresses;
+use crate::config::{Limits, Mode};
+use crate::engine::Engine;
+use crate::reachability::Reachability;
 
 /// Messages dropped or refused, counted by reason.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,19 @@ impl Drops {
 /// The state of an engine in numbers.
 #[derive(Clone, Debug)]
 pub struct Status {
+    /// Whether the node stores for others now.
+    pub mode: Mode,
+    /// Whether others reach the node, as the last test said.
+    pub reachability: Reachability,
+    /// When that test ended; none when there was none yet.
+    pub tested_at: Option<Moment>,
+    /// What others are told to reach the node at: as configured, as observed by peers, or as its
+    /// interface has it.
+    pub addresses: Addresses,
+    /// What peers observe.
+    pub observed: Addresses,
+    /// What is added to the own wall clock, in microseconds.
+    pub clock_offset: i64,
     /// Contacts in the routing table.
     pub peers: usize,
     /// Records held.
@@ -59,4 +75,56 @@ pub struct Peer {
     pub last_seen: Moment,
     /// Leading bits that its id shares with ours.
     pub bucket: u32,
+}
+
+impl Engine {
+    /// The state of the engine in numbers.
+    pub fn status(&self) -> Status {
+        let stats = self.core.store.stats();
+        Status {
+            mode: self.core.config.mode,
+            reachability: self.core.self_test.found,
+            tested_at: self.core.self_test.found_at,
+            addresses: self.core.addresses.told(),
+            observed: self.core.addresses.observed(),
+            clock_offset: self.core.clock.micros(),
+            peers: self.core.table.len(),
+            records: stats.records,
+            record_bytes: stats.charge,
+            operations: self.running(),
+            background: self.background(),
+            held_answers: self.core.held_answers(),
+            limits: self.core.config.limits.clone(),
+            drops: self.core.drops.clone(),
+        }
+    }
+
+    /// The routing table with what is known of each contact.
+    pub fn peers(&self) -> Vec<Peer> {
+        let families = self.core.config.families;
+        let peers = self.core.table.entries().filter_map(|entry| {
+            Some(Peer {
+                node: *entry.contact.id(),
+                address: entry.contact.address(families)?,
+                rtt: self.core.round_trip(entry.contact.id()),
+                last_seen: entry.last_seen,
+                bucket: entry.bucket,
+            })
+        });
+        peers.collect()
+    }
+
+    /// The contacts of the routing table, to be saved for the next start.
+    pub fn contacts(&self) -> Vec<Contact> {
+        self.core
+            .table
+            .entries()
+            .map(|entry| entry.contact.clone())
+            .collect()
+    }
+
+    /// A contact of the routing table.
+    pub fn contact(&self, id: &NodeId) -> Option<Contact> {
+        self.core.table.contact(id).cloned()
+    }
 }

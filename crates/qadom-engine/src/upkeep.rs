@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use qadom_routing::{Key, Moment};
 use qadom_store::EntryId;
-use rand_core::Rng;
 
 use crate::core::{Core, reason_of_store};
 use crate::engine::Engine;
 use crate::operations::lookup::LookupOperation;
 use crate::records::Held;
-use crate::time::Time;
+use crate::time::{Time, jittered};
 
 /// How often stale buckets and expired records are looked for.
 const CHECK_EVERY: Duration = Duration::from_mins(1);
@@ -47,7 +46,7 @@ impl Upkeep {
         let every = core.config.replicate_every;
         Self {
             check_at: now.moment + CHECK_EVERY,
-            sweep_at: now.moment + jittered(every, core),
+            sweep_at: now.moment + jittered(every, &mut core.rng),
             sweep: None,
             refresh: VecDeque::new(),
         }
@@ -76,7 +75,7 @@ impl Engine {
         }
         if now.moment >= self.upkeep.sweep_at {
             let every = self.core.config.replicate_every;
-            self.upkeep.sweep_at = now.moment + jittered(every, &mut self.core);
+            self.upkeep.sweep_at = now.moment + jittered(every, &mut self.core.rng);
             self.upkeep.sweep.get_or_insert_default();
         }
         while self.background() < self.core.config.limits.background {
@@ -104,7 +103,8 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Time) {
-        if now.moment.since(self.core.started.moment) < self.core.config.expiry_grace {
+        let is_young = now.moment.since(self.core.started.moment) < self.core.config.expiry_grace;
+        if is_young && !self.core.clock.is_known() {
             return;
         }
         match self.core.store.expire(now.utc_seconds(), EXPIRED) {
@@ -149,10 +149,4 @@ impl Engine {
         }
         due
     }
-}
-
-/// The span, up to a tenth shorter or longer, so that nodes do not act in step.
-fn jittered(span: Duration, core: &mut Core) -> Duration {
-    let tenths = f64::from(core.rng.next_u32()) / f64::from(u32::MAX);
-    span.mul_f64(0.9 + 0.2 * tenths)
 }

@@ -4,7 +4,7 @@
 //! node does once it runs is the business of `driver`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub struct Builder {
     secret: Zeroizing<Vec<u8>>,
     id_bits: Option<u8>,
     local: Option<bool>,
-    mode: Mode,
+    mode: Option<Mode>,
 }
 
 impl Default for Builder {
@@ -82,7 +82,7 @@ impl Default for Builder {
             secret: Zeroizing::default(),
             id_bits: None,
             local: None,
-            mode: Mode::Storing,
+            mode: None,
         }
     }
 }
@@ -182,10 +182,11 @@ impl Builder {
         self
     }
 
-    /// Whether the node stores for others, which is the default.
+    /// Whether the node stores for others, come what may. Without this it does, and stops while
+    /// others find that they cannot reach it.
     #[must_use]
     pub const fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
+        self.mode = Some(mode);
         self
     }
 
@@ -240,7 +241,8 @@ impl Builder {
             clock: Clock::start(saved.utc_micros),
             network,
             id_bits,
-            mode: self.mode,
+            mode: self.mode.unwrap_or(Mode::Storing),
+            mode_is_fixed: self.mode.is_some(),
             advertise: self.advertise,
             identity,
             store,
@@ -287,43 +289,22 @@ impl Builder {
 
     /// Where others reach the node: as told, or as bound, or through the interface that leads out.
     fn own_place(&self, sockets: &Sockets) -> HostPort {
-        let bound = sockets.addresses();
-        let is_specified = |address: &&SocketAddr| !address.ip().is_unspecified();
-        let known = self
-            .advertise
-            .or_else(|| bound.iter().find(is_specified).copied());
-        known
-            .or_else(|| {
-                bound
-                    .first()
-                    .map(|first| SocketAddr::new(way_out(*first), first.port()))
+        self.advertise
+            .filter(|address| !address.ip().is_unspecified())
+            .or_else(|| sockets.interface().first())
+            .or_else(|| sockets.addresses().first().copied())
+            .map(|address| match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => {
+                    (Ipv4Addr::LOCALHOST, address.port()).into()
+                }
+                IpAddr::V6(ip) if ip.is_unspecified() => {
+                    (Ipv6Addr::LOCALHOST, address.port()).into()
+                }
+                _ => address,
             })
             .unwrap_or_else(|| (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
             .into()
     }
-}
-
-/// The address of the interface that leads out of this machine; loopback when there is none.
-fn way_out(bound: SocketAddr) -> IpAddr {
-    // Addresses for documentation (RFC 5737, RFC 3849): connecting sends nothing.
-    let (any, outside, loopback): (SocketAddr, SocketAddr, IpAddr) = if bound.is_ipv4() {
-        (
-            (Ipv4Addr::UNSPECIFIED, 0).into(),
-            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
-            Ipv4Addr::LOCALHOST.into(),
-        )
-    } else {
-        (
-            (Ipv6Addr::UNSPECIFIED, 0).into(),
-            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
-            Ipv6Addr::LOCALHOST.into(),
-        )
-    };
-    let socket = UdpSocket::bind(any).and_then(|socket| {
-        socket.connect(outside)?;
-        socket.local_addr()
-    });
-    socket.map_or(loopback, |address| address.ip())
 }
 
 /// What a start reads from the disk.

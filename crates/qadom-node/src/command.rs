@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use qadom_engine::{Failure, Outcome, PutOptions};
+use qadom_engine::{Failure, Mode, Outcome, PutOptions};
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
 use qadom_wire::Reason;
 use tokio::sync::{Notify, oneshot};
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Begin(Operation, oneshot::Sender<Result<Outcome, Failure>>),
     /// Ask who answers at an address.
     Identify(SocketAddr, oneshot::Sender<Result<NodeKey, Reason>>),
+    /// Store for others, or no longer.
+    SetMode(Mode, oneshot::Sender<()>),
     /// Look into the routing table.
     Contact(NodeId, oneshot::Sender<Option<Contact>>),
     /// Tell the state.

@@ -118,6 +118,12 @@ pub(crate) const fn wire_hello(hello: Hello) -> qadom_wire::Hello {
     qadom_wire::Hello { storing, v4, v6 }
 }
 
+/// What this node says of itself, as the transport takes it.
+pub(crate) const fn transport_hello(hello: qadom_wire::Hello) -> Hello {
+    let qadom_wire::Hello { storing, v4, v6 } = hello;
+    Hello { storing, v4, v6 }
+}
+
 /// Why a request failed, as the engine takes it.
 pub(crate) fn request_failure(reason: FailReason) -> RequestFailure {
     match reason {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qadom_engine::{Engine, Failure, InboundId, Mode, OperationId, Outcome, Time};
+use qadom_engine::{Addresses, Engine, Failure, InboundId, Mode, OperationId, Outcome, Time};
 use qadom_routing::{Contact, Moment, NodeKey};
 use qadom_store::Store;
 use qadom_transport::Endpoint;
@@ -24,7 +24,7 @@ use crate::bootstrap::Bootstrap;
 use crate::clock::Clock;
 use crate::command::{Command, Signals};
 use crate::contacts::Saved;
-use crate::convert::{Parameters, transport_time};
+use crate::convert::{Parameters, transport_hello, transport_time};
 use crate::error::{StartError, StopReason};
 use crate::flusher::{Flusher, Report};
 use crate::folder::Folder;
@@ -52,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) network: Network,
     pub(crate) id_bits: u8,
     pub(crate) mode: Mode,
+    pub(crate) mode_is_fixed: bool,
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) identity: Identity,
     pub(crate) store: Arc<dyn Store>,
@@ -74,7 +75,6 @@ pub(crate) struct Driver {
     signals: Arc<Signals>,
     facts: Arc<Facts>,
     parameters: Parameters,
-    mode: Mode,
     health: Health,
     store: Arc<dyn Store>,
     /// None when commits wait for nothing.
@@ -112,16 +112,19 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Result<Box<Self>, StartError> {
         let now = parts.clock.now();
         let parameters = Parameters::new(&parts.network, parts.id_bits, parts.facts.is_local);
-        let hello = parts.sockets.hello(parts.mode, parts.advertise);
-        let endpoint = Endpoint::new(
-            parameters.transport(&parts.identity, hello),
-            transport_time(now),
-        );
         let mut config = qadom_engine::Config::new(parts.identity.key);
         config.mode = parts.mode;
+        config.mode_is_fixed = parts.mode_is_fixed;
+        config.local = parts.facts.is_local;
+        config.advertised = parts.advertise.map(Addresses::at).unwrap_or_default();
+        config.interface = parts.sockets.interface();
         config.families = parts.facts.families;
         config.id_bits = parts.id_bits.into();
         let engine = Engine::new(config, Arc::clone(&parts.store), seed(), now);
+        let endpoint = Endpoint::new(
+            parameters.transport(&parts.identity, transport_hello(engine.hello())),
+            transport_time(now),
+        );
         let flusher = if parts.store.is_durable() {
             Some(Flusher::start(Arc::clone(&parts.store), parts.clock)?)
         } else {
@@ -139,7 +142,6 @@ impl Driver {
             signals: parts.signals,
             facts: parts.facts,
             parameters,
-            mode: parts.mode,
             health: Health::new(is_joining),
             store: parts.store,
             flusher,

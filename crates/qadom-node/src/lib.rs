@@ -27,8 +27,8 @@ pub use node::{Joined, Node};
 pub use status::{Limit, NetworkSize, Peer, Status, Traffic, Verdict};
 
 pub use qadom_engine::{
-    Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, PutOptions, Receipt,
-    Refusal, Source,
+    Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, PutOptions,
+    Reachability, Receipt, Refusal, Source,
 };
 pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
 pub use qadom_store::OpenError;

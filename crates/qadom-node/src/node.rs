@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Failure, Fetched, JoinProblem, LookupReport, Outcome, PingReport, PutOptions, Receipt,
+    Failure, Fetched, JoinProblem, LookupReport, Mode, Outcome, PingReport, PutOptions, Receipt,
 };
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -195,6 +195,19 @@ impl Node {
             Outcome::Pong(report) => Ok(report),
             _ => Err(Error::Internal),
         }
+    }
+
+    /// Stores for others from now on, or no longer; neighbours are told. Whether others reach the
+    /// node changes nothing about it any more.
+    ///
+    /// A node that becomes a client keeps what it holds and goes on replicating it until it
+    /// expires; handing it over at once is not done yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] and [`Error::Stopped`].
+    pub async fn set_mode(&self, mode: Mode) -> Result<(), Error> {
+        self.ask(|caller| Command::SetMode(mode, caller)).await
     }
 
     /// The state of the node.

@@ -4,11 +4,11 @@
 //! waited for, since every request is sent again. What datagrams mean is the endpoint's business.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use qadom_engine::Mode;
+use qadom_engine::Addresses;
 use qadom_routing::{Families, canonical};
-use qadom_transport::{BindError, Hello, Socket, Transmit};
+use qadom_transport::{BindError, Socket, Transmit};
 
 use crate::builder::DEFAULT_PORT;
 use crate::error::StartError;
@@ -65,21 +65,20 @@ impl Sockets {
         }
     }
 
-    /// What the node says of itself: the addresses that it was told to advertise or is bound to.
-    pub(crate) fn hello(&self, mode: Mode, advertise: Option<SocketAddr>) -> Hello {
-        let mut hello = Hello {
-            storing: mode == Mode::Storing,
-            v4: None,
-            v6: None,
-        };
-        for address in self.addresses().into_iter().chain(advertise) {
-            match canonical(address) {
-                address if address.ip().is_unspecified() => {}
-                SocketAddr::V4(v4) => hello.v4 = Some(v4),
-                SocketAddr::V6(v6) => hello.v6 = Some(v6),
+    /// The addresses of this machine that the sockets are reached at: as bound or, where that is
+    /// every address, those of the interfaces that lead out.
+    pub(crate) fn interface(&self) -> Addresses {
+        let mut interface = Addresses::default();
+        for address in self.addresses() {
+            if address.ip().is_unspecified() {
+                if let Some(ip) = way_out(address) {
+                    interface.set(SocketAddr::new(ip, address.port()));
+                }
+            } else {
+                interface.set(address);
             }
         }
-        hello
+        interface
     }
 
     /// Waits until a datagram is there.
@@ -154,4 +153,24 @@ impl Bound {
         let address = socket.local_addr().map_err(unavailable)?;
         Ok(Self { socket, address })
     }
+}
+
+/// The address of the interface that leads out of this machine, if there is one.
+fn way_out(bound: SocketAddr) -> Option<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849): connecting sends nothing.
+    let (any, outside): (SocketAddr, SocketAddr) = if bound.is_ipv4() {
+        (
+            (Ipv4Addr::UNSPECIFIED, 0).into(),
+            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
+        )
+    } else {
+        (
+            (Ipv6Addr::UNSPECIFIED, 0).into(),
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
+        )
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(outside).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
 }

@@ -4,9 +4,10 @@
 //! What must stay true: these are plain facts for people and for JSON; nothing decides by them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_engine::Mode;
+use qadom_engine::{Mode, Reachability};
 use qadom_routing::NodeId;
 
 use crate::address::NodeAddress;
@@ -20,8 +21,16 @@ pub struct Status {
     pub address: NodeAddress,
     /// The name of its network.
     pub network: String,
-    /// Whether it stores for others.
+    /// Whether it stores for others now.
     pub mode: Mode,
+    /// Whether others that it has not called reach it.
+    pub reachability: Reachability,
+    /// How long ago that was found out; none when no test has ended yet.
+    pub reachability_age: Option<Duration>,
+    /// The addresses that peers see it at, at most one of each family.
+    pub observed_addresses: Vec<SocketAddr>,
+    /// What it adds to its wall clock because the clocks of its peers say so, in milliseconds.
+    pub clock_offset_ms: i64,
     /// Whether it is in local mode, without limits by address group.
     pub local: bool,
     /// How it is doing.

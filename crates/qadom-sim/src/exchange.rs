@@ -33,6 +33,17 @@ pub(crate) enum Question {
     },
 }
 
+/// What a question does beside asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// It travels inside a session, or needs none.
+    Nothing,
+    /// It opens the session that others wait for.
+    Session,
+    /// It opens a session beside the one that there may be.
+    Another,
+}
+
 /// A question between two nodes, until it is answered or has failed.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -42,7 +53,7 @@ pub(crate) struct Exchange {
     /// Under what number the asker's engine waits; none for the transport's own ping.
     pub(crate) request: Option<RequestId>,
     /// Whether the question travels in the first datagram of a session.
-    pub(crate) is_first: bool,
+    pub(crate) opens: Opens,
     /// How long the peer may take to do what is asked.
     pub(crate) patience: Duration,
     pub(crate) tries: u32,
@@ -67,7 +78,7 @@ impl Exchange {
             address,
             question,
             request,
-            is_first: false,
+            opens: Opens::Nothing,
             patience: Duration::ZERO,
             tries: 0,
             first_sent_at: Moment::ORIGIN,
@@ -86,15 +97,20 @@ impl Exchange {
         }
     }
 
+    /// Whether it travels in the first datagram of a session.
+    pub(crate) const fn is_first(&self) -> bool {
+        !matches!(self.opens, Opens::Nothing)
+    }
+
     /// The longest body in bytes that may answer this question now.
     pub(crate) const fn answer_max(&self) -> usize {
         match self.question {
             Question::Body {
                 size: Size::Small, ..
-            } if self.is_first => FIRST_SMALL - FIRST_OVERHEAD,
+            } if self.is_first() => FIRST_SMALL - FIRST_OVERHEAD,
             Question::Body {
                 size: Size::Full, ..
-            } if self.is_first => FIRST_FULL - FIRST_OVERHEAD,
+            } if self.is_first() => FIRST_FULL - FIRST_OVERHEAD,
             _ => BODY_MAX,
         }
     }
@@ -229,7 +245,11 @@ mod tests {
             };
             let exchange = Exchange::new(NodeIndex::from(0), address, question, None);
             Exchange {
-                is_first,
+                opens: if is_first {
+                    Opens::Session
+                } else {
+                    Opens::Nothing
+                },
                 ..exchange
             }
             .answer_max()

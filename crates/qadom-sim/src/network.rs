@@ -302,9 +302,7 @@ impl Network {
     /// Up to `count` living storing nodes that are closest to a key, nearest first: what a perfect
     /// lookup finds. The nodes of strangers do not count.
     pub fn true_closest(&self, key: &Key, count: usize) -> Vec<NodeIndex> {
-        let storing = self
-            .living_members()
-            .filter(|(_, node)| node.mode == Mode::Storing);
+        let storing = self.living_members().filter(|(_, node)| node.hello.storing);
         let mut nodes: Vec<_> = storing
             .map(|(index, node)| (node.id.key().distance(key), index))
             .collect();

@@ -6,14 +6,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use qadom_engine::{Engine, Mode};
+use qadom_engine::Engine;
 use qadom_routing::{Moment, NodeId, NodeKey};
 use qadom_store::MemoryStore;
 use qadom_wire::Hello;
 
 use crate::exchange::ExchangeId;
 use crate::rtt::Rtt;
+
+/// For how long a NAT lets somebody in after the last call to it.
+const NAT_MEMORY: Duration = Duration::from_mins(1);
 
 /// Numbers the nodes of a network in the order in which they came, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +48,10 @@ pub(crate) struct Node {
     pub(crate) key: NodeKey,
     pub(crate) id: NodeId,
     pub(crate) address: SocketAddr,
-    pub(crate) mode: Mode,
+    /// What the node says of itself in handshakes.
+    pub(crate) hello: Hello,
+    /// Whom a node behind a NAT has called, and when last; none for a node that is not behind one.
+    pub(crate) called: Option<BTreeMap<NodeIndex, Moment>>,
     /// The name of the network that the node speaks for.
     pub(crate) network: String,
     pub(crate) store: Arc<MemoryStore>,
@@ -63,13 +70,19 @@ impl Node {
         self.engine.is_some()
     }
 
-    /// What the node says of itself in handshakes.
-    pub(crate) const fn hello(&self) -> Hello {
-        Hello {
-            storing: matches!(self.mode, Mode::Storing),
-            v4: None,
-            v6: None,
+    /// Notes that the node calls another one, which opens its NAT for the answer.
+    pub(crate) fn on_call(&mut self, other: NodeIndex, now: Moment) {
+        if let Some(called) = &mut self.called {
+            called.insert(other, now);
         }
+    }
+
+    /// Whether a message of another node gets through to this one.
+    pub(crate) fn lets_in(&self, other: NodeIndex, now: Moment) -> bool {
+        self.called.as_ref().is_none_or(|called| {
+            let last = called.get(&other);
+            last.is_some_and(|last| now.since(*last) <= NAT_MEMORY)
+        })
     }
 }
 

@@ -112,7 +112,7 @@ impl One {
                     Some(answer) => {
                         let rtt = Duration::from_millis(1);
                         self.engine
-                            .on_answer(self.now, outgoing.id, answer.encode(), rtt);
+                            .on_answer(self.now, outgoing.id, answer.encode(), rtt, None);
                     }
                     None => {
                         self.engine

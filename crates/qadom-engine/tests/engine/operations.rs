@@ -34,6 +34,7 @@ fn willing(outgoing: &Outgoing) -> Option<Answer> {
         Request::FindNode(_) => Answer::Contacts(Vec::new()),
         Request::Find(_) => Answer::Found(Found::default()),
         Request::Store(_) => Answer::Stored(vec![StoreResult::Stored { committed: true }]),
+        Request::Stream(_) | Request::DialBack(_) => Answer::Refused(Reason::UnknownKind),
     })
 }
 

@@ -4,9 +4,10 @@
 
 use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, Time};
 use qadom_transport::Class;
+use qadom_wire::Reason;
 
 use super::Driver;
-use crate::convert::{store_reason, transport_time};
+use crate::convert::{store_reason, transport_hello, transport_time};
 use crate::flusher::Report;
 
 impl Driver {
@@ -17,6 +18,8 @@ impl Driver {
                 self.endpoint.identify(time, id.as_u64(), address);
             }
             Effect::Request(request) => self.endpoint.request(time, outgoing(request)),
+            Effect::Probe(request) => self.endpoint.probe(time, outgoing(request)),
+            Effect::Hello(hello) => self.endpoint.set_hello(transport_hello(hello)),
             Effect::Answer { inbound, body } => {
                 if let Some(inbound) = self.inbound.remove(&inbound) {
                     self.endpoint.answer(time, inbound, body);
@@ -25,6 +28,9 @@ impl Driver {
             Effect::Commit(_) => self.commit(),
             Effect::Pin(key) => self.endpoint.pin(*key.as_bytes()),
             Effect::Unpin(key) => self.endpoint.unpin(*key.as_bytes()),
+            Effect::Stream { inbound, .. } => {
+                self.engine.answer_stream(inbound, Err(Reason::UnknownKind));
+            }
             Effect::Done { operation, result } => self.on_done(now, operation, result),
         }
     }

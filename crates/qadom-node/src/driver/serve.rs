@@ -23,7 +23,11 @@ impl Driver {
             Command::Begin(operation, caller) => self.begin(now, operation, caller),
             Command::Identify(address, caller) => self.search(now, address, caller),
             Command::Contact(id, caller) => drop(caller.send(self.engine.contact(&id))),
-            Command::Status(caller) => drop(caller.send(Box::new(self.status()))),
+            Command::SetMode(mode, caller) => {
+                self.engine.set_mode(now, mode);
+                drop(caller.send(()));
+            }
+            Command::Status(caller) => drop(caller.send(Box::new(self.status(now)))),
             Command::Peers(caller) => drop(caller.send(self.peers(now))),
             Command::Bootstrapped(bootstrapped) => self.health.on_bootstrapped(bootstrapped),
             Command::Stop(reason) => self.stop = Some(*reason),
@@ -95,7 +99,7 @@ impl Driver {
         peers.collect()
     }
 
-    fn status(&self) -> Status {
+    fn status(&self, now: Time) -> Status {
         let engine = self.engine.status();
         let usage = self.endpoint.usage();
         let most = &engine.limits;
@@ -130,9 +134,16 @@ impl Driver {
         let (verdict, reasons) = self.health.verdict(engine.peers);
         Status {
             node: self.facts.id,
-            address: self.facts.address.clone(),
+            address: match engine.addresses.first() {
+                Some(address) => NodeAddress::new(*self.engine.key(), address),
+                None => self.facts.address.clone(),
+            },
             network: self.facts.network.clone(),
-            mode: self.mode,
+            mode: engine.mode,
+            reachability: engine.reachability,
+            reachability_age: engine.tested_at.map(|at| now.moment.since(at)),
+            observed_addresses: engine.observed.each().collect(),
+            clock_offset_ms: engine.clock_offset / 1000,
             local: self.facts.is_local,
             verdict,
             reasons,

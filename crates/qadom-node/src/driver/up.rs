@@ -43,10 +43,19 @@ impl Driver {
                 }
             }
             Event::Answer {
-                token, body, rtt, ..
-            } => self
-                .engine
-                .on_answer(now, RequestId::from(token), body, rtt),
+                token,
+                body,
+                rtt,
+                utc_micros,
+            } => {
+                let id = RequestId::from(token);
+                self.engine.on_answer(now, id, body, rtt, Some(utc_micros));
+            }
+            Event::Observed { key, address } => {
+                if let Ok(key) = NodeKey::new(key) {
+                    self.engine.on_observed(now, &key, address);
+                }
+            }
             Event::Slow { token } => self.engine.on_slow(now, RequestId::from(token)),
             Event::Failed { token, reason } => self.on_failed(now, token, reason),
             Event::Identified { token, key, .. } => self.on_identified(now, token, key),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use qadom_engine::{Config, Engine, Mode};
+use qadom_engine::{Addresses, Config, Engine, Mode};
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_store::MemoryStore;
 
@@ -31,6 +31,14 @@ impl Network {
     /// [`address`](Self::address) can be joined through, in vain.
     pub fn add_stranger(&mut self, network: &str) -> NodeIndex {
         self.add(Mode::Storing, network)
+    }
+
+    /// Puts a node behind a NAT: from now on only those get through to it that it has called at
+    /// most a minute before.
+    pub fn put_behind_nat(&mut self, node: NodeIndex) {
+        if let Some(node) = self.nodes.get_mut(node.as_usize()) {
+            node.called = Some(BTreeMap::new());
+        }
     }
 
     /// Ends a node without a word to anybody: its records are lost, its operations fail, and
@@ -88,9 +96,8 @@ impl Network {
 
     /// How others are told of a node of this network, dead or alive.
     pub fn contact(&self, node: NodeIndex) -> Option<Contact> {
-        let storing = |mode| matches!(mode, Mode::Storing);
         self.node(node)
-            .map(|node| Contact::at(node.key, node.address, storing(node.mode)))
+            .map(|node| Contact::at(node.key, node.address, node.hello.storing))
     }
 
     fn add(&mut self, mode: Mode, network: &str) -> NodeIndex {
@@ -103,6 +110,7 @@ impl Network {
                 v4: true,
                 v6: false,
             },
+            interface: Addresses::at(address),
             ..Config::new(key)
         };
         (self.settings.configure)(&mut config);
@@ -112,7 +120,8 @@ impl Network {
             key,
             id: key.id(),
             address,
-            mode,
+            hello: engine.hello(),
+            called: None,
             network: network.to_owned(),
             store,
             engine: Some(engine),

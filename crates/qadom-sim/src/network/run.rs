@@ -86,10 +86,20 @@ impl Network {
                 self.ask(node, address, Question::Who, Some(id));
             }
             Effect::Request(outgoing) => self.request(node, outgoing),
+            Effect::Probe(outgoing) => self.probe(node, outgoing),
+            Effect::Hello(hello) => {
+                if let Some(node) = self.nodes.get_mut(node.as_usize()) {
+                    node.hello = hello;
+                }
+            }
             Effect::Answer { inbound, body } => self.answer(node, inbound, body),
             Effect::Commit(ticket) => self.commit(node, ticket),
             Effect::Pin(_) => self.count_pinned(node, 1),
             Effect::Unpin(_) => self.count_pinned(node, -1),
+            // Simulated nodes speak no QUIC.
+            Effect::Stream { inbound, .. } => self.feed(node, |engine, _| {
+                engine.answer_stream(inbound, Err(Reason::UnknownKind));
+            }),
             Effect::Done { operation, result } => {
                 if let Ok(outcome) = &result {
                     self.count_outcome(outcome);

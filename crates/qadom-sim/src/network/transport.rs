@@ -14,7 +14,7 @@ use qadom_engine::{
 use qadom_routing::NodeKey;
 
 use super::Network;
-use crate::exchange::{Exchange, ExchangeId, Packet, Question, TRIES};
+use crate::exchange::{Exchange, ExchangeId, Opens, Packet, Question, TRIES};
 use crate::node::{Link, Node, NodeIndex, Peer};
 use crate::queue::Event;
 use crate::rtt::FIRST_TIMEOUT;
@@ -56,7 +56,7 @@ impl Network {
                 peer.link = Link::Opening {
                     waiting: Vec::new(),
                 };
-                self.open(exchange);
+                self.open(exchange, Opens::Session);
             }
             Link::Cold => {
                 peer.link = Link::Opening {
@@ -68,9 +68,24 @@ impl Network {
                     size: Size::Small,
                 };
                 let ping = self.exchange(from, address, question, None);
-                self.open(ping);
+                self.open(ping, Opens::Session);
             }
         }
+    }
+
+    /// Sends a request as the first message of a session of its own.
+    pub(super) fn probe(&mut self, from: NodeIndex, outgoing: Outgoing) {
+        let Outgoing {
+            id,
+            key,
+            address,
+            body,
+            size,
+            ..
+        } = outgoing;
+        let question = Question::Body { key, body, size };
+        let exchange = self.exchange(from, address, question, Some(id));
+        self.open(exchange, Opens::Another);
     }
 
     /// Sends a question that needs no session.
@@ -141,9 +156,9 @@ impl Network {
     }
 
     /// Sends a question as the first message of a session.
-    fn open(&mut self, id: ExchangeId) {
+    fn open(&mut self, id: ExchangeId, opens: Opens) {
         if let Some(exchange) = self.exchanges.get_mut(&id) {
-            exchange.is_first = true;
+            exchange.opens = opens;
             self.transmit(id);
         }
     }
@@ -162,7 +177,7 @@ impl Network {
         let give_up_at = exchange.first_sent_at + exchange.patience;
         let packet = match exchange.question {
             Question::Who => Packet::Who(id),
-            Question::Body { .. } if exchange.is_first => Packet::Init(id),
+            Question::Body { .. } if exchange.is_first() => Packet::Init(id),
             Question::Body { .. } => Packet::Request(id),
         };
         let (asker, address, tries) = (exchange.asker, exchange.address, exchange.tries);
@@ -190,7 +205,7 @@ impl Network {
             return;
         };
         let mut failed = Vec::from_iter(exchange.request);
-        let key = exchange.key().filter(|_| exchange.is_first);
+        let key = exchange.key().filter(|_| exchange.opens == Opens::Session);
         if let Some(peer) = key.and_then(|key| self.peer(exchange.asker, key))
             && let Link::Opening { waiting } = &mut peer.link
         {
@@ -215,6 +230,7 @@ impl Network {
             return;
         };
         let rtt = now.since(exchange.sent_at);
+        let utc_micros = self.time().utc_micros;
         if exchange.tries == 1
             && exchange.patience.is_zero()
             && let Some(peer) = exchange
@@ -225,7 +241,7 @@ impl Network {
         }
         if let (Some(request), Some(body)) = (exchange.request, exchange.answer) {
             self.feed(exchange.asker, |engine, now| {
-                engine.on_answer(now, request, body, rtt);
+                engine.on_answer(now, request, body, rtt, Some(utc_micros));
             });
         }
     }
@@ -243,6 +259,10 @@ impl Network {
         if !self.confirm(asker, other) {
             self.send(asker, address, Packet::Empty);
         }
+        let observed = self.node(asker).map(|node| node.address);
+        if let (Some(observed), Some(key)) = (observed, self.node(other).map(|node| node.key)) {
+            self.feed(asker, |engine, now| engine.on_observed(now, &key, observed));
+        }
         self.answered(id);
     }
 
@@ -250,7 +270,9 @@ impl Network {
 
     /// Takes in a message that came over the network.
     pub(super) fn arrive(&mut self, from: NodeIndex, to: NodeIndex, packet: Packet) {
-        if !self.node(to).is_some_and(Node::is_alive) {
+        let now = self.now;
+        let gets_through = |node: &Node| node.is_alive() && node.lets_in(from, now);
+        if !self.node(to).is_some_and(gets_through) {
             self.figures.lost += 1;
             return;
         }
@@ -303,10 +325,7 @@ impl Network {
     }
 
     fn answer_again(&mut self, from: NodeIndex, id: ExchangeId) {
-        let is_first = self
-            .exchanges
-            .get(&id)
-            .is_some_and(|exchange| exchange.is_first);
+        let is_first = self.exchanges.get(&id).is_some_and(Exchange::is_first);
         let packet = if is_first {
             Packet::Resp(id)
         } else {
@@ -389,7 +408,7 @@ impl Network {
             self.transmit(*exchange);
         }
         if let Some(peer) = self.node(other) {
-            let (key, address, hello) = (peer.key, peer.address, peer.hello());
+            let (key, address, hello) = (peer.key, peer.address, peer.hello);
             self.feed(node, |engine, now| {
                 engine.on_confirmed(now, key, address, &hello);
             });
@@ -441,6 +460,10 @@ impl Network {
         self.figures.sent += 1;
         self.figures.bytes += packet.length(exchange) as u64;
         let to = self.by_address.get(&address).copied();
+        let now = self.now;
+        if let (Some(to), Some(sender)) = (to, self.nodes.get_mut(from.as_usize())) {
+            sender.on_call(to, now);
+        }
         match to.filter(|_| !self.chance.happens(self.settings.loss)) {
             Some(to) => {
                 let at = self.now + self.delay(from, to);

@@ -8,6 +8,8 @@ mod drops;
 mod endpoint;
 mod event;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod handshake;
 mod hello;
 mod key;

@@ -19,7 +19,7 @@ use crate::packet::Reset;
 use crate::peer::Place;
 use crate::session::{IDLE, OLDEST, RETIRING, Session};
 use crate::slack::Slack;
-use crate::suite::Suite;
+use crate::suite::{SessionKeys, Suite};
 use crate::timers::Timer;
 
 /// Two sessions of opposite directions confirmed within this time are crossing handshakes.
@@ -57,6 +57,14 @@ impl<S: Suite> Endpoint<S> {
         self.peers
             .get(key)
             .is_some_and(|peer| peer.current.is_some())
+    }
+
+    /// The keys of the session with a peer, and the index that the peer knows it by: for liars
+    /// with true keys.
+    pub(crate) fn session_with(&self, key: &[u8; 32]) -> Option<(SessionKeys, u32)> {
+        let index = self.peers.get(key)?.current?;
+        let session = self.sessions.get(&index)?;
+        Some((session.keys.clone(), session.remote))
     }
 
     /// Takes a session whose other side has proven itself; false when there is no room for it.

@@ -34,6 +34,9 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a node may take to call another one, which may not answer.
 const CALL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Room for effects that is kept when there are none; a burst's room is given back.
+const EFFECTS_KEPT: usize = 8;
+
 /// What a request was sent for, so that its answer finds its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -147,7 +150,11 @@ impl Core {
     }
 
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() && self.effects.capacity() > EFFECTS_KEPT {
+            self.effects = VecDeque::new();
+        }
+        effect
     }
 
     /// Sends a request; `None` when no address of the contact can be reached from here.
@@ -278,6 +285,12 @@ impl Core {
 
     /// Notes that a request to a node failed; two different ones cost it its place.
     pub(crate) fn on_silence(&mut self, contact: &Contact, request: RequestId, now: Time) {
+        // An address that somebody else told says nothing about the one that we know.
+        let address = |contact: &Contact| contact.address(self.config.families);
+        let known = self.table.contact(contact.id());
+        if known.is_some_and(|known| address(known) != address(contact)) {
+            return;
+        }
         match self
             .table
             .on_failure(contact.id(), request.as_u64(), now.moment)
@@ -303,17 +316,6 @@ impl Core {
 
     pub(crate) fn round_trip(&self, id: &NodeId) -> Option<Duration> {
         self.round_trips.get(id).copied()
-    }
-
-    /// Takes in that a storing node has answered. An address that somebody else told counts only
-    /// while the node itself has not shown another one.
-    pub(crate) fn on_answered(&mut self, contact: &Contact, now: Time) {
-        let address = contact.address(self.config.families);
-        match (self.table.contact(contact.id()).cloned(), address) {
-            (Some(known), _) => self.admit(known, now),
-            (None, Some(address)) => self.admit(Contact::at(*contact.key(), address, true), now),
-            (None, None) => {}
-        }
     }
 
     /// The time by the clocks of peers.
@@ -350,10 +352,12 @@ impl Core {
     /// The value held under a key, as long as it may be given out.
     pub(crate) fn held_value(&self, key: &Key, now: Time) -> Result<Option<Held>, StoreError> {
         let entry = self.store.get(key, &value_id())?;
+        // While the own clock is not to be trusted nothing counts as expired.
+        let is_young = now.moment.since(self.started.moment) < self.config.expiry_grace;
         Ok(entry
             .as_ref()
             .and_then(Held::from_entry)
-            .filter(|held| held.is_alive(now)))
+            .filter(|held| is_young || held.is_alive(now)))
     }
 
     /// Buffers a value in the store. The caller waits for the ticket that [`Core::commit`] gives.

@@ -236,7 +236,6 @@ impl Engine {
             (Purpose::Dial, _) => return self.core.on_dialed(id, Ok(())),
             (Purpose::Check, _) => return self.core.on_checked(now, &sent.contact),
             (_, Answer::Refused(Reason::ClientMode)) => self.core.forget(sent.contact.id()),
-            _ if sent.contact.is_storing() => self.core.on_answered(&sent.contact, now),
             _ => self.core.on_heard(sent.contact.id(), now),
         }
         self.core.on_round_trip(sent.contact.id(), rtt);
@@ -275,7 +274,7 @@ impl Engine {
             self.step(now, operation, |machine, context| {
                 machine.on_identified(context, address, Err(failure.clone()))
             });
-            return;
+            return self.upkeep(now);
         }
         let Some(sent) = self.core.take_sent(id) else {
             return;
@@ -310,6 +309,7 @@ impl Engine {
             self.step(now, operation, |machine, context| {
                 machine.on_identified(context, address, Ok(key))
             });
+            self.upkeep(now);
         }
     }
 

@@ -21,7 +21,7 @@ use qadom_wire::{Answer, Reason};
 use crate::core::Purpose;
 use crate::effect::RequestFailure;
 use crate::operation::{Failure, Outcome};
-use crate::walk::Context;
+use crate::walk::{Context, Walk};
 
 /// Whether an operation goes on.
 #[derive(Debug)]
@@ -45,7 +45,19 @@ impl Progress {
 /// A state machine of this engine.
 pub(crate) trait Operation: Debug + Send {
     /// Sends the first requests.
-    fn begin(&mut self, context: &mut Context<'_>) -> Progress;
+    fn begin(&mut self, context: &mut Context<'_>) -> Progress {
+        self.go_on(context)
+    }
+
+    /// The lookup that is under way, if one is.
+    fn walk(&mut self) -> Option<&mut Walk> {
+        None
+    }
+
+    /// Does what can be done now, and ends when nothing is left.
+    fn go_on(&mut self, _context: &mut Context<'_>) -> Progress {
+        Progress::Going
+    }
 
     /// Takes the answer to one of its requests.
     fn on_answer(
@@ -57,8 +69,11 @@ pub(crate) trait Operation: Debug + Send {
     ) -> Progress;
 
     /// Learns that one of its requests takes longer than its peer's round trips.
-    fn on_slow(&mut self, _context: &mut Context<'_>, _from: &Contact) -> Progress {
-        Progress::Going
+    fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
+        if let Some(walk) = self.walk() {
+            walk.on_slow(from, context.now);
+        }
+        self.go_on(context)
     }
 
     /// Learns that one of its requests ended without an answer.
@@ -66,9 +81,14 @@ pub(crate) trait Operation: Debug + Send {
         &mut self,
         context: &mut Context<'_>,
         from: &Contact,
-        purpose: Purpose,
-        failure: &RequestFailure,
-    ) -> Progress;
+        _purpose: Purpose,
+        _failure: &RequestFailure,
+    ) -> Progress {
+        if let Some(walk) = self.walk() {
+            walk.on_failed(from, context.now);
+        }
+        self.go_on(context)
+    }
 
     /// Learns that its own copy is durable, or why it is not.
     fn on_own(&mut self, _context: &mut Context<'_>, _result: Result<(), Reason>) -> Progress {

@@ -3,12 +3,17 @@
 //! What must stay true: a value is only read back under the key that its bytes hash to, and is
 //! given out only before its deadline. The store knows nothing of this.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::Key;
 use qadom_store::{Class, Columns, Entry, EntryId};
 use qadom_wire::{Record, SourceGroup, StoreClass, StoreItem, VALUE_TTL_MAX, Value};
 
 use crate::time::Time;
+
+/// The longest life of a copy that a reader leaves on its path.
+pub(crate) const CACHED_TTL: Duration = Duration::from_mins(10);
 
 /// What every entry costs beside its bytes, in bytes.
 const ENTRY_OVERHEAD: u32 = 512;
@@ -37,8 +42,9 @@ pub(crate) struct Held {
 impl Held {
     /// A value that is stored now, with this much life left.
     pub(crate) fn new(value: Value, class: StoreClass, ttl_seconds: u64, now: Time) -> Self {
-        let deadline = now.utc_seconds() + ttl_seconds.min(VALUE_TTL_MAX.as_secs());
         let cached = class == StoreClass::Cached;
+        let longest = if cached { CACHED_TTL } else { VALUE_TTL_MAX };
+        let deadline = now.utc_seconds() + ttl_seconds.min(longest.as_secs());
         let stored_at = now.utc_micros;
         Self {
             value,
@@ -112,6 +118,21 @@ impl Held {
                 },
             },
         }
+    }
+
+    /// Whether an entry was not renewed for this long and is to be brought to others again. Tells
+    /// without reading the value.
+    pub(crate) fn is_due(entry: &Entry, every: Duration, now: Time) -> bool {
+        let stored_at = entry
+            .bytes
+            .get(8..HEADER_LENGTH)
+            .and_then(|bytes| bytes.try_into().ok());
+        let age = now
+            .utc_micros
+            .saturating_sub(stored_at.map_or(0, u64::from_be_bytes));
+        entry.columns.class == Class::Record
+            && now.utc_seconds() < entry.columns.expires_at
+            && u128::from(age) >= every.as_micros()
     }
 
     /// Reads an entry back; `None` when it is no value or does not hash to its slot.

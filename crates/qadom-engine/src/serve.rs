@@ -172,6 +172,10 @@ fn store_item(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) ->
         core.drops.count(Reason::UnknownKind);
         return StoreResult::Refused(Reason::UnknownKind);
     };
+    if item.ttl_seconds == 0 {
+        core.drops.count(Reason::Expired);
+        return StoreResult::Refused(Reason::Expired);
+    }
     let mut held = Held::new(value, item.class, u64::from(item.ttl_seconds), now);
     let group = item.group.filter(|_| item.class == StoreClass::Replica);
     held.group = group.or_else(|| Some(SourceGroup::of(inbound.address.ip())));

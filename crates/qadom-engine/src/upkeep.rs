@@ -20,6 +20,8 @@ use crate::time::{Time, jittered};
 const CHECK_EVERY: Duration = Duration::from_mins(1);
 /// Entries taken from the store at once.
 const PAGE: usize = 64;
+/// The pause between two pages in which nothing was due.
+const PAGE_EVERY: Duration = Duration::from_millis(1);
 /// Expired entries removed at once.
 const EXPIRED: usize = 1024;
 
@@ -30,6 +32,8 @@ pub(crate) struct Upkeep {
     sweep_at: Moment,
     /// Where the sweep through the store stands, while one is under way.
     sweep: Option<Sweep>,
+    /// When the next page of the sweep is read, if nothing else leads to it.
+    page_at: Option<Moment>,
     refresh: VecDeque<Key>,
 }
 
@@ -48,12 +52,14 @@ impl Upkeep {
             check_at: now.moment + CHECK_EVERY,
             sweep_at: now.moment + jittered(every, &mut core.rng),
             sweep: None,
+            page_at: None,
             refresh: VecDeque::new(),
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Moment {
-        self.check_at.min(self.sweep_at)
+        let timers = self.check_at.min(self.sweep_at);
+        self.page_at.map_or(timers, |page_at| timers.min(page_at))
     }
 }
 
@@ -78,6 +84,7 @@ impl Engine {
             self.upkeep.sweep_at = now.moment + jittered(every, &mut self.core.rng);
             self.upkeep.sweep.get_or_insert_default();
         }
+        self.upkeep.page_at = None;
         while self.background() < self.core.config.limits.background {
             if let Some(target) = self.upkeep.refresh.pop_front() {
                 let operation = LookupOperation::new(&self.core, target, now);
@@ -114,14 +121,15 @@ impl Engine {
         }
     }
 
-    /// The next value that nobody has renewed here since the last round.
+    /// The next value that nobody has renewed here since the last round. Reads one page of the
+    /// store at the most: the rest of a sweep that finds nothing is left to the next deadline.
     fn next_due(&mut self, now: Time) -> Option<Held> {
-        let every = u64::try_from(self.core.config.replicate_every.as_micros()).unwrap_or(u64::MAX);
+        let every = self.core.config.replicate_every;
         if self.core.table.is_empty() {
             self.upkeep.sweep = None;
         }
         let sweep = self.upkeep.sweep.as_mut()?;
-        while sweep.due.is_empty() && !sweep.is_read {
+        if sweep.due.is_empty() && !sweep.is_read {
             let after = sweep.after.as_ref().map(|(slot, id)| (slot, id));
             let page = match self
                 .core
@@ -136,16 +144,14 @@ impl Engine {
             };
             sweep.is_read = page.len() < PAGE;
             sweep.after = page.last().map(|entry| (entry.slot, entry.id.clone()));
-            let held = page.iter().filter_map(Held::from_entry);
-            sweep.due.extend(held.filter(|held| {
-                !held.cached
-                    && held.is_alive(now)
-                    && now.utc_micros.saturating_sub(held.stored_at) >= every
-            }));
+            let due = page.iter().filter(|entry| Held::is_due(entry, every, now));
+            sweep.due.extend(due.filter_map(Held::from_entry));
         }
         let due = sweep.due.pop_front();
-        if due.is_none() {
+        if due.is_none() && sweep.is_read {
             self.upkeep.sweep = None;
+        } else if due.is_none() {
+            self.upkeep.page_at = Some(now.moment + PAGE_EVERY);
         }
         due
     }

@@ -43,8 +43,10 @@ pub(crate) struct Walk {
     lookup: Lookup,
     query: Query,
     began: Time,
-    /// Nodes whose value was too long for a cold answer and that are asked once more.
+    /// Nodes whose value was too long for a cold answer and that were asked once more.
     asked_again: BTreeSet<NodeId>,
+    /// Those of them that have not answered again: they have the value, so the walk is not over.
+    promised: BTreeSet<NodeId>,
 }
 
 /// A request to begin or to go on with a walk's query at one node.
@@ -88,17 +90,29 @@ pub(crate) const fn is_oversize(answer: &Answer) -> bool {
 
 impl Walk {
     pub(crate) fn new(core: &Core, target: Key, query: Query, now: Time) -> Self {
+        Self::through(core, target, query, core.seeds(&target), now)
+    }
+
+    /// A walk that begins with these nodes.
+    pub(crate) fn through(
+        core: &Core,
+        target: Key,
+        query: Query,
+        seeds: Vec<Contact>,
+        now: Time,
+    ) -> Self {
         let config = LookupConfig {
             alpha: core.config.alpha,
             families: core.config.families,
             ..LookupConfig::default()
         };
-        let lookup = Lookup::new(core.own, target, config, core.seeds(&target), now.moment);
+        let lookup = Lookup::new(core.own, target, config, seeds, now.moment);
         Self {
             lookup,
             query,
             began: now,
             asked_again: BTreeSet::new(),
+            promised: BTreeSet::new(),
         }
     }
 
@@ -116,6 +130,7 @@ impl Walk {
                     }
                 }
                 Next::Waiting => return false,
+                Next::Done if !self.promised.is_empty() => return false,
                 Next::Done => {
                     let target = *self.lookup.target();
                     context.core.table.on_lookup(&target, context.now.moment);
@@ -133,9 +148,11 @@ impl Walk {
         answer: Answer,
     ) -> Brought {
         let target = *self.lookup.target();
+        self.promised.remove(from.id());
         let value = value_of(context.core, &target, &answer);
         let may_ask_again = is_oversize(&answer) && value.is_none();
         if may_ask_again && self.asked_again.insert(*from.id()) && self.ask(context, from) {
+            self.promised.insert(*from.id());
             return Brought::Nothing;
         }
         let moment = context.now.moment;
@@ -155,6 +172,7 @@ impl Walk {
     }
 
     pub(crate) fn on_failed(&mut self, from: &Contact, now: Time) {
+        self.promised.remove(from.id());
         self.lookup.on_failure(from.id(), now.moment);
     }
 
@@ -183,6 +201,9 @@ impl Walk {
     fn ask(&self, context: &mut Context<'_>, contact: &Contact) -> bool {
         let request = query(context.core, self.query, self.lookup.target());
         let operation = Some(context.operation);
+        // Where a contact of the table is reached is known better here than by who named it.
+        let known = context.core.table.contact(contact.id()).cloned();
+        let contact = known.as_ref().unwrap_or(contact);
         context
             .core
             .send(operation, Purpose::Find, contact, &request)

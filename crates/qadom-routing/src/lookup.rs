@@ -357,10 +357,11 @@ impl Lookup {
         noted
     }
 
-    /// Adds a candidate and gives its distance; none when it is known, unreachable, the own node or
-    /// too far to be kept.
+    /// Adds a candidate and gives its distance; none when it is known, unreachable, a client, the
+    /// own node or too far to be kept.
     fn hear_of(&mut self, contact: Contact, hop: u32) -> Option<Distance> {
-        if contact.id() == &self.own || contact.address(self.config.families).is_none() {
+        let is_reachable = contact.address(self.config.families).is_some();
+        if contact.id() == &self.own || !is_reachable || !contact.is_storing() {
             return None;
         }
         let distance = self.distance(contact.id());

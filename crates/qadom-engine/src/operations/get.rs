@@ -4,17 +4,14 @@
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key};
-use qadom_wire::{Answer, Record, Request, Store, StoreClass, StoreItem, Value};
+use qadom_wire::{Answer, K, Record, Request, Store, StoreClass, StoreItem, Value};
 
 use crate::core::{Core, Purpose};
-use crate::effect::RequestFailure;
 use crate::operation::{Failure, Fetched, Outcome, Source};
 use crate::operations::{Operation, Progress};
+use crate::records::CACHED_TTL;
 use crate::time::Time;
 use crate::walk::{Brought, Context, Query, Walk};
-
-/// The longest life of a copy that a reader leaves on its path.
-const CACHED_TTL: Duration = Duration::from_mins(10);
 
 /// Finds a value in the network.
 #[derive(Debug)]
@@ -33,19 +30,6 @@ impl GetOperation {
         }
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
-        if !self.walk.go_on(context) {
-            return Progress::Going;
-        }
-        let answered = u32::try_from(self.walk.lookup().answered().count()).unwrap_or(u32::MAX);
-        let unanswered = self.walk.lookup().queries().saturating_sub(answered);
-        Progress::failed(Failure::NotFound {
-            key: self.key,
-            answered,
-            unanswered,
-        })
-    }
-
     fn found(&self, context: &mut Context<'_>, from: &Contact, value: Value) -> Progress {
         self.leave_copy(context, from, &value);
         let lookup = self.walk.lookup();
@@ -61,7 +45,8 @@ impl GetOperation {
     }
 
     /// Leaves a copy with the nearest node that answered without the value. It lives 10 min,
-    /// halved for each bit by which that node is farther from the key than the holder was.
+    /// halved for each bucket by which that node is farther from the key than the k closest are,
+    /// as far as this node knows them.
     fn leave_copy(&self, context: &mut Context<'_>, holder: &Contact, value: &Value) {
         let mut lacking = self
             .walk
@@ -72,14 +57,17 @@ impl GetOperation {
             return;
         };
         let shared = |node: &Contact| node.id().key().distance(&self.key).shared_bits();
-        let farther = shared(holder).saturating_sub(shared(&nearest));
+        let known = context.core.table.closest(&self.key, K);
+        let among_closest = known.get(K - 1).map_or(0, |node| shared(node));
+        let farther = shared(holder)
+            .max(among_closest)
+            .saturating_sub(shared(&nearest));
         let ttl = CACHED_TTL.as_secs().checked_shr(farther).unwrap_or(0);
         let Some(ttl_seconds) = u32::try_from(ttl).ok().filter(|&ttl| ttl > 0) else {
             return;
         };
-        let record = Record::Value(value.clone());
         let item = StoreItem {
-            record,
+            record: Record::Value(value.clone()),
             class: StoreClass::Cached,
             ttl_seconds,
             group: None,
@@ -92,8 +80,21 @@ impl GetOperation {
 }
 
 impl Operation for GetOperation {
-    fn begin(&mut self, context: &mut Context<'_>) -> Progress {
-        self.go_on(context)
+    fn walk(&mut self) -> Option<&mut Walk> {
+        Some(&mut self.walk)
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
+        if !self.walk.go_on(context) {
+            return Progress::Going;
+        }
+        let answered = u32::try_from(self.walk.lookup().answered().count()).unwrap_or(u32::MAX);
+        let unanswered = self.walk.lookup().queries().saturating_sub(answered);
+        Progress::failed(Failure::NotFound {
+            key: self.key,
+            answered,
+            unanswered,
+        })
     }
 
     fn on_answer(
@@ -107,21 +108,5 @@ impl Operation for GetOperation {
             Brought::Value(value) => self.found(context, from, value),
             Brought::Nothing => self.go_on(context),
         }
-    }
-
-    fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
-        self.walk.on_slow(from, context.now);
-        self.go_on(context)
-    }
-
-    fn on_failed(
-        &mut self,
-        context: &mut Context<'_>,
-        from: &Contact,
-        _purpose: Purpose,
-        _failure: &RequestFailure,
-    ) -> Progress {
-        self.walk.on_failed(from, context.now);
-        self.go_on(context)
     }
 }

@@ -57,11 +57,28 @@ impl JoinOperation {
         }
     }
 
+    /// Looks up the own id, through the first node that answered and what is known besides.
+    fn walk_through(&mut self, context: &mut Context<'_>, first: &Contact) {
+        let own = *context.core.own.key();
+        let mut seeds = context.core.seeds(&own);
+        // It may be a client, which is asked here all the same.
+        seeds.extend(Contact::new(*first.key(), first.v4(), first.v6(), true));
+        self.walk = Some(Walk::through(
+            context.core,
+            own,
+            Query::Node,
+            seeds,
+            context.now,
+        ));
+    }
+}
+
+impl Operation for JoinOperation {
+    fn walk(&mut self) -> Option<&mut Walk> {
+        self.walk.as_mut().filter(|_| !self.is_walked)
+    }
+
     fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
-        if self.is_reached && self.walk.is_none() {
-            let own = *context.core.own.key();
-            self.walk = Some(Walk::new(context.core, own, Query::Node, context.now));
-        }
         if let Some(walk) = &mut self.walk {
             self.is_walked = self.is_walked || walk.go_on(context);
         }
@@ -76,9 +93,7 @@ impl JoinOperation {
         let peers = u32::try_from(context.core.table.len()).unwrap_or(u32::MAX);
         Progress::done(Outcome::Joined(Joined { peers, problems }))
     }
-}
 
-impl Operation for JoinOperation {
     fn begin(&mut self, context: &mut Context<'_>) -> Progress {
         for address in std::mem::take(&mut self.addresses) {
             context.core.identify(context.operation, address);
@@ -119,18 +134,14 @@ impl Operation for JoinOperation {
     ) -> Progress {
         if purpose == Purpose::Ping {
             let is_pong = matches!(answer, Answer::Pong(_));
-            self.is_reached |= is_pong;
+            if is_pong && !self.is_reached {
+                self.is_reached = true;
+                self.walk_through(context, from);
+            }
             let problem = (!is_pong).then_some(JoinProblem::Unreachable);
             self.settle(address_of(from), problem);
-        } else if let Some(walk) = self.walk.as_mut().filter(|_| !self.is_walked) {
+        } else if let Some(walk) = self.walk() {
             walk.on_answer(context, from, answer);
-        }
-        self.go_on(context)
-    }
-
-    fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
-        if let Some(walk) = &mut self.walk {
-            walk.on_slow(from, context.now);
         }
         self.go_on(context)
     }
@@ -144,7 +155,7 @@ impl Operation for JoinOperation {
     ) -> Progress {
         if purpose == Purpose::Ping {
             self.settle(address_of(from), Some(problem_of(failure)));
-        } else if let Some(walk) = self.walk.as_mut().filter(|_| !self.is_walked) {
+        } else if let Some(walk) = self.walk() {
             walk.on_failed(from, context.now);
         }
         self.go_on(context)

@@ -22,7 +22,7 @@ use crate::walk::{Context, Query, Walk};
 /// What became of the own copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Own {
-    /// A client keeps none.
+    /// A client keeps none, or the store failed to commit it: the receipt says which.
     None,
     /// The store has not committed yet.
     Waiting,
@@ -40,6 +40,8 @@ pub(crate) struct PutOperation {
     is_walking: bool,
     own: Own,
     own_is_near: bool,
+    /// Until when the own copy lives, in seconds of UTC.
+    own_deadline: u64,
     reachable: usize,
     waiting_for: usize,
     stored: usize,
@@ -58,6 +60,7 @@ impl PutOperation {
             is_walking: true,
             own: Own::None,
             own_is_near: false,
+            own_deadline: 0,
             reachable: 0,
             waiting_for: 0,
             stored: 0,
@@ -82,25 +85,18 @@ impl PutOperation {
         let (class, ttl) = (StoreClass::FirstHand, self.ttl_seconds());
         let held = Held::new(self.value.clone(), class, ttl, context.now);
         context.core.keep(held, context.now)?;
+        let kept = context.core.held_value(self.value.key(), context.now);
+        self.own_deadline = kept.ok().flatten().map_or(0, |held| held.deadline);
         context.core.commit(Waiting::Own(context.operation));
         self.own = Own::Waiting;
         Ok(())
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
-        if self.is_walking && self.walk.go_on(context) {
-            self.is_walking = false;
-            self.messages = self.walk.lookup().queries();
-            self.store(context);
-        }
-        self.finish(context.now)
     }
 
     /// Sends a copy to each of the k closest, this node counted when it is one of them.
     fn store(&mut self, context: &mut Context<'_>) {
         let key = *self.value.key();
         let mut holders = self.walk.closest();
-        if self.own != Own::None {
+        if context.core.is_storing() {
             let own = context.core.own.key().distance(&key);
             let farthest = holders
                 .get(K - 1)
@@ -159,7 +155,7 @@ impl PutOperation {
             hops: self.walk.lookup().hops(),
             messages: self.messages,
             took: now.moment.since(self.began.moment),
-            expires_at: self.began.utc_seconds() + self.ttl_seconds(),
+            expires_at: (self.began.utc_seconds() + self.ttl_seconds()).max(self.own_deadline),
         };
         let half = count(self.reachable.min(K).div_ceil(2));
         let needed = self.options.min_copies.unwrap_or(half).max(1);
@@ -172,6 +168,19 @@ impl PutOperation {
 }
 
 impl Operation for PutOperation {
+    fn walk(&mut self) -> Option<&mut Walk> {
+        self.is_walking.then_some(&mut self.walk)
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
+        if self.is_walking && self.walk.go_on(context) {
+            self.is_walking = false;
+            self.messages = self.walk.lookup().queries();
+            self.store(context);
+        }
+        self.finish(context.now)
+    }
+
     fn begin(&mut self, context: &mut Context<'_>) -> Progress {
         match self.keep_own(context) {
             Ok(()) => self.go_on(context),
@@ -209,13 +218,6 @@ impl Operation for PutOperation {
         self.finish(context.now)
     }
 
-    fn on_slow(&mut self, context: &mut Context<'_>, from: &Contact) -> Progress {
-        if self.is_walking {
-            self.walk.on_slow(from, context.now);
-        }
-        self.go_on(context)
-    }
-
     fn on_failed(
         &mut self,
         context: &mut Context<'_>,
@@ -233,13 +235,14 @@ impl Operation for PutOperation {
     }
 
     fn on_own(&mut self, context: &mut Context<'_>, result: Result<(), Reason>) -> Progress {
-        match result {
-            Ok(()) => {
-                self.own = Own::Durable;
-                self.go_on(context)
-            }
-            Err(reason) => Progress::failed(Failure::Store { reason }),
+        self.own = Own::Durable;
+        if let Err(reason) = result {
+            // Others may hold the value all the same; the receipt says so.
+            self.own = Own::None;
+            let own = context.core.own;
+            self.refuse(&own, reason);
         }
+        self.go_on(context)
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test fails where its preparation fails"
 )]
 
+mod distrust;
 mod one;
 mod operations;
 mod serve;

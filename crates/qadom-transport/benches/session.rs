@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use divan::Bencher;
 use qadom_transport::{
-    Class, Config, DATA_HEADER, Endpoint, Event, Hello, INITIATE_OVERHEAD, Limits, NoiseSuite,
-    Opening, Outgoing, RESPOND_OVERHEAD, SecretKey, Suite, Time,
+    Class, Config, DATA_HEADER, DropReason, Endpoint, Event, Hello, INITIATE_OVERHEAD, Limits,
+    NoiseSuite, Opening, Outgoing, RESPOND_OVERHEAD, SecretKey, Suite, Time,
 };
 
 fn main() {
@@ -35,6 +35,63 @@ fn respond(bencher: Bencher<'_, '_>) {
         let accepted = bob.accept(opening, &message, &mut payload);
         accepted.and_then(|(_, responder)| bob.respond(responder, &[0; 420], &mut answer))
     });
+}
+
+/// What a stranger's INIT costs that does not show knowledge of our key.
+#[divan::bench(args = [512, 1200])]
+fn init_with_a_false_mac(bencher: Bencher<'_, '_>, length: usize) {
+    let mut bob = endpoint(2);
+    let mut init = first_datagram(&bob, length);
+    if let Some(byte) = init.get_mut(length - 20) {
+        *byte ^= 1;
+    }
+    let from = SocketAddr::from(([192, 0, 2, 1], 1));
+    bencher.bench_local(|| bob.handle_datagram(Time::default(), from, &mut init));
+    assert_eq!(bob.drops().count(DropReason::BadMac), bob.drops().total());
+}
+
+/// What one costs under load that does: it is answered with a cookie.
+#[divan::bench(args = [512, 1200])]
+fn init_answered_with_a_cookie(bencher: Bencher<'_, '_>, length: usize) {
+    let mut bob = endpoint(2);
+    let init = first_datagram(&bob, length);
+    let now = Time::default();
+    let from = SocketAddr::from(([192, 0, 2, 1], 1));
+    for _ in 0..2000 {
+        bob.handle_datagram(now, from, &mut init.clone());
+    }
+    let mut buffer = init.clone();
+    bencher.bench_local(|| {
+        buffer.copy_from_slice(&init);
+        bob.handle_datagram(now, from, &mut buffer);
+        while bob.poll_transmit().is_some() {}
+    });
+    assert!(bob.drops().count(DropReason::UnprovenAddress) > 1000);
+}
+
+/// An INIT of this length to an endpoint.
+fn first_datagram(to: &Endpoint, length: usize) -> Vec<u8> {
+    let mut ann = endpoint(1);
+    let class = if length == 512 {
+        Class::Short
+    } else {
+        Class::Long
+    };
+    ann.request(
+        Time::default(),
+        Outgoing {
+            token: 1,
+            key: *to.key(),
+            address: SocketAddr::from(([192, 0, 2, 2], 2)),
+            body: Bytes::from_static(&[7; 40]),
+            first_ok: true,
+            class,
+            patience: Duration::ZERO,
+        },
+    );
+    ann.poll_transmit()
+        .map(|transmit| transmit.bytes.to_vec())
+        .unwrap_or_default()
 }
 
 #[divan::bench(args = [100, 1168])]

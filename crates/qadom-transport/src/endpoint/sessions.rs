@@ -291,3 +291,6 @@ fn is_newer_sender(own: &[u8; 32], new: &Session, former: Option<&Session>) -> b
     let is_begun_by_smaller = new.is_initiator() == (own < &new.key);
     !have_crossed || is_begun_by_smaller
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,9 +50,15 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
         }
         Request::Store(store) => serve_store(core, now, inbound, store),
         Request::DialBack(dial) => core.serve_dial_back(now, inbound, dial),
+        Request::Stream(stream) if inbound.confirmed => core.emit(Effect::Stream {
+            inbound: inbound.id,
+            key: inbound.key,
+            address: inbound.address,
+            fingerprint: stream.fingerprint,
+        }),
         Request::Stream(_) => {
-            core.drops.count(Reason::UnknownKind);
-            answer(core, inbound, &Answer::Refused(Reason::UnknownKind));
+            core.drops.count(Reason::NotConfirmed);
+            answer(core, inbound, &Answer::Refused(Reason::NotConfirmed));
         }
     }
 }

@@ -231,6 +231,7 @@ impl Builder {
             network: name,
             is_local,
         });
+        let quic = sockets.quic();
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (stopping, stopped) = watch::channel(None);
         let signals = Arc::new(Signals::default());
@@ -249,6 +250,7 @@ impl Builder {
             folder,
             known,
             sockets,
+            quic: Arc::clone(&quic),
             queue,
             signals: Arc::clone(&signals),
             facts: Arc::clone(&facts),
@@ -260,6 +262,7 @@ impl Builder {
             signals,
             stopped,
             facts,
+            quic,
         }))
     }
 

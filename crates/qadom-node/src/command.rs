@@ -49,6 +49,8 @@ pub(crate) enum Operation {
     Lookup(Key),
     Join(Vec<SocketAddr>, Vec<Contact>),
     Ping(Box<Contact>),
+    /// With the fingerprint of the own key.
+    Stream(Box<Contact>, [u8; 32]),
 }
 
 /// How an attempt to join by the addresses of the start went.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use qadom_engine::{Addresses, Engine, Failure, InboundId, Mode, OperationId, Outcome, Time};
 use qadom_routing::{Contact, Moment, NodeKey};
 use qadom_store::Store;
-use qadom_transport::Endpoint;
+use qadom_transport::{Endpoint, Quic};
 use qadom_wire::{Network, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -59,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) folder: Folder,
     pub(crate) known: Vec<Contact>,
     pub(crate) sockets: Sockets,
+    pub(crate) quic: Arc<Quic>,
     pub(crate) queue: mpsc::Receiver<Command>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) facts: Arc<Facts>,
@@ -71,6 +72,7 @@ pub(crate) struct Driver {
     endpoint: Endpoint,
     engine: Engine,
     sockets: Sockets,
+    quic: Arc<Quic>,
     queue: mpsc::Receiver<Command>,
     signals: Arc<Signals>,
     facts: Arc<Facts>,
@@ -138,6 +140,7 @@ impl Driver {
             endpoint,
             engine,
             sockets: parts.sockets,
+            quic: parts.quic,
             queue: parts.queue,
             signals: parts.signals,
             facts: parts.facts,
@@ -215,9 +218,10 @@ impl Driver {
 
     fn receive(&mut self, now: Time) {
         let (endpoint, time) = (&mut self.endpoint, transport_time(now));
-        let received = self
-            .sockets
-            .receive(|from, datagram| endpoint.handle_datagram(time, from, datagram));
+        let received = self.sockets.receive(
+            |from, datagram| endpoint.handle_datagram(time, from, datagram),
+            |datagrams| self.quic.receive(&datagrams),
+        );
         if let Err(error) = received {
             self.on_broken_socket(&error);
         }
@@ -268,9 +272,7 @@ impl Driver {
                 break;
             }
         }
-        while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.sockets.send(&transmit);
-        }
+        self.sockets.send(|| self.endpoint.poll_transmit());
     }
 
     fn deadline(&self) -> Option<Instant> {

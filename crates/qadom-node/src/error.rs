@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use qadom_engine::{Difference, Failure, JoinProblem};
 use qadom_routing::NodeId;
 use qadom_store::OpenError;
+use qadom_transport::QuicError;
 use qadom_wire::{NetworkError, Reason};
 
 use crate::address::{HostPort, JoinAddress};
@@ -202,6 +203,14 @@ pub enum Error {
         /// `timeout`, `unreachable`, `wrong-network` or `busy`.
         reason: Reason,
     },
+    /// No stream to another node came about. Nothing remains of it.
+    #[error("no stream to {node} came about")]
+    NoStream {
+        /// The node.
+        node: NodeId,
+        /// Why not.
+        source: QuicError,
+    },
     /// A defect of this crate: an operation ended as another one would.
     #[error("an operation ended as another one would")]
     Internal,
@@ -226,6 +235,7 @@ impl Error {
             Self::Unresolved { .. } => Reason::Unreachable,
             Self::UnknownNode { .. } => Reason::NotFound,
             Self::Silent { reason, .. } => *reason,
+            Self::NoStream { source, .. } => reason_of_quic(source),
             Self::Internal => Reason::Internal,
         }
     }
@@ -262,6 +272,16 @@ fn reason_of_failure(failure: &Failure) -> Reason {
             *reason
         }
         _ => Reason::Internal,
+    }
+}
+
+/// The reason that stands for a failure of QUIC.
+pub(crate) const fn reason_of_quic(error: &QuicError) -> Reason {
+    match error {
+        QuicError::Full { .. } => Reason::Busy,
+        QuicError::Closed => Reason::ShuttingDown,
+        QuicError::Failed => Reason::Internal,
+        _ => Reason::Unreachable,
     }
 }
 

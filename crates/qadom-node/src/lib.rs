@@ -17,6 +17,7 @@ mod node;
 mod resolve;
 mod sockets;
 mod status;
+mod transfer;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
 pub use bench::{BenchError, BenchReport, BenchSettings, Row, run_bench};
@@ -25,6 +26,7 @@ pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use folder::{SocketPathError, control_socket};
 pub use node::{Joined, Node};
 pub use status::{Limit, NetworkSize, Peer, Status, Traffic, Verdict};
+pub use transfer::Streams;
 
 pub use qadom_engine::{
     Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, PutOptions,
@@ -32,4 +34,5 @@ pub use qadom_engine::{
 };
 pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
 pub use qadom_store::OpenError;
+pub use qadom_transport::{DataReceiver, DataSender, DataStream, QuicError};
 pub use qadom_wire::{K, NetworkError, Reason, VALUE_MAX};

@@ -14,6 +14,7 @@ use qadom_engine::{
     Failure, Fetched, JoinProblem, LookupReport, Mode, Outcome, PingReport, PutOptions, Receipt,
 };
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
+use qadom_transport::Quic;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::address::{HostPort, JoinAddress, NodeAddress, NodeName};
@@ -42,7 +43,7 @@ use crate::status::{Peer, Status};
 /// ```
 #[derive(Clone)]
 pub struct Node {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What the handles of one node share.
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) signals: Arc<Signals>,
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
     pub(crate) facts: Arc<Facts>,
+    pub(crate) quic: Arc<Quic>,
 }
 
 /// What does not change while a node runs.
@@ -267,7 +269,7 @@ impl Node {
     }
 
     /// Finds out where a node is reached and by which key.
-    async fn find(&self, name: &NodeName) -> Result<Contact, Error> {
+    pub(crate) async fn find(&self, name: &NodeName) -> Result<Contact, Error> {
         match name {
             NodeName::Id(id) => self.find_by_id(*id).await,
             NodeName::Address(address) => {
@@ -304,7 +306,7 @@ impl Node {
         })
     }
 
-    async fn operate(&self, operation: Operation) -> Result<Outcome, Error> {
+    pub(crate) async fn operate(&self, operation: Operation) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Begin(operation, reply))?;
         let mut waiting = Waiting {

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use qadom_engine::Addresses;
 use qadom_routing::{Families, canonical};
-use qadom_transport::{BindError, Socket, Transmit};
+use qadom_transport::{BindError, Quic, QuicDatagrams, Socket, Transmit};
 
 use crate::builder::DEFAULT_PORT;
 use crate::error::StartError;
@@ -25,7 +26,7 @@ pub(crate) struct Sockets {
 
 #[derive(Debug)]
 struct Bound {
-    socket: Socket,
+    socket: Arc<Socket>,
     address: SocketAddr,
 }
 
@@ -97,10 +98,11 @@ impl Sockets {
     pub(crate) fn receive(
         &self,
         mut on_datagram: impl FnMut(SocketAddr, &mut [u8]),
+        mut on_quic: impl FnMut(QuicDatagrams<'_>),
     ) -> io::Result<()> {
         for bound in self.each() {
             for _ in 0..BATCHES_AT_ONCE {
-                if bound.socket.receive(&mut on_datagram)? == 0 {
+                if bound.socket.receive(&mut on_datagram, &mut on_quic)? == 0 {
                     break;
                 }
             }
@@ -108,17 +110,31 @@ impl Sockets {
         Ok(())
     }
 
-    /// Sends a datagram, or counts why not.
-    pub(crate) fn send(&self, transmit: &Transmit) {
-        let bound = if transmit.to.is_ipv4() {
-            &self.v4
-        } else {
-            &self.v6
+    /// Sends datagrams, several in one call where that can be, or counts why not.
+    pub(crate) fn send(&self, mut next: impl FnMut() -> Option<Transmit>) {
+        let Some(first) = next() else {
+            return;
         };
-        if let Some(bound) = bound {
-            // The socket counts what the kernel does not take.
-            let _ = bound.socket.send(transmit);
+        let mut v4 = self.v4.as_ref().map(|bound| bound.socket.batch());
+        let mut v6 = self.v6.as_ref().map(|bound| bound.socket.batch());
+        let mut transmit = Some(first);
+        while let Some(datagram) = transmit {
+            let batch = if datagram.to.is_ipv4() {
+                &mut v4
+            } else {
+                &mut v6
+            };
+            if let Some(batch) = batch {
+                batch.push(&datagram);
+            }
+            transmit = next();
         }
+    }
+
+    /// QUIC over these sockets.
+    pub(crate) fn quic(&self) -> Arc<Quic> {
+        let sockets: Vec<_> = self.each().map(|bound| &bound.socket).collect();
+        Quic::new(&sockets)
     }
 
     /// Datagrams that the kernel did not take, and errors that it reported.
@@ -151,6 +167,13 @@ impl Bound {
             other => unavailable(io::Error::other(other)),
         })?;
         let address = socket.local_addr().map_err(unavailable)?;
+        let (segments, merged) = (socket.segments(), socket.merged());
+        if segments > 1 {
+            tracing::info!(%address, segments, merged, "segmentation offload (GSO) works");
+        } else {
+            tracing::info!(%address, merged, "no segmentation offload (GSO): sending costs more");
+        }
+        let socket = Arc::new(socket);
         Ok(Self { socket, address })
     }
 }

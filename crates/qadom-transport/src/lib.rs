@@ -28,6 +28,8 @@ mod timers;
 mod window;
 
 #[cfg(feature = "socket")]
+mod quic;
+#[cfg(feature = "socket")]
 mod socket;
 #[cfg(test)]
 mod vectors;
@@ -40,7 +42,11 @@ pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Transmi
 pub use hello::Hello;
 pub use key::{SecretKey, is_node_key};
 #[cfg(feature = "socket")]
-pub use socket::{BindError, Sent, Socket, SocketErrors};
+pub use quic::{
+    Accepted, DataReceiver, DataSender, DataStream, Grant, Quic, QuicDrops, QuicError, QuicUsage,
+};
+#[cfg(feature = "socket")]
+pub use socket::{Batch, BindError, QuicDatagrams, Sent, Socket, SocketErrors};
 pub use suite::{
     DATA_HEADER, Handshake, INITIATE_OVERHEAD, NoiseSuite, Opening, RESPOND_OVERHEAD, SessionKeys,
     Suite,

@@ -1,22 +1,27 @@
 //! The UDP socket of a node, for tokio.
 //!
 //! What must stay true: no error of the kernel ends a node's loop, each is counted; what the
-//! kernel merged into one buffer is split again before anybody looks at it; receive buffers belong
-//! to the thread, not to the socket, so that many nodes of one process share them. Which bytes
-//! mean what is the endpoint's.
+//! kernel merged into one buffer is split again before anybody looks at it, then told apart by the
+//! first byte of each datagram; buffers belong to the thread, not to the socket, so that many nodes
+//! of one process share them. Which bytes mean what is the endpoint's and QUIC's business; how many
+//! datagrams go into one call is that of `batch`.
+
+mod batch;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::address::canonical;
 use crate::event::Transmit;
+
+pub use self::batch::Batch;
 
 /// Kernel buffers that are asked for, in bytes; the kernel gives what its limits allow.
 const BUFFER: usize = 4 * 1024 * 1024;
@@ -73,7 +78,30 @@ pub struct SocketErrors {
     pub full: u64,
 }
 
-/// A UDP socket: batched receiving, datagrams sent one by one, never fragmented.
+/// A bit of the first byte that every QUIC packet has and no packet of this protocol.
+const QUIC_BIT: u8 = 0x40;
+
+/// QUIC datagrams of one sender that came in together: one behind the other, each as long as the
+/// first but the last.
+#[derive(Clone, Copy, Debug)]
+pub struct QuicDatagrams<'a> {
+    pub(crate) from: SocketAddr,
+    /// The own address that they came to.
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) ecn: Option<EcnCodepoint>,
+    /// The length of each but the last, 1 or more.
+    pub(crate) stride: usize,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl QuicDatagrams<'_> {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.stride)
+    }
+}
+
+/// A UDP socket: datagrams are received and sent many at once, and never fragmented.
 #[derive(Debug)]
 pub struct Socket {
     io: UdpSocket,
@@ -158,13 +186,17 @@ impl Socket {
     }
 
     /// Takes one batch of the datagrams that are there, without waiting, and says how many there
-    /// were; 0 when there are none. Reports of the kernel about earlier sendings are counted and
-    /// end the batch.
+    /// were; 0 when there are none. QUIC's are told apart from the others. Reports of the kernel
+    /// about earlier sendings are counted and end the batch.
     ///
     /// # Errors
     ///
     /// When the socket itself is broken; trying again at once would fail again.
-    pub fn receive(&self, mut on_datagram: impl FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
+    pub fn receive(
+        &self,
+        mut on_datagram: impl FnMut(SocketAddr, &mut [u8]),
+        mut on_quic: impl FnMut(QuicDatagrams<'_>),
+    ) -> io::Result<usize> {
         // Taken out while it is in use, so that a callback may receive on another socket.
         let mut buffer = RECEIVE.take();
         if buffer.is_empty() {
@@ -183,7 +215,7 @@ impl Socket {
             Ok(count) => {
                 let batch = buffer.chunks_mut(MERGED).zip(&metas).take(count);
                 Ok(batch
-                    .map(|(chunk, meta)| split(chunk, meta, &mut on_datagram))
+                    .map(|(chunk, meta)| split(chunk, meta, &mut on_datagram, &mut on_quic))
                     .sum())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
@@ -199,27 +231,88 @@ impl Socket {
 
     /// Sends a datagram without waiting.
     pub fn send(&self, transmit: &Transmit) -> Sent {
-        let datagram = quinn_udp::Transmit {
-            destination: transmit.to,
+        self.send_datagrams(transmit.to, &transmit.bytes, transmit.bytes.len())
+    }
+
+    /// Begins to send several datagrams; see [`Batch`].
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// How many datagrams of one length to one peer the kernel takes at once: 1 when it has no
+    /// segmentation offload, or when that has failed.
+    pub fn segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// How many datagrams of one sender the kernel may merge; 1 when it merges none.
+    pub fn merged(&self) -> usize {
+        self.state.gro_segments()
+    }
+
+    /// Whether the network may cut datagrams in parts.
+    pub(crate) fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+
+    /// Sends what lies in `bytes`: datagrams of `stride` bytes each but the last.
+    fn send_datagrams(&self, to: SocketAddr, bytes: &[u8], stride: usize) -> Sent {
+        let is_one = bytes.len() <= stride;
+        let datagrams = quinn_udp::Transmit {
+            destination: to,
             ecn: None,
-            contents: &transmit.bytes,
-            segment_size: None,
+            contents: bytes,
+            segment_size: (!is_one).then_some(stride),
             src_ip: None,
         };
-        match self.state.try_send(UdpSockRef::from(&self.io), &datagram) {
+        match self.attempt(&datagrams) {
             Ok(()) => Sent::Taken,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                // Tells the runtime, so that `writable` waits.
-                let full = self.io.try_io(Interest::WRITABLE, || Err::<(), _>(error));
-                debug_assert!(full.is_err(), "the attempt above failed");
-                self.full.fetch_add(1, Ordering::Relaxed);
-                Sent::Full
-            }
-            Err(_) => {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Sent::Full,
+            Err(_) if is_one => {
                 self.send_errors.fetch_add(1, Ordering::Relaxed);
                 Sent::Refused
             }
+            // Not every device segments, and one datagram may be at fault: each by itself.
+            Err(_) => {
+                let each = bytes.chunks(stride);
+                let sent = each.map(|datagram| self.send_datagrams(to, datagram, stride));
+                sent.filter(|sent| *sent != Sent::Taken)
+                    .last()
+                    .unwrap_or(Sent::Taken)
+            }
         }
+    }
+
+    /// Sends datagrams of QUIC, whose losses are QUIC's to mend.
+    ///
+    /// # Errors
+    ///
+    /// Only `WouldBlock`; other errors are counted.
+    pub(crate) fn send_quic(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        match self.attempt(datagrams) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            Err(_) => {
+                self.send_errors.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Gives datagrams to the kernel, and counts those that it has no room for.
+    fn attempt(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        let result = self.state.try_send(UdpSockRef::from(&self.io), datagrams);
+        let Err(error) = result else {
+            return Ok(());
+        };
+        if error.kind() == ErrorKind::WouldBlock {
+            let length = datagrams.contents.len();
+            let count = length.div_ceil(datagrams.segment_size.unwrap_or(length).max(1));
+            self.full.fetch_add(count as u64, Ordering::Relaxed);
+            // Tells the runtime, so that `writable` waits.
+            return self.io.try_io(Interest::WRITABLE, || Err(error));
+        }
+        Err(error)
     }
 
     /// How often the kernel reported errors.
@@ -232,18 +325,43 @@ impl Socket {
     }
 }
 
-/// Hands on the datagrams that the kernel put into one buffer, `stride` bytes each but the last.
+/// Hands on the datagrams that the kernel put into one buffer, `stride` bytes each but the last,
+/// those of QUIC that follow each other together; says how many there were.
 fn split(
     chunk: &mut [u8],
     meta: &RecvMeta,
     on_datagram: &mut impl FnMut(SocketAddr, &mut [u8]),
+    on_quic: &mut impl FnMut(QuicDatagrams<'_>),
 ) -> usize {
     let from = canonical(meta.addr);
-    let filled = chunk.get_mut(..meta.len).unwrap_or_default();
-    let datagrams = filled.chunks_mut(meta.stride.max(1));
-    datagrams
-        .map(|datagram| on_datagram(from, datagram))
-        .count()
+    let stride = meta.stride.max(1);
+    let mut rest = chunk.get_mut(..meta.len).unwrap_or_default();
+    let count = rest.len().div_ceil(stride);
+    while !rest.is_empty() {
+        let leading = rest.chunks(stride).take_while(|datagram| is_quic(datagram));
+        let length = leading.map(<[u8]>::len).sum();
+        let (quic, others) = rest.split_at_mut(length);
+        if !quic.is_empty() {
+            on_quic(QuicDatagrams {
+                from,
+                local: meta.dst_ip,
+                ecn: meta.ecn,
+                stride,
+                bytes: quic,
+            });
+        }
+        let length = stride.min(others.len());
+        let (datagram, behind) = others.split_at_mut(length);
+        if !datagram.is_empty() {
+            on_datagram(from, datagram);
+        }
+        rest = behind;
+    }
+    count
+}
+
+fn is_quic(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|byte| byte & QUIC_BIT != 0)
 }
 
 /// Whether an error of receiving means that the socket is of no use any more, and not that the
@@ -265,20 +383,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn merged_datagrams_are_split_by_their_stride() {
-        let mut chunk = [7u8; 1000];
-        let addr = "[::ffff:192.0.2.1]:4001".parse().unwrap();
+    fn merged_datagrams_are_split_first_and_told_apart_then() {
+        // Seven of 200 bytes and one of 100, as the kernel merges what one sender sent.
+        let first_bytes = [0x07, 0x40, 0xc3, 0x07, 0x04, 0x7f, 0xff, 0x45];
+        let mut chunk = vec![0x40; 2000];
+        for (datagram, first) in chunk.chunks_mut(200).zip(first_bytes) {
+            datagram.fill(!first);
+            datagram[0] = first;
+        }
         let meta = RecvMeta {
-            addr,
-            len: 500,
+            addr: "[::ffff:192.0.2.1]:4001".parse().unwrap(),
+            len: 1500,
             stride: 200,
             ..RecvMeta::default()
         };
-        let mut lengths = Vec::new();
-        let count = split(&mut chunk, &meta, &mut |from, datagram| {
-            assert_eq!(from, "192.0.2.1:4001".parse().unwrap());
-            lengths.push(datagram.len());
-        });
-        assert_eq!((count, lengths), (3, vec![200, 200, 100]));
+        let from: SocketAddr = "192.0.2.1:4001".parse().unwrap();
+        let (mut ours, mut quic) = (Vec::new(), Vec::new());
+        let count = split(
+            &mut chunk,
+            &meta,
+            &mut |at, datagram| ours.push((at, datagram[0], datagram.len())),
+            &mut |run| {
+                let firsts: Vec<u8> = run.bytes.chunks(run.stride).map(|each| each[0]).collect();
+                assert_eq!((run.from, run.count()), (from, firsts.len()));
+                quic.push((firsts, run.bytes.len()));
+            },
+        );
+        assert_eq!(count, 8);
+        assert_eq!(ours, [0x07, 0x07, 0x04].map(|first| (from, first, 200)));
+        let runs = [(vec![0x40, 0xc3], 400), (vec![0x7f, 0xff, 0x45], 500)];
+        assert_eq!(quic, runs);
     }
 }

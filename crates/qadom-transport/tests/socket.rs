@@ -7,7 +7,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use bytes::Bytes;
-    use qadom_transport::{BindError, Sent, Socket, Transmit};
+    use qadom_transport::{BindError, Sent, Socket, SocketErrors, Transmit};
 
     const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -23,10 +23,13 @@ mod tests {
         while received.len() < count {
             socket.readable().await.unwrap();
             let mut fresh = 0;
-            let taken = socket.receive(|from, datagram| {
-                fresh += 1;
-                received.push((from, datagram.to_vec()));
-            });
+            let taken = socket.receive(
+                |from, datagram| {
+                    fresh += 1;
+                    received.push((from, datagram.to_vec()));
+                },
+                |quic| panic!("no QUIC was sent: {quic:?}"),
+            );
             assert_eq!(taken.unwrap(), fresh);
         }
         received
@@ -48,14 +51,59 @@ mod tests {
         for size in [1usize, 64, 512, 1200] {
             let burst = 50u8;
             for number in 0..burst {
-                send(&one, two_at, vec![number; size]).await;
+                send(&one, two_at, vec![number & 0x3f; size]).await;
             }
             for (number, (from, bytes)) in (0..burst).zip(receive(&two, burst.into()).await) {
                 assert_eq!(from, one_at);
-                assert_eq!(bytes, vec![number; size]);
+                assert_eq!(bytes, vec![number & 0x3f; size]);
             }
         }
-        assert_eq!(two.receive(|_, _| {}).unwrap(), 0);
+        assert_eq!(two.receive(|_, _| {}, |_| {}).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_batch_arrives_as_if_sent_one_by_one() {
+        let ((one, one_at), (two, two_at), (three, three_at)) =
+            (bind(LOOPBACK), bind(LOOPBACK), bind(LOOPBACK));
+        // More of one length than the kernel takes at once, shorter ones, longer ones, both peers.
+        let lengths = [
+            vec![64; 200],
+            vec![1200; 60],
+            vec![30, 64, 64, 512, 64, 1, 1],
+        ]
+        .concat();
+        let mut expected = (Vec::new(), Vec::new());
+        let mut batch = one.batch();
+        for (number, length) in lengths.into_iter().enumerate() {
+            let is_two = number % 100 < 90;
+            let (to, list) = if is_two {
+                (two_at, &mut expected.0)
+            } else {
+                (three_at, &mut expected.1)
+            };
+            let byte = u8::try_from(number % 64).unwrap();
+            let bytes = Bytes::from(vec![byte; length]);
+            list.push((one_at, bytes.to_vec()));
+            batch.push(&Transmit { to, bytes });
+        }
+        drop(batch);
+        assert_eq!(receive(&two, expected.0.len()).await, expected.0);
+        assert_eq!(receive(&three, expected.1.len()).await, expected.1);
+        assert_eq!(one.errors(), SocketErrors::default());
+    }
+
+    #[tokio::test]
+    async fn one_bad_datagram_of_a_batch_harms_no_other() {
+        let ((one, one_at), (two, two_at)) = (bind(LOOPBACK), bind(LOOPBACK));
+        let mut batch = one.batch();
+        for (to, length) in [(two_at, 10), (two_at, 66_000), (two_at, 10)] {
+            let bytes = Bytes::from(vec![1; length]);
+            batch.push(&Transmit { to, bytes });
+        }
+        drop(batch);
+        let expected = vec![(one_at, vec![1; 10]); 2];
+        assert_eq!(receive(&two, 2).await, expected);
+        assert_eq!(one.errors().send, 1);
     }
 
     #[tokio::test]
@@ -102,7 +150,7 @@ mod tests {
         let closed = bind(LOOPBACK).1;
         for _ in 0..3 {
             send(&socket, closed, vec![1]).await;
-            assert!(socket.receive(|_, _| {}).is_ok());
+            assert!(socket.receive(|_, _| {}, |_| {}).is_ok());
         }
         send(&socket, address, vec![7]).await;
         assert_eq!(receive(&socket, 1).await, [(address, vec![7])]);

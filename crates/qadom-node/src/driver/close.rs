@@ -19,6 +19,7 @@ impl Driver {
         if let Some(bootstrap) = self.bootstrap.take() {
             bootstrap.abort();
         }
+        self.quic.close().await;
         if let Some(flusher) = self.flusher.take() {
             let mut reports = flusher.close();
             loop {

@@ -2,13 +2,13 @@
 //!
 //! What must stay true: no effect is lost, since the engine waits for each.
 
-use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, Time};
+use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, StreamKey, Time};
 use qadom_transport::Class;
-use qadom_wire::Reason;
 
 use super::Driver;
 use crate::convert::{store_reason, transport_hello, transport_time};
 use crate::flusher::Report;
+use crate::transfer::let_in;
 
 impl Driver {
     pub(super) fn on_effect(&mut self, now: Time, effect: Effect) {
@@ -28,8 +28,19 @@ impl Driver {
             Effect::Commit(_) => self.commit(),
             Effect::Pin(key) => self.endpoint.pin(*key.as_bytes()),
             Effect::Unpin(key) => self.endpoint.unpin(*key.as_bytes()),
-            Effect::Stream { inbound, .. } => {
-                self.engine.answer_stream(inbound, Err(Reason::UnknownKind));
+            Effect::Stream {
+                inbound,
+                key,
+                address,
+                fingerprint,
+            } => {
+                let theirs = StreamKey {
+                    key,
+                    address,
+                    fingerprint,
+                };
+                let result = let_in(&self.quic, &theirs);
+                self.engine.answer_stream(inbound, result);
             }
             Effect::Done { operation, result } => self.on_done(now, operation, result),
         }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use qadom_engine::{Failure, Mode, Outcome, Time};
 use qadom_routing::{Moment, NodeKey};
+use qadom_transport::Quic;
 use qadom_wire::Reason;
 use tokio::sync::oneshot;
 
@@ -52,6 +53,7 @@ impl Driver {
             Operation::Lookup(target) => engine.lookup(now, target),
             Operation::Join(addresses, contacts) => engine.join(now, addresses, contacts),
             Operation::Ping(contact) => engine.ping(now, *contact),
+            Operation::Stream(contact, key) => engine.stream(now, *contact, key),
         };
         self.callers.insert(id, caller);
     }
@@ -102,6 +104,7 @@ impl Driver {
     fn status(&self, now: Time) -> Status {
         let engine = self.engine.status();
         let usage = self.endpoint.usage();
+        let quic = self.quic.usage();
         let most = &engine.limits;
         let sessions = &self.parameters.limits;
         let limits = vec![
@@ -117,6 +120,8 @@ impl Driver {
             count("requests-queued", usage.queued, sessions.queue),
             count("pinned-sessions", usage.pinned, sessions.pinned),
             count("messages-in-pieces", usage.assemblies, sessions.assemblies),
+            count("quic-grants", quic.grants, quic.grants_max),
+            count("quic-connections", quic.connections, quic.connections_max),
         ];
         let mut drops = BTreeMap::new();
         let engine_drops = engine
@@ -126,6 +131,7 @@ impl Driver {
         let endpoint_drops = self.endpoint.drops().iter();
         let endpoint_drops = endpoint_drops.map(|(reason, count)| (reason.as_str(), count));
         let socket_drops = [("socket", self.sockets.dropped())];
+        let socket_drops = socket_drops.into_iter().chain(quic_drops(&self.quic));
         for (reason, count) in engine_drops.chain(endpoint_drops).chain(socket_drops) {
             if count > 0 {
                 *drops.entry(reason.to_owned()).or_default() += count;
@@ -159,6 +165,17 @@ impl Driver {
             },
         }
     }
+}
+
+/// What QUIC dropped or refused, under the names that users see.
+fn quic_drops(quic: &Quic) -> [(&'static str, u64); 4] {
+    let drops = quic.drops();
+    [
+        ("quic-no-grant", drops.no_grant),
+        ("quic-queue-full", drops.queue_full),
+        ("quic-handshakes", drops.handshakes),
+        ("quic-streams", drops.streams),
+    ]
 }
 
 const fn limit(name: &'static str, used: u64, limit: u64) -> Limit {

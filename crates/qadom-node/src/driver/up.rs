@@ -25,6 +25,7 @@ impl Driver {
                 address,
                 hello,
             } => {
+                self.quic.doubt(&key);
                 if let Ok(key) = NodeKey::new(key) {
                     self.engine
                         .on_confirmed(now, key, address, &wire_hello(hello));

@@ -6,3 +6,5 @@ mod folder;
 mod loopback;
 #[cfg(test)]
 mod network;
+#[cfg(test)]
+mod streams;

@@ -1,0 +1,111 @@
+//! Streams of bytes between two nodes, over QUIC on the port of the datagrams.
+//!
+//! What must stay true: a stream begins only with a peer that agreed to it over a confirmed session
+//! not long ago, under the key that it named there. QUIC itself is the transport's business.
+
+use std::sync::Arc;
+
+use qadom_engine::{Outcome, StreamKey};
+use qadom_routing::{NodeId, NodeKey};
+use qadom_transport::{Accepted, DataStream, Grant, Quic};
+use qadom_wire::Reason;
+use tokio::sync::mpsc;
+
+use crate::address::NodeName;
+use crate::command::Operation;
+use crate::error::{Error, reason_of_quic};
+use crate::node::Node;
+
+/// Streams that other nodes open to this one, as they come in.
+#[derive(Debug)]
+pub struct Streams {
+    receiver: mpsc::Receiver<Accepted>,
+}
+
+impl Streams {
+    /// Waits for the next stream, and says which node opened it; nothing when the node has ended
+    /// or somebody else accepts streams now.
+    pub async fn next(&mut self) -> Option<(NodeId, DataStream)> {
+        loop {
+            let (key, stream) = self.receiver.recv().await?;
+            if let Ok(key) = NodeKey::new(key) {
+                return Some((key.id(), stream));
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Opens a stream of bytes to another node and back, for data that is too much for values. The
+    /// other node learns of the stream with the first bytes that are written.
+    ///
+    /// Streams to one node share a connection. The first one waits for the node's word and for a
+    /// handshake, about three round trips; later ones for its word alone, every 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStream`] when no connection came about, [`Failure::Peer`] when the node does not
+    /// answer or speaks no QUIC, and those of finding it: [`Error::UnknownNode`],
+    /// [`Error::Unresolved`], [`Error::Silent`].
+    ///
+    /// [`Failure::Peer`]: crate::Failure::Peer
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use qadom_node::Node;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let first = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+    /// let second = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+    /// let mut streams = second.accept_streams();
+    /// let (mut sender, _receiver) = first.open_stream(second.address()).await?.split();
+    /// sender.write_bytes("hello".into()).await?;
+    /// let (node, stream) = streams.next().await.ok_or("the node has ended")?;
+    /// assert_eq!(node, first.id());
+    /// assert_eq!(stream.split().1.read_bytes(100).await?, Some("hello".into()));
+    /// # first.shutdown().await;
+    /// # second.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn open_stream(&self, peer: impl Into<NodeName>) -> Result<DataStream, Error> {
+        let contact = self.find(&peer.into()).await?;
+        let (node, key) = (*contact.id(), *contact.key().as_bytes());
+        let quic = &self.inner.quic;
+        let failed = |source| Error::NoStream { node, source };
+        if !quic.is_fresh(&key) {
+            let own = quic.fingerprint().map_err(failed)?;
+            let operation = Operation::Stream(Box::new(contact), own);
+            let Outcome::Stream(theirs) = self.operate(operation).await? else {
+                return Err(Error::Internal);
+            };
+            quic.grant(grant(&theirs)).map_err(failed)?;
+        }
+        quic.open(key).await.map_err(failed)
+    }
+
+    /// From now on streams that other nodes open come out here; whoever accepted them before gets
+    /// no more. A node that accepts none refuses them, as it does when 64 wait.
+    pub fn accept_streams(&self) -> Streams {
+        Streams {
+            receiver: self.inner.quic.accept(),
+        }
+    }
+}
+
+/// Lets a peer in that wants to speak QUIC, and gives the fingerprint of the own key; or why not.
+pub(crate) fn let_in(quic: &Arc<Quic>, theirs: &StreamKey) -> Result<[u8; 32], Reason> {
+    let own = quic.fingerprint();
+    let result = own.and_then(|own| quic.grant(grant(theirs)).map(|()| own));
+    result.map_err(|error| reason_of_quic(&error))
+}
+
+fn grant(theirs: &StreamKey) -> Grant {
+    Grant {
+        peer: *theirs.key.as_bytes(),
+        address: theirs.address,
+        fingerprint: theirs.fingerprint,
+    }
+}

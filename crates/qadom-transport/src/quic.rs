@@ -1,0 +1,283 @@
+//! QUIC on the port of the datagrams, for bulk data.
+//!
+//! What must stay true: nothing of QUIC exists before the first grant; only addresses with a grant
+//! or a connection reach it; a peer is who the session says, proven by the key that it named there;
+//! whatever goes wrong in QUIC, panics included, stays in tasks of its own. Nothing of the library
+//! that speaks QUIC is seen outside. How grants are agreed upon is the node's business.
+//!
+//! `gate` knows who may come in, `port` lies between the shared sockets and the library, `identity`
+//! has keys and checks, `handshake` begins connections, `links` has those that there are, `stream`
+//! is what users hold.
+
+mod gate;
+mod handshake;
+mod identity;
+mod links;
+mod port;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use self::gate::{CONNECTIONS_MAX, GRANTS_MAX, Gate};
+use self::handshake::Running;
+use self::identity::Identity;
+use self::links::Links;
+use self::port::Port;
+use crate::address::canonical;
+use crate::socket::{QuicDatagrams, Socket};
+
+pub use self::stream::{DataReceiver, DataSender, DataStream};
+
+/// How long the end of all connections may take.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
+/// Streams that wait for whoever accepts them; one more is refused.
+const STREAMS_QUEUED: usize = 64;
+
+/// A permission to speak QUIC: what both sides of a confirmed session told each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The peer's node key.
+    pub peer: [u8; 32],
+    /// Where its packets come from.
+    pub address: SocketAddr,
+    /// The SHA-256 of the Ed25519 public key that it drew at its start.
+    pub fingerprint: [u8; 32],
+}
+
+/// Why there is no stream to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuicError {
+    /// Nothing was agreed with the peer, or that was more than 30 s ago. The caller is at fault.
+    #[error("there is no grant for the peer")]
+    NoGrant,
+    /// As many grants or connections as there may be; retrying later helps.
+    #[error("{limit} connections or grants are in use")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// The peer did not answer in time, refused, or is not who it said.
+    #[error("no connection came about")]
+    NotConnected,
+    /// The connection ended before it gave a stream.
+    #[error("the connection was lost")]
+    Lost,
+    /// QUIC could not be started, or failed by a defect; the next attempt starts it anew.
+    #[error("QUIC failed on this node")]
+    Failed,
+    /// The node is about to end.
+    #[error("QUIC is closed")]
+    Closed,
+}
+
+/// What QUIC dropped or refused, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuicDrops {
+    /// Datagrams from addresses without a grant and without a connection.
+    pub no_grant: u64,
+    /// Datagrams that came faster than they were read.
+    pub queue_full: u64,
+    /// Handshakes that failed or were refused.
+    pub handshakes: u64,
+    /// Streams that nobody here accepts.
+    pub streams: u64,
+}
+
+/// What QUIC uses of its limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuicUsage {
+    /// Grants that are good now.
+    pub grants: usize,
+    /// The most there may be.
+    pub grants_max: usize,
+    /// Connections.
+    pub connections: usize,
+    /// The most there may be.
+    pub connections_max: usize,
+}
+
+/// A stream that a peer opened, with the peer's node key.
+pub type Accepted = ([u8; 32], DataStream);
+
+/// The QUIC side of a node's port: cheap until the first grant.
+///
+/// The node gives it the QUIC datagrams of its sockets and the grants that it agreed upon; streams
+/// come out on both sides of a connection.
+#[derive(Debug)]
+pub struct Quic {
+    port: Arc<Port>,
+    gate: Mutex<Gate>,
+    links: Links,
+    identity: OnceLock<Identity>,
+    running: Mutex<Running>,
+    acceptor: Mutex<Option<mpsc::Sender<Accepted>>>,
+    no_grant: AtomicU64,
+    handshakes: AtomicU64,
+    streams: AtomicU64,
+}
+
+impl Quic {
+    /// QUIC over these sockets, one for each address family at most. It does not keep them open.
+    pub fn new(sockets: &[&Arc<Socket>]) -> Arc<Self> {
+        Arc::new(Self {
+            port: Arc::new(Port::new(sockets)),
+            gate: Mutex::default(),
+            links: Links::default(),
+            identity: OnceLock::new(),
+            running: Mutex::new(Running::No),
+            acceptor: Mutex::new(None),
+            no_grant: AtomicU64::new(0),
+            handshakes: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+        })
+    }
+
+    /// The SHA-256 of this node's Ed25519 public key, which is drawn at the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`QuicError::Failed`] when the operating system gives no random bytes.
+    pub fn fingerprint(&self) -> Result<[u8; 32], QuicError> {
+        self.identity().map(|identity| identity.fingerprint)
+    }
+
+    /// Takes QUIC datagrams in, those of peers that may come; never waits.
+    pub fn receive(&self, datagrams: &QuicDatagrams<'_>) {
+        if lock(&self.gate).admits(datagrams.from, Instant::now()) {
+            self.port.push(datagrams);
+        } else {
+            let count = datagrams.count() as u64;
+            self.no_grant.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets a peer in for 30 s, in place of its grant before. A connection of this peer under
+    /// another key ends: the peer has started anew. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`QuicError::Full`] when there are too many grants, [`QuicError::Closed`] at the end.
+    pub fn grant(self: &Arc<Self>, grant: Grant) -> Result<(), QuicError> {
+        if lock(&self.running).is_closed() {
+            return Err(QuicError::Closed);
+        }
+        let address = canonical(grant.address);
+        let grant = Grant { address, ..grant };
+        if !lock(&self.gate).grant(grant, Instant::now()) {
+            return Err(QuicError::Full { limit: GRANTS_MAX });
+        }
+        let outdated = self.links.take_other(&grant.peer, &grant.fingerprint);
+        let quic = Arc::clone(self);
+        // Code of the library runs in a task of its own.
+        tokio::spawn(async move {
+            if let Some(link) = outdated {
+                link.end();
+            }
+            // Whoever opens a stream is told why there is none.
+            let _ = quic.endpoint();
+        });
+        Ok(())
+    }
+
+    /// Whether a stream to this peer needs no new grant: there is a connection and the peer named
+    /// its key within the last 10 s.
+    pub fn is_fresh(&self, peer: &[u8; 32]) -> bool {
+        let is_fresh = lock(&self.gate).is_fresh(peer, Instant::now());
+        is_fresh && self.links.current(peer).is_some()
+    }
+
+    /// Takes in that a peer may have started anew, as a new session with it may mean: before more
+    /// streams it is asked for its key again.
+    pub fn doubt(&self, peer: &[u8; 32]) {
+        lock(&self.gate).doubt(peer);
+    }
+
+    /// Opens a stream to a peer that has a grant, over the connection that there is or over a new
+    /// one. The peer learns of it with the first bytes.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing remains.
+    pub async fn open(self: &Arc<Self>, peer: [u8; 32]) -> Result<DataStream, QuicError> {
+        let quic = Arc::clone(self);
+        // A defect in QUIC ends this task and not whoever asks.
+        let mut opening = Opening(tokio::spawn(async move {
+            let turn = quic.links.turn(peer).await;
+            let link = match quic.links.current(&peer) {
+                Some(link) => link,
+                None => quic.connect(&peer).await?,
+            };
+            drop(turn);
+            link.open().await
+        }));
+        (&mut opening.0).await.unwrap_or(Err(QuicError::Failed))
+    }
+
+    /// From now on streams that peers open come out here, each with its peer's node key; whoever
+    /// accepted before gets no more. While nobody accepts, or 64 streams wait, peers are refused.
+    pub fn accept(&self) -> mpsc::Receiver<Accepted> {
+        let (sender, receiver) = mpsc::channel(STREAMS_QUEUED);
+        *lock(&self.acceptor) = Some(sender);
+        receiver
+    }
+
+    /// What was dropped or refused.
+    pub fn drops(&self) -> QuicDrops {
+        QuicDrops {
+            no_grant: self.no_grant.load(Ordering::Relaxed),
+            queue_full: self.port.dropped(),
+            handshakes: self.handshakes.load(Ordering::Relaxed),
+            streams: self.streams.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What is in use.
+    pub fn usage(&self) -> QuicUsage {
+        let gate = lock(&self.gate);
+        QuicUsage {
+            grants: gate.grants(Instant::now()),
+            grants_max: GRANTS_MAX,
+            connections: gate.connections(),
+            connections_max: CONNECTIONS_MAX,
+        }
+    }
+
+    /// Ends all connections, tells the peers so, and begins no more.
+    pub async fn close(self: &Arc<Self>) {
+        *lock(&self.acceptor) = None;
+        let endpoint = lock(&self.running).close();
+        if let Some(endpoint) = endpoint {
+            let closing = tokio::spawn(async move {
+                endpoint.close(links::ENDING, b"");
+                endpoint.wait_idle().await;
+            });
+            // Peers that are not told find out by themselves.
+            let _ = timeout(CLOSE_MAX, closing).await;
+        }
+    }
+}
+
+/// A stream that is being opened; given up when nobody waits for it.
+struct Opening(JoinHandle<Result<DataStream, QuicError>>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Locks what no panic can leave half done: each holder makes one small change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

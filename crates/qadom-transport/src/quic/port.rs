@@ -1,0 +1,304 @@
+//! Between the node's sockets and the library: datagrams come from a bounded queue that the node
+//! fills, and leave through the sockets.
+//!
+//! What must stay true: the sockets belong to the node, which may close them at any time; what
+//! does not fit into the queue is dropped and counted. The library sees IPv6 addresses alone, with
+//! IPv4 ones mapped, so that one endpoint serves both families.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
+
+use super::lock;
+use crate::address::canonical;
+use crate::socket::{QuicDatagrams, Socket};
+
+/// The most bytes that wait for the library.
+const QUEUE_MAX: usize = 4 * 1024 * 1024;
+
+/// What the library takes for a socket.
+#[derive(Debug)]
+pub(super) struct Port {
+    sockets: Vec<(bool, Weak<Socket>)>,
+    queue: Mutex<Queue>,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    runs: VecDeque<Run>,
+    bytes: usize,
+    reader: Option<Waker>,
+}
+
+/// Datagrams of one sender, `stride` bytes each but the last.
+#[derive(Debug)]
+struct Run {
+    from: SocketAddr,
+    local: Option<IpAddr>,
+    ecn: Option<EcnCodepoint>,
+    stride: usize,
+    bytes: Bytes,
+}
+
+impl Port {
+    pub(super) fn new(sockets: &[&Arc<Socket>]) -> Self {
+        let sockets = sockets.iter().filter_map(|socket| {
+            let address = socket.local_addr().ok()?;
+            Some((address.is_ipv4(), Arc::downgrade(socket)))
+        });
+        Self {
+            sockets: sockets.collect(),
+            queue: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Hands datagrams to the library, or drops them when too much waits.
+    pub(super) fn push(&self, datagrams: &QuicDatagrams<'_>) {
+        let run = Run {
+            from: mapped(datagrams.from),
+            local: datagrams.local,
+            ecn: datagrams.ecn,
+            stride: datagrams.stride,
+            bytes: Bytes::copy_from_slice(datagrams.bytes),
+        };
+        let mut queue = lock(&self.queue);
+        if queue.bytes + run.bytes.len() > QUEUE_MAX {
+            drop(queue);
+            let count = datagrams.count() as u64;
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+            return;
+        }
+        queue.bytes += run.bytes.len();
+        queue.runs.push_back(run);
+        let reader = queue.reader.take();
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Forgets what waits, for a library that begins anew.
+    pub(super) fn clear(&self) {
+        *lock(&self.queue) = Queue::default();
+    }
+
+    /// Datagrams that did not fit.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = Arc<Socket>> {
+        self.sockets
+            .iter()
+            .filter_map(|(_, socket)| socket.upgrade())
+    }
+}
+
+impl Queue {
+    /// Moves datagrams of one sender into `buffer`, as many as fit.
+    fn pop(&mut self, buffer: &mut [u8]) -> Option<RecvMeta> {
+        loop {
+            let run = self.runs.front_mut()?;
+            let fitting = if run.bytes.len() <= buffer.len() {
+                run.bytes.len()
+            } else {
+                buffer.len() / run.stride * run.stride
+            };
+            if fitting == 0 {
+                // Longer than this node ever said that it takes.
+                self.bytes -= run.bytes.len();
+                self.runs.pop_front();
+                continue;
+            }
+            let (taken, _) = buffer.split_at_mut(fitting);
+            run.bytes.copy_to_slice(taken);
+            let meta = RecvMeta {
+                addr: run.from,
+                len: fitting,
+                stride: run.stride,
+                ecn: run.ecn,
+                dst_ip: run.local,
+            };
+            self.bytes -= fitting;
+            if run.bytes.is_empty() {
+                self.runs.pop_front();
+            }
+            return Some(meta);
+        }
+    }
+}
+
+impl AsyncUdpSocket for Port {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Writable {
+            port: self,
+            waiting: None,
+        })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let destination = canonical(transmit.destination);
+        let family = |(is_ipv4, _): &&(bool, Weak<Socket>)| *is_ipv4 == destination.is_ipv4();
+        let socket = self.sockets.iter().find(family);
+        // Without a socket, the network lost it.
+        socket
+            .and_then(|(_, socket)| socket.upgrade())
+            .map_or(Ok(()), |socket| {
+                socket.send_quic(&Transmit {
+                    destination,
+                    ..transmit.clone()
+                })
+            })
+    }
+
+    fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut queue = lock(&self.queue);
+        let mut count = 0;
+        for (buffer, place) in buffers.iter_mut().zip(metas) {
+            let Some(meta) = queue.pop(buffer) else {
+                break;
+            };
+            *place = meta;
+            count += 1;
+        }
+        if count == 0 {
+            queue.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.sockets().find_map(|socket| socket.local_addr().ok());
+        let port = address.map_or(0, |address| address.port());
+        Ok((Ipv6Addr::UNSPECIFIED, port).into())
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        let segments = self.sockets().map(|socket| socket.segments());
+        segments.min().unwrap_or(1)
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        let merged = self.sockets().map(|socket| socket.merged());
+        merged.max().unwrap_or(1)
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.sockets().any(|socket| socket.may_fragment())
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>;
+
+/// Waits until the kernel takes datagrams again.
+struct Writable {
+    port: Arc<Port>,
+    waiting: Option<Waiting>,
+}
+
+impl UdpPoller for Writable {
+    fn poll_writable(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { port, waiting } = &mut *self;
+        let future = waiting.get_or_insert_with(|| {
+            let sockets: Vec<_> = port.sockets().collect();
+            // Which of them was full is not known; an idle one is ready at once.
+            Box::pin(async move {
+                for socket in sockets {
+                    socket.writable().await?;
+                }
+                Ok(())
+            })
+        });
+        let result = future.as_mut().poll(context);
+        if result.is_ready() {
+            *waiting = None;
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Writable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Writable").finish_non_exhaustive()
+    }
+}
+
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into(),
+        SocketAddr::V6(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(bytes: &[u8], stride: usize) -> QuicDatagrams<'_> {
+        QuicDatagrams {
+            from: ([192, 0, 2, 1], 7).into(),
+            local: None,
+            ecn: None,
+            stride,
+            bytes,
+        }
+    }
+
+    fn poll(port: &Port, buffers: usize, length: usize) -> Vec<(usize, usize)> {
+        let mut bytes = vec![0; buffers * length];
+        let mut slices: Vec<_> = bytes.chunks_mut(length).map(IoSliceMut::new).collect();
+        let mut metas = vec![RecvMeta::default(); buffers];
+        let mut context = Context::from_waker(Waker::noop());
+        match port.poll_recv(&mut context, &mut slices, &mut metas) {
+            Poll::Ready(Ok(count)) => {
+                let metas = metas.iter().take(count);
+                metas.map(|meta| (meta.len, meta.stride)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn datagrams_come_out_whole_whatever_the_buffers() {
+        let port = Port::new(&[]);
+        port.push(&run(&[0x40; 1050], 100));
+        port.push(&run(&[0x40; 60], 60));
+        assert_eq!(poll(&port, 2, 250), [(200, 100), (200, 100)]);
+        assert_eq!(poll(&port, 4, 450), [(400, 100), (250, 100), (60, 60)]);
+        port.push(&run(&[0x40; 500], 300));
+        assert_eq!(poll(&port, 1, 250), [], "too long for any buffer");
+        assert_eq!(lock(&port.queue).bytes, 0);
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_bytes() {
+        let port = Port::new(&[]);
+        let most = vec![0x40; QUEUE_MAX];
+        port.push(&run(&most[1..], 1000));
+        port.push(&run(&most[..1], 1));
+        assert_eq!(port.dropped(), 0);
+        port.push(&run(&most[..2500], 1000));
+        assert_eq!(port.dropped(), 3);
+        port.clear();
+        port.push(&run(&most[..1], 1));
+        assert_eq!(port.dropped(), 3);
+    }
+}

@@ -1,0 +1,134 @@
+//! A stream of bytes between two nodes, both ways, as users hold it.
+//!
+//! What must stay true: bytes arrive in order and once, or reading fails; memory for what is unread
+//! is bounded by the windows.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use quinn::VarInt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Told to a peer whose stream nobody accepts.
+const REFUSED: VarInt = VarInt::from_u32(1);
+
+/// A stream of bytes to another node and back, encrypted and ordered.
+///
+/// Ending the writing half (`shutdown`, or dropping it) ends what the peer reads; dropping the
+/// reading half tells the peer to stop. A stream ends with an error when its connection does, which
+/// happens after 30 s without any packet.
+#[derive(Debug)]
+pub struct DataStream {
+    sender: DataSender,
+    receiver: DataReceiver,
+}
+
+/// The writing half of a [`DataStream`].
+#[derive(Debug)]
+pub struct DataSender(quinn::SendStream);
+
+/// The reading half of a [`DataStream`].
+#[derive(Debug)]
+pub struct DataReceiver(quinn::RecvStream);
+
+impl DataStream {
+    pub(super) const fn new(sender: quinn::SendStream, receiver: quinn::RecvStream) -> Self {
+        Self {
+            sender: DataSender(sender),
+            receiver: DataReceiver(receiver),
+        }
+    }
+
+    /// Takes the halves apart, for tasks of their own.
+    pub fn split(self) -> (DataSender, DataReceiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// Tells the peer that nobody here takes the stream.
+    pub(super) fn refuse(mut self) {
+        // What is closed already needs no refusal.
+        let _ = self.sender.0.reset(REFUSED);
+        let _ = self.receiver.0.stop(REFUSED);
+    }
+}
+
+impl DataSender {
+    /// Writes all of `bytes` without copying them.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ended or the peer reads no more.
+    pub async fn write_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.0.write_chunk(bytes).await.map_err(Into::into)
+    }
+}
+
+impl DataReceiver {
+    /// Reads the next bytes, at most `limit`, without copying them; nothing at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ended or the peer gave the stream up.
+    pub async fn read_bytes(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
+        let chunk = self.0.read_chunk(limit, true).await?;
+        Ok(chunk.map(|chunk| chunk.bytes))
+    }
+}
+
+impl AsyncWrite for DataSender {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(&mut self.0), context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.0), context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.0), context)
+    }
+}
+
+impl AsyncRead for DataReceiver {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(&mut self.0), context, buffer)
+    }
+}
+
+impl AsyncWrite for DataStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.sender).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.sender).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.sender).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for DataStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.receiver).poll_read(context, buffer)
+    }
+}

@@ -1,0 +1,248 @@
+//! Two QUIC sides over real sockets on loopback, each fed as a node feeds it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::event::Transmit;
+use crate::socket::Sent;
+
+/// One side, with a task that hands QUIC's datagrams over and counts the others.
+struct Side {
+    key: [u8; 32],
+    socket: Arc<Socket>,
+    quic: Arc<Quic>,
+    others: Arc<AtomicUsize>,
+    pump: JoinHandle<()>,
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+impl Side {
+    fn new(key: u8, address: &str) -> Self {
+        let socket = Arc::new(Socket::bind(address.parse().unwrap()).unwrap());
+        let quic = Quic::new(&[&socket]);
+        let others = Arc::new(AtomicUsize::new(0));
+        let (socket_in, quic_in, others_in) = (socket.clone(), quic.clone(), others.clone());
+        let pump = tokio::spawn(async move {
+            loop {
+                socket_in.readable().await.unwrap();
+                let count = |_, _: &mut [u8]| {
+                    others_in.fetch_add(1, Ordering::SeqCst);
+                };
+                socket_in
+                    .receive(count, |datagrams| quic_in.receive(&datagrams))
+                    .unwrap();
+            }
+        });
+        Self {
+            key: [key; 32],
+            socket,
+            quic,
+            others,
+            pump,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    fn grant(&self, other: &Self, fingerprint: [u8; 32]) {
+        let grant = Grant {
+            peer: other.key,
+            address: other.address(),
+            fingerprint,
+        };
+        self.quic.grant(grant).unwrap();
+    }
+
+    async fn send(&self, to: &Self, bytes: &[u8]) {
+        let transmit = Transmit {
+            to: to.address(),
+            bytes: Bytes::copy_from_slice(bytes),
+        };
+        while self.socket.send(&transmit) == Sent::Full {
+            self.socket.writable().await.unwrap();
+        }
+    }
+}
+
+fn agree(one: &Side, two: &Side) {
+    one.grant(two, two.quic.fingerprint().unwrap());
+    two.grant(one, one.quic.fingerprint().unwrap());
+}
+
+fn pair() -> (Side, Side) {
+    (Side::new(1, "127.0.0.1:0"), Side::new(2, "127.0.0.1:0"))
+}
+
+/// Opens a stream and sends a text that comes back.
+async fn echo(one: &Side, two: &Side) -> Result<(), QuicError> {
+    let mut streams = two.quic.accept();
+    let mut stream = one.quic.open(two.key).await?;
+    stream.write_all(b"there").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let (peer, mut other) = streams.recv().await.unwrap();
+    assert_eq!(peer, one.key);
+    let mut text = String::new();
+    other.read_to_string(&mut text).await.unwrap();
+    other.write_all(text.as_bytes()).await.unwrap();
+    other.shutdown().await.unwrap();
+    let mut back = String::new();
+    stream.read_to_string(&mut back).await.unwrap();
+    assert_eq!(back, "there");
+    Ok(())
+}
+
+#[tokio::test]
+async fn both_sides_open_streams_over_one_connection_and_the_other_datagrams_pass() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    assert!(!one.quic.is_fresh(&two.key));
+    echo(&one, &two).await.unwrap();
+    assert!(one.quic.is_fresh(&two.key) && two.quic.is_fresh(&one.key));
+    one.send(&two, &[0x07; 64]).await;
+    echo(&two, &one).await.unwrap();
+    assert_eq!(one.quic.usage().connections, 1);
+    while two.others.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (drops, other) = (one.quic.drops(), two.quic.drops());
+    assert_eq!((drops, other), (QuicDrops::default(), QuicDrops::default()));
+}
+
+#[tokio::test]
+async fn both_families_are_served() {
+    if Socket::bind("[::1]:0".parse().unwrap()).is_err() {
+        // The machine has no IPv6.
+        return;
+    }
+    let (one, two) = (Side::new(1, "[::1]:0"), Side::new(2, "[::1]:0"));
+    agree(&one, &two);
+    echo(&one, &two).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_connects_without_a_grant() {
+    let (one, two) = pair();
+    assert_eq!(
+        one.quic.open(two.key).await.unwrap_err(),
+        QuicError::NoGrant
+    );
+    assert!(matches!(*lock(&one.quic.running), Running::No), "no cost");
+    one.send(&two, &[0x40; 100]).await;
+    one.send(&two, &[0xc0; 1200]).await;
+    while two.quic.drops().no_grant < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(*lock(&two.quic.running), Running::No), "no cost");
+}
+
+#[tokio::test]
+async fn a_server_with_another_key_is_refused() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    one.grant(&two, [7; 32]);
+    assert_eq!(echo(&one, &two).await, Err(QuicError::NotConnected));
+    assert_eq!(one.quic.usage().connections, 0);
+    agree(&one, &two);
+    echo(&one, &two).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_with_another_key_is_refused() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    two.grant(&one, [7; 32]);
+    let mut streams = two.quic.accept();
+    // The client is done with its part of the handshake before it is refused.
+    if let Ok(mut stream) = one.quic.open(two.key).await {
+        let _ = stream.write_all(b"there").await;
+        let mut back = Vec::new();
+        assert!(stream.read_to_end(&mut back).await.is_err());
+    }
+    assert!(streams.try_recv().is_err());
+    assert_eq!(two.quic.drops().handshakes, 1);
+    assert!(two.quic.links.current(&one.key).is_none());
+}
+
+#[tokio::test]
+async fn a_peer_that_names_another_key_has_started_anew() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    echo(&one, &two).await.unwrap();
+    let mut old = one.quic.open(two.key).await.unwrap();
+    let again = Quic::new(&[&two.socket]);
+    one.grant(&two, again.fingerprint().unwrap());
+    let mut rest = Vec::new();
+    assert!(old.read_to_end(&mut rest).await.is_err(), "it ends at once");
+    assert!(!one.quic.is_fresh(&two.key));
+    agree(&one, &two);
+    echo(&one, &two).await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_that_nobody_accepts_are_refused() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    let mut stream = one.quic.open(two.key).await.unwrap();
+    stream.write_all(b"anybody?").await.unwrap();
+    let mut back = Vec::new();
+    assert!(stream.read_to_end(&mut back).await.is_err());
+    assert_eq!(two.quic.drops().streams, 1);
+    echo(&one, &two).await.unwrap();
+}
+
+#[tokio::test]
+async fn garbage_from_a_granted_address_ends_nothing() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut chance = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..2000usize {
+        let length = 1 + usize::try_from(chance() % 1200).unwrap();
+        let mut bytes: Vec<u8> = (0..length).map(|_| chance().to_le_bytes()[0]).collect();
+        bytes[0] |= 0x40;
+        if round % 2 == 0 && length > 6 {
+            // As the first packet of a connection looks.
+            bytes[..6].copy_from_slice(&[0xc0, 0, 0, 0, 1, 8]);
+        }
+        one.send(&two, &bytes).await;
+        if round % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    one.send(&two, &[0x07; 64]).await;
+    echo(&one, &two).await.unwrap();
+    assert!(two.others.load(Ordering::SeqCst) <= 1);
+}
+
+#[tokio::test]
+async fn the_end_is_told_and_final() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    echo(&one, &two).await.unwrap();
+    let mut stream = one.quic.open(two.key).await.unwrap();
+    two.quic.close().await;
+    let mut rest = Vec::new();
+    assert!(stream.read_to_end(&mut rest).await.is_err());
+    let grant = Grant {
+        peer: one.key,
+        address: one.address(),
+        fingerprint: [0; 32],
+    };
+    assert_eq!(two.quic.grant(grant), Err(QuicError::Closed));
+}

@@ -1,0 +1,93 @@
+//! Datagrams on their way out, several in one call of the kernel.
+//!
+//! What must stay true: nothing waits for more to come; datagrams leave in the order in which they
+//! were given.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use super::Socket;
+use crate::event::Transmit;
+
+/// The most bytes that one call takes: what fits into one IP packet, with some to spare.
+const BYTES_MAX: usize = 60_000;
+
+thread_local! {
+    /// The send buffer of all sockets that this thread serves.
+    static SEND: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Sends the datagrams that a caller has at hand: those that follow each other, go to one peer and
+/// have one length (the last may be shorter) leave in one call where the kernel can do that. What
+/// is left goes out when the batch is dropped. What the kernel does not take is counted by the
+/// socket and gone: requests are sent again.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn example(socket: &qadom_transport::Socket, transmits: Vec<qadom_transport::Transmit>) {
+/// let mut batch = socket.batch();
+/// for transmit in &transmits {
+///     batch.push(transmit);
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Batch<'a> {
+    socket: &'a Socket,
+    /// What waits: datagrams of `stride` bytes for `to`.
+    bytes: Vec<u8>,
+    to: Option<SocketAddr>,
+    stride: usize,
+    segments: usize,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(socket: &'a Socket) -> Self {
+        Self {
+            socket,
+            // Taken out while it is in use, so that a second batch has one of its own.
+            bytes: SEND.take(),
+            to: None,
+            stride: 0,
+            segments: socket.segments(),
+        }
+    }
+
+    /// Adds a datagram; it leaves now or with its neighbours.
+    pub fn push(&mut self, transmit: &Transmit) {
+        if !self.has_room_for(transmit) {
+            self.flush();
+        }
+        if self.bytes.is_empty() {
+            self.to = Some(transmit.to);
+            self.stride = transmit.bytes.len();
+        }
+        self.bytes.extend_from_slice(&transmit.bytes);
+    }
+
+    fn has_room_for(&self, transmit: &Transmit) -> bool {
+        let (waiting, length) = (self.bytes.len(), transmit.bytes.len());
+        // A shorter datagram is the last one.
+        self.to == Some(transmit.to)
+            && waiting.checked_rem(self.stride) == Some(0)
+            && waiting / self.stride < self.segments
+            && (1..=self.stride).contains(&length)
+            && waiting + length <= BYTES_MAX
+    }
+
+    fn flush(&mut self) {
+        if let Some(to) = self.to.take() {
+            // The socket counts what the kernel does not take.
+            let _ = self.socket.send_datagrams(to, &self.bytes, self.stride);
+            self.bytes.clear();
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.flush();
+        SEND.set(std::mem::take(&mut self.bytes));
+    }
+}

@@ -323,6 +323,13 @@ impl Core {
         self.clock.correct(now)
     }
 
+    /// Whether anything may count as expired: enough clocks of peers are known, or the own one was
+    /// given time to be set.
+    pub(crate) fn is_time_known(&self, now: Time) -> bool {
+        let age = now.moment.since(self.started.moment);
+        self.clock.is_known() || age >= self.config.expiry_grace
+    }
+
     /// Takes in what a peer's clock shows. `now` is uncorrected.
     pub(crate) fn on_clock(&mut self, contact: &Contact, utc: u64, rtt: Duration, now: Time) {
         if let Some(address) = contact.address(self.config.families) {
@@ -353,11 +360,11 @@ impl Core {
     pub(crate) fn held_value(&self, key: &Key, now: Time) -> Result<Option<Held>, StoreError> {
         let entry = self.store.get(key, &value_id())?;
         // While the own clock is not to be trusted nothing counts as expired.
-        let is_young = now.moment.since(self.started.moment) < self.config.expiry_grace;
+        let is_time_known = self.is_time_known(now);
         Ok(entry
             .as_ref()
             .and_then(Held::from_entry)
-            .filter(|held| is_young || held.is_alive(now)))
+            .filter(|held| !is_time_known || held.is_alive(now)))
     }
 
     /// Buffers a value in the store. The caller waits for the ticket that [`Core::commit`] gives.

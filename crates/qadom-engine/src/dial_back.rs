@@ -6,7 +6,7 @@
 //! tested at most once a minute; who was heard from in the last ten minutes is not called (local
 //! mode excepted), since its answer would say nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -28,8 +28,9 @@ const TESTS: usize = 64;
 const THIRDS: usize = 3;
 /// For how long somebody must not have been heard from.
 const SILENCE: Duration = Duration::from_mins(10);
-/// Nodes heard from that are remembered; twice this at most.
-const HEARD: usize = 4096;
+/// Nodes heard from that are remembered; when more were heard from in that time, the count begins
+/// anew.
+const HEARD: usize = 2048;
 
 /// The tests that this node makes for others.
 #[derive(Debug)]
@@ -78,43 +79,38 @@ impl DialBacks {
     }
 }
 
-/// Who was heard from: two sets that take turns, so that at least the last ten minutes are known.
+/// Who was heard from, and when last.
 #[derive(Debug)]
 struct Heard {
-    /// The first bytes of keys. Who makes up a key with the bytes of another gains nothing.
-    current: BTreeSet<u64>,
-    previous: BTreeSet<u64>,
-    /// When the sets began.
-    current_since: Moment,
-    previous_since: Moment,
+    /// By the first bytes of their keys. Who makes up a key with the bytes of another gains nothing.
+    last: BTreeMap<u64, Moment>,
+    /// Since when nobody is missing.
+    since: Moment,
 }
 
 impl Heard {
     fn new(now: Time) -> Self {
         Self {
-            current: BTreeSet::new(),
-            previous: BTreeSet::new(),
-            current_since: now.moment,
-            previous_since: now.moment,
+            last: BTreeMap::new(),
+            since: now.moment,
         }
     }
 
     fn note(&mut self, key: &NodeKey, now: Time) {
-        let is_old = now.moment.since(self.current_since) >= SILENCE;
-        if is_old || self.current.len() >= HEARD {
-            self.previous = std::mem::take(&mut self.current);
-            self.previous_since = std::mem::replace(&mut self.current_since, now.moment);
+        if self.last.len() >= HEARD {
+            self.last.retain(|_, at| now.moment.since(*at) < SILENCE);
         }
-        self.current.insert(short(key));
+        if self.last.len() >= HEARD {
+            self.last.clear();
+            self.since = now.moment;
+        }
+        self.last.insert(short(key), now.moment);
     }
 
     /// Whether somebody was silent for ten minutes for certain.
     fn is_silent(&self, key: &NodeKey, now: Time) -> bool {
-        let is_long = |since| now.moment.since(since) >= SILENCE;
-        let key = short(key);
-        !self.current.contains(&key)
-            && (is_long(self.current_since)
-                || (is_long(self.previous_since) && !self.previous.contains(&key)))
+        let last = self.last.get(&short(key)).copied();
+        now.moment.since(last.unwrap_or(self.since)) >= SILENCE
     }
 }
 
@@ -271,25 +267,22 @@ mod tests {
         assert!(heard.is_silent(&key(1), at(600)));
         heard.note(&key(1), at(700));
         assert!(!heard.is_silent(&key(1), at(1299)));
-        heard.note(&key(2), at(1300));
-        // The turn of the sets was at 1300, so the older one ends the silence of nobody else.
-        assert!(!heard.is_silent(&key(1), at(1899)));
-        assert!(heard.is_silent(&key(3), at(1300)));
-        assert!(heard.is_silent(&key(1), at(1900)));
-        assert!(!heard.is_silent(&key(2), at(1899)));
+        assert!(heard.is_silent(&key(1), at(1300)));
+        assert!(heard.is_silent(&key(2), at(701)));
     }
 
     #[test]
-    fn a_crowd_shortens_what_is_known_and_is_never_taken_for_silence() {
+    fn a_crowd_is_never_taken_for_silence() {
         let mut heard = Heard::new(at(0));
         heard.note(&key(1), at(700));
-        for number in 0..2 * HEARD as u64 {
+        for number in 0..HEARD as u64 {
             let mut bytes = [9; 32];
             bytes[..8].copy_from_slice(&number.to_be_bytes());
             heard.note(&NodeKey::new(bytes).unwrap(), at(710));
         }
-        assert!(heard.current.len() <= HEARD && heard.previous.len() <= HEARD);
+        assert!(heard.last.len() <= HEARD);
         assert!(!heard.is_silent(&key(1), at(711)));
-        assert!(!heard.is_silent(&key(77), at(1299)));
+        assert!(!heard.is_silent(&key(77), at(1309)));
+        assert!(heard.is_silent(&key(77), at(1310)));
     }
 }

@@ -246,6 +246,11 @@ impl Engine {
             Purpose::Pass => self.core.on_passed(id, Some(&answer)),
             _ => {}
         }
+        if let Answer::Pong(pong) = &answer
+            && let Some(observed) = pong.observed
+        {
+            self.core.on_observed(now, sent.contact.key(), observed);
+        }
         if let Some(operation) = sent.operation {
             self.step(now, operation, |machine, context| {
                 machine.on_answer(context, &sent.contact, sent.purpose, answer)

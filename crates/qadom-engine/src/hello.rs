@@ -2,7 +2,7 @@
 //! and telling peers when the own hello has changed.
 //!
 //! What must stay true: an advertised address enters the table only once the node has answered
-//! there under its key, and nobody makes this node call more than one address of its choice in ten
+//! there under its key, and nobody makes this node call more than one address of each family in ten
 //! minutes; the contacts of the table are told one after the other, not all at once.
 
 use std::collections::{BTreeMap, VecDeque};

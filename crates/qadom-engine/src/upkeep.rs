@@ -110,8 +110,7 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Time) {
-        let is_young = now.moment.since(self.core.started.moment) < self.core.config.expiry_grace;
-        if is_young && !self.core.clock.is_known() {
+        if !self.core.is_time_known(now) {
             return;
         }
         match self.core.store.expire(now.utc_seconds(), EXPIRED) {

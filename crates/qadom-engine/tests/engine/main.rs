@@ -1,4 +1,5 @@
-//! One engine by itself: what it answers its peers and what becomes of its users' requests.
+//! One engine by itself: what it answers its peers, what becomes of its users' requests,
+//! and what it learns about itself.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,7 +7,11 @@
     reason = "a test fails where its preparation fails"
 )]
 
+mod clock;
+mod dial_back;
 mod distrust;
+mod hello;
 mod one;
 mod operations;
+mod reachability;
 mod serve;

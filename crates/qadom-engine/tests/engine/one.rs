@@ -36,6 +36,18 @@ pub(crate) fn address(number: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, number, 1], 7236))
 }
 
+/// The address of a numbered node that shares its address group with nobody.
+pub(crate) fn far(number: u8) -> SocketAddr {
+    SocketAddr::from(([60, number, 0, 1], 7236))
+}
+
+/// What a storing node says of itself that advertises nothing.
+pub(crate) const STORING: Hello = Hello {
+    storing: true,
+    v4: None,
+    v6: None,
+};
+
 /// A checked value.
 pub(crate) fn value(bytes: &[u8]) -> Value {
     Value::new(Bytes::copy_from_slice(bytes)).unwrap()
@@ -43,15 +55,17 @@ pub(crate) fn value(bytes: &[u8]) -> Value {
 
 impl One {
     pub(crate) fn new(mode: Mode) -> Self {
+        Self::with(|config| config.mode = mode)
+    }
+
+    pub(crate) fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let store = Arc::new(MemoryStore::new());
         let now = Time {
             moment: Moment::ORIGIN,
             utc_micros: 1_800_000_000_000_000,
         };
-        let config = Config {
-            mode,
-            ..Config::new(node_key(0))
-        };
+        let mut config = Config::new(node_key(0));
+        configure(&mut config);
         let engine = Engine::new(config, store.clone(), [1; 32], now);
         Self { engine, store, now }
     }
@@ -61,6 +75,20 @@ impl One {
         self.now.moment = self.now.moment + Duration::from_secs(seconds);
         self.now.utc_micros += seconds * 1_000_000;
         self.engine.on_deadline(self.now);
+    }
+
+    /// Confirms sessions with numbered storing nodes, each at an address group of its own.
+    pub(crate) fn meet_far(&mut self, numbers: impl IntoIterator<Item = u8>) {
+        for number in numbers {
+            self.confirm(number, far(number), &STORING);
+        }
+        self.effects();
+    }
+
+    /// Confirms a session with a numbered node that says this of itself.
+    pub(crate) fn confirm(&mut self, number: u8, address: SocketAddr, hello: &Hello) {
+        self.engine
+            .on_confirmed(self.now, node_key(number), address, hello);
     }
 
     /// Confirms a session with a numbered node.
@@ -88,8 +116,17 @@ impl One {
     }
 
     fn inbound(&mut self, number: u8, body: Bytes, confirmed: bool) {
+        self.inbound_from(number, address(number), body, confirmed);
+    }
+
+    /// Lets a numbered node ask something from an address.
+    pub(crate) fn ask_from(&mut self, number: u8, address: SocketAddr, request: &Request) {
+        self.inbound_from(number, address, request.encode(), true);
+    }
+
+    fn inbound_from(&mut self, number: u8, address: SocketAddr, body: Bytes, confirmed: bool) {
         let answer_max = if confirmed { BODY_MAX } else { COLD_MAX };
-        let (key, address) = (node_key(number), address(number));
+        let key = node_key(number);
         let id = InboundId(1);
         let inbound = Inbound {
             id,
@@ -156,6 +193,31 @@ impl One {
 
     pub(crate) fn effects(&mut self) -> Vec<Effect> {
         std::iter::from_fn(|| self.engine.poll_effect()).collect()
+    }
+
+    /// The requests that the engine has to send, by session or, if these are wanted, by probe.
+    pub(crate) fn sent(&mut self, probes: bool) -> Vec<(Outgoing, Request)> {
+        let outgoing = self
+            .effects()
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Probe(outgoing) if probes => Some(outgoing),
+                Effect::Request(outgoing) if !probes => Some(outgoing),
+                _ => None,
+            });
+        outgoing
+            .map(|outgoing| {
+                let request = Request::decode(outgoing.body.clone()).unwrap();
+                (outgoing, request)
+            })
+            .collect()
+    }
+
+    /// Lets somebody answer a request.
+    pub(crate) fn reply(&mut self, to: &Outgoing, answer: &Answer) {
+        let rtt = Duration::from_millis(1);
+        self.engine
+            .on_answer(self.now, to.id, answer.encode(), rtt, None);
     }
 
     /// The one answer that the engine gives.

@@ -9,8 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The root of the checkout.
+///
+/// # Panics
+///
+/// When the checkout is no longer where it was built.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    path.canonicalize()
+        .unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()))
 }
 
 /// Every Rust file below a folder, in a fixed order, build output left out.

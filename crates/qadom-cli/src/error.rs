@@ -3,7 +3,7 @@
 use std::fmt;
 
 use qadom_http::api::Written;
-use qadom_http::{ClientError, SocketError};
+use qadom_http::{ClientError, LifetimeError, SocketError};
 use qadom_node::{Error, Reason, StartError};
 use serde::Serialize;
 
@@ -82,7 +82,10 @@ impl Failure {
                 "`qadom help` shows every verb, with the name of a verb its flags".into()
             }
         };
-        Self::new(Reason::Usage, message).with_advice(advice)
+        let lifetime = std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref())
+            .map(LifetimeError::reason);
+        Self::new(lifetime.unwrap_or(Reason::Usage), message).with_advice(advice)
     }
 }
 
@@ -106,6 +109,11 @@ impl From<ClientError> for Failure {
             ClientError::Path(error) => (Some(error.advice().to_owned()), None),
             ClientError::Refused { .. } => {
                 let advice = "the socket belongs to the user who started the daemon";
+                (Some(advice.to_owned()), None)
+            }
+            ClientError::Silent { .. } => {
+                let advice =
+                    "ask again; when that does not help, end the daemon and start it again";
                 (Some(advice.to_owned()), None)
             }
             ClientError::Problem(problem) => (problem.advice, problem.written),

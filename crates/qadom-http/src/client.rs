@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use qadom_node::{Key, Reason};
 use serde::Serialize;
@@ -24,10 +24,17 @@ use crate::socket::{SocketError, check_path};
 /// The longest answer that is read, in bytes (16 MiB).
 const ANSWER_MAX: usize = 16 << 20;
 
+/// How long an answer may take: longer than an operation that meets many dead nodes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long until a daemon is asked again that has too many waiting for it.
+const KNOCK_EVERY: Duration = Duration::from_millis(50);
+
 /// A daemon, named by the path of its control socket.
 #[derive(Clone, Debug)]
 pub struct Client {
     path: PathBuf,
+    patience: Duration,
 }
 
 /// Where a value may be read from.
@@ -72,6 +79,15 @@ pub enum ClientError {
         #[from]
         source: hyper::Error,
     },
+    /// The daemon is there and does not answer in time. Whether a write was carried out is unknown; it
+    /// may be sent again.
+    #[error("the daemon on {} did not answer within {} s", path.display(), within.as_secs_f64())]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+        /// How long was waited.
+        within: Duration,
+    },
     /// What came back is no answer of a qadom daemon, or of a newer one.
     #[error("cannot read the daemon's answer: {detail}")]
     Unreadable {
@@ -92,15 +108,26 @@ impl ClientError {
             Self::Refused { .. } | Self::Broken { .. } | Self::Unreadable { .. } => {
                 Reason::Internal.as_str()
             }
+            Self::Silent { .. } => Reason::Timeout.as_str(),
             Self::Problem(problem) => problem.reason(),
         }
     }
 }
 
 impl Client {
-    /// Asks the daemon whose control socket has this path.
+    /// Asks the daemon whose control socket has this path, and waits a minute for each answer.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Waits this long for each answer, from the call to its last byte.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The path of the control socket.
@@ -220,6 +247,24 @@ impl Client {
             .header(CONTENT_TYPE, "application/octet-stream")
             .body(Full::new(body))
             .map_err(|error| unreadable(&error))?;
+        let answer = tokio::time::timeout(self.patience, self.exchange(request)).await;
+        let (status, body) = answer.map_err(|_| ClientError::Silent {
+            path: self.path.clone(),
+            within: self.patience,
+        })??;
+        if status.is_success() {
+            serde_json::from_slice(&body).map_err(|error| unreadable(&error))
+        } else {
+            let problem = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
+            Err(ClientError::Problem(Box::new(problem)))
+        }
+    }
+
+    /// Sends a request over a connection of its own and reads the whole answer.
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let stream = TokioIo::new(self.connect().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
         let answer = async move {
@@ -233,26 +278,26 @@ impl Client {
         // The connection does the reading and writing, and ends when the sender is dropped; what
         // went wrong with it is told by the answer.
         let (_, answer) = tokio::join!(connection, answer);
-        let (status, body) = answer?;
-        if status.is_success() {
-            serde_json::from_slice(&body).map_err(|error| unreadable(&error))
-        } else {
-            let problem = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-            Err(ClientError::Problem(Box::new(problem)))
-        }
+        answer
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {
         check_path(&self.path)?;
-        UnixStream::connect(&self.path).await.map_err(|source| {
+        loop {
+            let source = match UnixStream::connect(&self.path).await {
+                Ok(stream) => return Ok(stream),
+                Err(source) => source,
+            };
             let path = self.path.clone();
             match source.kind() {
+                // The daemon is there, and as many wait for it as the kernel lets wait.
+                io::ErrorKind::WouldBlock => tokio::time::sleep(KNOCK_EVERY).await,
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NoDaemon { path, source }
+                    return Err(ClientError::NoDaemon { path, source });
                 }
-                _ => ClientError::Refused { path, source },
+                _ => return Err(ClientError::Refused { path, source }),
             }
-        })
+        }
     }
 }
 

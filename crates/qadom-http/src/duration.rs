@@ -49,9 +49,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationTextError> {
         })
 }
 
-/// The shortest and the longest life of a copy that can be asked for: 60 s and 7 days.
+/// The shortest and the longest life of a value's copy that can be asked for: 60 s and 36 hours.
+/// Nothing renews a copy, so a longer life would be a promise that nobody keeps.
 const LIFETIME: std::ops::RangeInclusive<Duration> =
-    Duration::from_mins(1)..=Duration::from_hours(7 * 24);
+    Duration::from_mins(1)..=Duration::from_hours(36);
 
 /// The text is no lifetime of a copy. Whoever wrote it is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,8 +67,8 @@ pub enum LifetimeError {
         /// The refused text.
         text: String,
     },
-    /// It is longer than 7 days.
-    #[error("a copy lives at most 7d, {text} is longer")]
+    /// It is longer than 36 hours.
+    #[error("a value's copy lives at most 36h, {text} is longer")]
     TooLong {
         /// The refused text.
         text: String,
@@ -84,7 +85,7 @@ impl LifetimeError {
     }
 }
 
-/// Reads how long a copy shall live: a duration from 60 s to 7 days.
+/// Reads how long a value's copy shall live: a duration from 60 s to 36 hours.
 ///
 /// # Errors
 ///
@@ -151,14 +152,14 @@ mod tests {
 
     #[test]
     fn a_lifetime_is_refused_outside_its_limits_only() {
-        for text in ["60s", "61s", "1m", "7d", "604799s"] {
+        for text in ["60s", "61s", "1m", "36h", "129599s"] {
             assert!(parse_lifetime(text).is_ok(), "{text}");
         }
         assert_eq!(parse_lifetime("59s").unwrap_err().reason(), Reason::Usage);
-        assert_eq!(
-            parse_lifetime("604801s").unwrap_err().reason(),
-            Reason::LifetimeTooLong
-        );
+        for text in ["129601s", "37h", "7d"] {
+            let error = parse_lifetime(text).unwrap_err();
+            assert_eq!(error.reason(), Reason::LifetimeTooLong, "{text}");
+        }
         assert_eq!(parse_lifetime("long").unwrap_err().reason(), Reason::Usage);
     }
 }

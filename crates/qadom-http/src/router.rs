@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Request, State};
@@ -17,6 +18,7 @@ use qadom_node::{Node, Reason};
 
 use crate::problem::Problem;
 use crate::routes::{daemon, network, values};
+use crate::server::ServerLimits;
 
 /// What the routes work on: one node, and what is counted about the requests themselves.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct App {
     pub(crate) connections: Arc<AtomicU64>,
     /// Connections that may be open at once; 0 when nobody limits them.
     pub(crate) connections_limit: u64,
+    /// How long the body of a request may take to come.
+    pub(crate) body_time: Duration,
 }
 
 impl App {
@@ -39,6 +43,7 @@ impl App {
             malformed: Arc::default(),
             connections: Arc::default(),
             connections_limit: 0,
+            body_time: ServerLimits::default().body,
         }
     }
 

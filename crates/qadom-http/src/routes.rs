@@ -7,13 +7,14 @@ pub(crate) mod values;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use qadom_node::{Key, Reason};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
+use crate::router::App;
 
 /// A JSON body has at most this many bytes.
 const JSON_MAX: usize = 65_536;
@@ -42,9 +43,16 @@ fn wants_json(headers: &HeaderMap) -> bool {
         .any(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// Reads a whole body of at most `limit` bytes; `what` names what it is.
-async fn read(body: Body, limit: usize, what: &str) -> Answer<Bytes> {
-    match Limited::new(body, limit).collect().await {
+/// Reads a whole body of at most `limit` bytes within the time that a body may take; `what` names
+/// what it is.
+async fn read(app: &App, body: Body, limit: usize, what: &str) -> Answer<Bytes> {
+    let whole = Limited::new(body, limit).collect();
+    let Ok(whole) = tokio::time::timeout(app.body_time, whole).await else {
+        let seconds = app.body_time.as_secs_f64();
+        let detail = format!("the rest of {what} did not come within {seconds} s");
+        return Err(Problem::new(Reason::Timeout, detail).with_status(StatusCode::REQUEST_TIMEOUT));
+    };
+    match whole {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
             Reason::TooLarge,
@@ -58,8 +66,8 @@ async fn read(body: Body, limit: usize, what: &str) -> Answer<Bytes> {
 }
 
 /// Reads a JSON body, whatever content type it claims.
-async fn read_json<T: DeserializeOwned>(body: Body) -> Answer<T> {
-    let bytes = read(body, JSON_MAX, "a JSON body").await?;
+async fn read_json<T: DeserializeOwned>(app: &App, body: Body) -> Answer<T> {
+    let bytes = read(app, body, JSON_MAX, "a JSON body").await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         Problem::new(
             Reason::Malformed,

@@ -1,10 +1,11 @@
 //! Serves the control API on a unix socket.
 //!
 //! What must stay true: nothing that comes over the socket can end the server; what is no request
-//! is counted, and a connection that says nothing does not stay open for ever.
+//! is counted, and a connection that says nothing, or not all of it, does not stay open for ever.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct ServerLimits {
     pub connections: u16,
     /// How long a connection may take for the head of a request (10 s).
     pub head: Duration,
+    /// How long the body of a request may take (10 s).
+    pub body: Duration,
     /// How long the requests under way are given when the server closes (5 s).
     pub drain: Duration,
 }
@@ -37,6 +40,7 @@ impl Default for ServerLimits {
         Self {
             connections: 64,
             head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
             drain: Duration::from_secs(5),
         }
     }
@@ -77,6 +81,7 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let mut app = App::new(node);
         app.connections_limit = u64::from(limits.connections);
+        app.body_time = limits.body;
         let accepting = tokio::spawn(accept(listener, app, limits, closed));
         Ok(Self {
             path: path.to_owned(),
@@ -174,20 +179,26 @@ async fn connection(
     head: Duration,
     mut closed: watch::Receiver<bool>,
 ) -> Ended {
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = closing(&mut closed) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let served = tokio::select! {
+        served = &mut connection => Some(served),
+        () = closing(&mut closed) => None,
     };
-    match result {
+    let served = if let Some(served) = served {
+        served
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        (&mut connection).await
+    };
+    match served {
         Err(error) if error.is_parse() || error.is_incomplete_message() => Ended::Malformed,
+        // What came and is left is the beginning of a request whose head never ended.
+        Err(error) if error.is_timeout() && !connection.into_parts().read_buf.is_empty() => {
+            Ended::Malformed
+        }
         Ok(()) | Err(_) => Ended::Done,
     }
 }

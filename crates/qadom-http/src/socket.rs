@@ -91,6 +91,9 @@ pub(crate) async fn listen(path: &Path) -> Result<UnixListener, SocketError> {
         path: path.to_owned(),
         source,
     };
+    let in_use = || SocketError::InUse {
+        path: path.to_owned(),
+    };
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(refused(error)),
@@ -99,14 +102,16 @@ pub(crate) async fn listen(path: &Path) -> Result<UnixListener, SocketError> {
                 path: path.to_owned(),
             });
         }
-        Ok(_) => {
-            if UnixStream::connect(path).await.is_ok() {
-                return Err(SocketError::InUse {
-                    path: path.to_owned(),
-                });
+        Ok(_) => match UnixStream::connect(path).await {
+            // Nobody listens, which is how a dead daemon leaves its socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(refused)?;
             }
-            std::fs::remove_file(path).map_err(refused)?;
-        }
+            // Somebody listens, be it with as many waiting as the kernel lets wait.
+            Ok(_) => return Err(in_use()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(in_use()),
+            Err(error) => return Err(refused(error)),
+        },
     }
     let socket = UnixSocket::new_stream().map_err(refused)?;
     socket.bind(path).map_err(refused)?;

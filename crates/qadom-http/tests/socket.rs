@@ -179,9 +179,101 @@ async fn a_connection_that_says_nothing_is_closed() {
         .find(|limit| limit.name == "control-connections")
         .unwrap();
     assert_eq!((places.used, places.limit), (1, 1));
+    assert_eq!(status.drops.get("malformed"), None, "silence is no junk");
     drop(silent);
     node.shutdown().await;
     server.close().await;
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_request_that_never_goes_on_is_closed_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let limits = ServerLimits {
+        head: Duration::from_millis(50),
+        connections: 1,
+        ..ServerLimits::default()
+    };
+    let node = node().await;
+    let server = Server::start_with(&path, node.clone(), limits)
+        .await
+        .unwrap();
+    let mut stuck = UnixStream::connect(&path).unwrap();
+    stuck
+        .write_all(b"GET /v1/status HTTP/1.1\r\nhost:")
+        .unwrap();
+    let status = Client::new(&path).status().await.unwrap();
+    assert_eq!(status.drops.get("malformed"), Some(&1));
+    node.shutdown().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_whole_gives_its_place_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let limits = ServerLimits {
+        body: Duration::from_millis(50),
+        connections: 1,
+        ..ServerLimits::default()
+    };
+    let node = node().await;
+    let server = Server::start_with(&path, node.clone(), limits)
+        .await
+        .unwrap();
+    for route in ["values", "join"] {
+        let mut half = UnixStream::connect(&path).unwrap();
+        let request = format!("POST /v1/{route} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n");
+        half.write_all(request.as_bytes()).unwrap();
+        half.write_all(b"half").unwrap();
+        // The only place is taken: the answer comes when the half body was given up.
+        Client::new(&path).status().await.unwrap();
+        let mut answer = String::new();
+        half.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(answer.contains("reason:timeout"), "{answer}");
+    }
+    node.shutdown().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_never_answers_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let _listens_and_never_accepts = UnixListener::bind(&path).unwrap();
+    let client = Client::new(&path).with_patience(Duration::from_millis(50));
+    let error = client.status().await.unwrap_err();
+    assert!(matches!(error, ClientError::Silent { .. }), "{error}");
+    assert_eq!(error.reason(), "timeout");
+}
+
+#[tokio::test]
+async fn a_daemon_with_a_full_queue_is_alive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(&path).unwrap();
+    let _listens_and_never_accepts = socket.listen(1).unwrap();
+    let mut waiting = Vec::new();
+    let full = loop {
+        match tokio::net::UnixStream::connect(&path).await {
+            Ok(stream) => waiting.push(stream),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    let node = node().await;
+    let error = Server::start(&path, node.clone()).await.unwrap_err();
+    assert!(matches!(error, SocketError::InUse { .. }), "{error}");
+    assert!(
+        path.exists(),
+        "the socket of a daemon that lives was removed"
+    );
+    let client = Client::new(&path).with_patience(Duration::from_millis(50));
+    let error = client.status().await.unwrap_err();
+    assert!(matches!(error, ClientError::Silent { .. }), "{error}");
+    node.shutdown().await;
 }
 
 #[tokio::test]

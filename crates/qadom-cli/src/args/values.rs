@@ -15,7 +15,7 @@ pub(crate) struct Put {
     /// Copies below which the put counts as failed [default: half of what can be reached]
     #[arg(long, value_name = "N")]
     pub(crate) min_copies: Option<u32>,
-    /// How long a copy lives without renewal, 60s to 7d [default: 36h]
+    /// How long a copy lives, 60s to 36h [default: 36h]
     #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
     pub(crate) ttl: Option<Duration>,
 }

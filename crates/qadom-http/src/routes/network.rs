@@ -62,7 +62,7 @@ fn event(events: &mut String, name: &str, data: &impl Serialize) -> Answer<()> {
 
 /// `POST /v1/ping`: the round trip to a node.
 pub(crate) async fn ping(State(app): State<App>, body: Body) -> Answer<Json<api::Pong>> {
-    let request: api::PingRequest = read_json(body).await?;
+    let request: api::PingRequest = read_json(&app, body).await?;
     let node = request.node.parse::<NodeName>().map_err(|error| {
         Problem::new(
             Reason::Malformed,
@@ -74,7 +74,7 @@ pub(crate) async fn ping(State(app): State<App>, body: Body) -> Answer<Json<api:
 
 /// `POST /v1/join`: joins through the given addresses.
 pub(crate) async fn join(State(app): State<App>, body: Body) -> Answer<Json<api::Joined>> {
-    let request: api::JoinRequest = read_json(body).await?;
+    let request: api::JoinRequest = read_json(&app, body).await?;
     if request.addresses.is_empty() {
         return Err(Problem::new(
             Reason::Usage,

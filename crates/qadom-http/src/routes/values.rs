@@ -1,7 +1,5 @@
 //! Values: put one, read one.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -16,9 +14,6 @@ use crate::api;
 use crate::duration::parse_lifetime;
 use crate::problem::Problem;
 use crate::router::App;
-
-/// The longest life of a value's copy. Whoever asks for more gets this, for the value is renewed.
-const VALUE_LIFETIME_MAX: Duration = Duration::from_hours(36);
 
 /// What can be asked of a write.
 #[derive(Debug, Deserialize)]
@@ -45,8 +40,7 @@ pub(crate) async fn put(
     let Query(query) = query?;
     let ttl = query.ttl.as_deref().map(parse_lifetime).transpose();
     let ttl = ttl.map_err(|error| Problem::new(error.reason(), error.to_string()))?;
-    let value = read(body, VALUE_MAX, "a value").await?;
-    let ttl = ttl.map(|ttl| ttl.min(VALUE_LIFETIME_MAX));
+    let value = read(&app, body, VALUE_MAX, "a value").await?;
     let options = PutOptions {
         ttl,
         min_copies: query.min_copies,

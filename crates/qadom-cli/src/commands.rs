@@ -59,11 +59,14 @@ fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
     Ok(places.data_dir().join("qadom"))
 }
 
+/// The name of the control socket in a data folder.
+const CONTROL_SOCKET: &str = "control.sock";
+
 /// The control socket: as named, or the one in the data folder.
 fn socket(global: &Global) -> Result<PathBuf, Failure> {
     match &global.socket {
         Some(path) => Ok(path.clone()),
-        None => Ok(data_dir(global)?.join("control.sock")),
+        None => Ok(data_dir(global)?.join(CONTROL_SOCKET)),
     }
 }
 

@@ -13,6 +13,7 @@ mod texts;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -43,33 +44,68 @@ fn main() -> ExitCode {
         }
     };
     let output = Output::new(arguments.global.json);
-    start_log(arguments.global.verbose);
-    let exit = match run(arguments, output) {
+    start_log(arguments.global.verbose, output.is_json());
+    let exit = match block_on(commands::run(arguments, output)) {
         Ok(()) => Exit::Done,
         Err(error) => output.failure(&error),
     };
     exit.into()
 }
 
-fn run(arguments: Arguments, output: Output) -> anyhow::Result<()> {
+/// How long the end waits for calls into the operating system that cannot be taken back, such as a
+/// name resolution. Nothing that has to be kept depends on one: the verbs wait for that themselves.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Does the work on a runtime of its own, and leaves what still blocks a thread behind.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(commands::run(arguments, output))
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(LINGER);
+    result
 }
 
-/// Warnings go to the standard error, with `-v` what happens too, with `-vv` everything.
-fn start_log(verbose: u8) {
+/// Warnings go to the standard error, with `-v` what happens too, with `-vv` everything; with
+/// `--json` each as an object on a line of its own, beside the one of an error.
+fn start_log(verbose: u8, is_json: bool) {
     let level = match verbose {
         0 => "warn",
         1 => "qadom=info,qadom_node=info,qadom_http=info,warn",
         _ => "qadom=debug,qadom_node=debug,qadom_http=debug,info",
     };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .without_time()
-        .init();
+        .without_time();
+    if is_json {
+        log.json().flatten_event(true).init();
+    } else {
+        log.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_blocks_a_thread_does_not_hold_back_the_end() {
+        let (release, released) = mpsc::channel::<()>();
+        let (end, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let result = block_on(async {
+                tokio::task::spawn_blocking(move || released.recv());
+                Ok(())
+            });
+            end.send(result.is_ok()).unwrap();
+        });
+        // Far longer than the end waits: it passes only when the end waits for the call.
+        let ended = ended.recv_timeout(Duration::from_mins(1));
+        assert_eq!(ended, Ok(true));
+        drop(release);
+    }
 }

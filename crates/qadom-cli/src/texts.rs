@@ -1,5 +1,7 @@
 //! Texts for people: how receipts, nodes, times and tables are written.
 
+use std::fmt::Display;
+
 use qadom_http::api::{Fetched, NodeText, Receipt, Source};
 use qadom_node::{Key, Reason};
 
@@ -15,11 +17,10 @@ pub(crate) fn key(text: &str) -> Result<Key, Failure> {
 
 /// What became of a write, in one line.
 pub(crate) fn receipt(receipt: &Receipt) -> String {
-    let copies = if receipt.alone {
+    let stored = if receipt.alone {
         "stored here alone: the only copy, no other node is known".to_owned()
     } else {
-        let wanted = receipt.wanted.min(receipt.reachable);
-        format!("stored {} of {wanted} copies", receipt.stored)
+        format!("stored {}", copies(receipt))
     };
     let refused = match receipt.refused.as_slice() {
         [] => String::new(),
@@ -33,25 +34,47 @@ pub(crate) fn receipt(receipt: &Receipt) -> String {
         }
     };
     format!(
-        "{copies}{refused}, {} hops, {} messages, {}, expires {}",
-        receipt.hops,
-        receipt.messages,
+        "{stored}{refused}, {}, {}, expires {}",
+        effort(receipt.hops, receipt.messages),
         milliseconds(receipt.took_ms),
         receipt.expires_at,
     )
 }
 
+/// The copies that were stored, of those that could be.
+pub(crate) fn copies(receipt: &Receipt) -> String {
+    let wanted = receipt.wanted.min(receipt.reachable);
+    format!(
+        "{} of {}",
+        receipt.stored,
+        counted(wanted, "copy", "copies")
+    )
+}
+
+/// What a lookup cost.
+pub(crate) fn effort(hops: u32, messages: u32) -> String {
+    let hops = counted(hops, "hop", "hops");
+    let messages = counted(messages, "message", "messages");
+    format!("{hops}, {messages}")
+}
+
+/// A count and what is counted, in the singular for exactly one.
+pub(crate) fn counted(count: impl Display + Copy, one: &str, many: &str) -> String {
+    let count = count.to_string();
+    let what = if count == "1" { one } else { many };
+    format!("{count} {what}")
+}
+
 /// Where a value came from, in one line.
 pub(crate) fn fetched(fetched: &Fetched) -> String {
-    let bytes = fetched.value.len();
+    let bytes = counted(fetched.value.len(), "byte", "bytes");
     let source = match fetched.source {
         Source::Node(source) => node(source),
         Source::Local => "this node's own store".to_owned(),
     };
     format!(
-        "{bytes} bytes from {source}, {} hops, {} messages, {}",
-        fetched.hops,
-        fetched.messages,
+        "{bytes} from {source}, {}, {}",
+        effort(fetched.hops, fetched.messages),
         milliseconds(fetched.took_ms),
     )
 }
@@ -107,6 +130,13 @@ mod tests {
         ];
         let text = table(["id", "what"], &rows);
         assert_eq!(text, "id   what\na    long cell\nbbb  é");
+    }
+
+    #[test]
+    fn exactly_one_is_written_in_the_singular() {
+        assert_eq!(effort(1, 1), "1 hop, 1 message");
+        assert_eq!(effort(0, 11), "0 hops, 11 messages");
+        assert_eq!(counted("1", "copy", "copies"), "1 copy");
     }
 
     #[test]

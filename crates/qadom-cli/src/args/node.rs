@@ -27,8 +27,9 @@ pub(crate) struct Node {
     /// The name of the network [default: qadom, in local mode local]
     #[arg(long, value_name = "NAME", env = "QADOM_NETWORK")]
     pub(crate) network: Option<String>,
-    /// The bits of the puzzle that node keys solve [default: 16 in the network qadom, else 0]
-    #[arg(long, value_name = "N", env = "QADOM_ID_BITS")]
+    /// The bits of the puzzle that node keys solve, 0 to 32 [default: 16 in the network qadom, else 0]
+    #[arg(long, value_name = "N", env = "QADOM_ID_BITS",
+          value_parser = clap::value_parser!(u8).range(0..=32))]
     pub(crate) id_bits: Option<u8>,
     /// Lift the limits by address group, for nodes of one machine or private network
     #[arg(long, env = "QADOM_LOCAL", value_parser = BoolishValueParser::new())]

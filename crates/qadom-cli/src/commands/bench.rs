@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use qadom_node::{BenchReport, BenchSettings, Row, run_bench};
+use qadom_node::{BenchReport, BenchSettings, Reason, Row, run_bench};
 use serde::Serialize;
 
 use crate::args::Bench;
+use crate::error::Failure;
 use crate::output::Output;
 
 /// The figures as scripts read them.
@@ -43,7 +44,23 @@ pub(super) async fn run(arguments: &Bench, output: Output) -> anyhow::Result<()>
         ..BenchSettings::default()
     };
     let report = run_bench(&settings, |work| output.note(&format!("measuring {work}"))).await?;
-    output.result(&Report::from(&report), || table(&report))
+    output.result(&Report::from(&report), || table(&report))?;
+    all_done(&report).map_err(Into::into)
+}
+
+/// Fails when any of the measured work failed: its row does not tell what the work costs.
+fn all_done(report: &BenchReport) -> Result<(), Failure> {
+    let failed = report.rows.iter().filter(|row| row.failed > 0);
+    let failed = failed
+        .map(|row| format!("{} of {} {}", row.failed, row.count, row.work))
+        .collect::<Vec<_>>();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::new(Reason::Internal, format!("failed: {}", failed.join("; ")))
+            .with_advice("measure on a machine without other load, or with fewer --in-flight"),
+    )
 }
 
 impl From<&BenchReport> for Report {
@@ -102,4 +119,35 @@ fn table(report: &BenchReport) -> String {
 
 fn micros(span: Duration) -> f64 {
     span.as_secs_f64() * 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    fn report(failed: &[usize]) -> BenchReport {
+        let row = |failed: &usize| Row {
+            work: "put".to_owned(),
+            count: 9,
+            failed: *failed,
+            p50: Duration::ZERO,
+            p95: Duration::ZERO,
+            p99: Duration::ZERO,
+            per_second: 0.0,
+            cpu: None,
+        };
+        BenchReport {
+            rows: failed.iter().map(row).collect(),
+            idle_node_kib: None,
+        }
+    }
+
+    #[test]
+    fn a_bench_in_which_anything_failed_has_failed() {
+        assert!(all_done(&report(&[0, 0])).is_ok());
+        let failure = all_done(&report(&[0, 2])).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Failed);
+        assert_eq!(failure.to_string(), "failed: 2 of 9 put");
+    }
 }

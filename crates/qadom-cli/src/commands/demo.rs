@@ -13,11 +13,13 @@ use qadom_node::{Key, Reason};
 
 use self::network::Network;
 use self::report::Report;
+use super::CONTROL_SOCKET;
 use super::daemon::Daemon;
 use crate::args::Demo;
 use crate::error::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::texts::counted;
 
 /// A value that the demo stores, and its name.
 struct Sample {
@@ -91,9 +93,11 @@ async fn tell(demo: &Demo, network: &mut Network, report: Report) -> anyhow::Res
 
     report.end(missing)?;
     if missing > 0 {
-        return Err(
-            Failure::new(Reason::Internal, format!("{missing} reads found nothing")).into(),
-        );
+        return Err(Failure::new(
+            Reason::Internal,
+            format!("{} found nothing", counted(missing, "read", "reads")),
+        )
+        .into());
     }
     if demo.stay {
         stay(network, report).await?;
@@ -139,7 +143,7 @@ async fn count_found(network: &Network, stored: &[Stored]) -> (usize, usize) {
 /// Keeps the network up, with a control socket at its first node, until that one is stopped.
 async fn stay(network: &Network, report: Report) -> anyhow::Result<()> {
     let node = network.first()?.clone();
-    let socket = network.folder().join("control.sock");
+    let socket = network.folder().join(CONTROL_SOCKET);
     let daemon = Daemon::serve(node, &socket).await?;
     report.stays(&socket, daemon.node())?;
     daemon.node().stopped().await;

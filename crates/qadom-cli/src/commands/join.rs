@@ -5,6 +5,7 @@ use qadom_http::Client;
 use crate::args::Join;
 use crate::error::Failure;
 use crate::output::Output;
+use crate::texts::counted;
 
 /// Succeeds when one of the addresses led into the network; the others are named.
 pub(super) async fn run(join: &Join, client: &Client, output: Output) -> anyhow::Result<()> {
@@ -17,5 +18,7 @@ pub(super) async fn run(join: &Join, client: &Client, output: Output) -> anyhow:
     for problem in &joined.problems {
         output.note(&format!("{}: {}", problem.address, problem.detail));
     }
-    output.result(&joined, || format!("joined, {} peers", joined.peers))
+    output.result(&joined, || {
+        format!("joined, {}", counted(joined.peers, "peer", "peers"))
+    })
 }

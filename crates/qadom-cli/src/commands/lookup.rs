@@ -8,7 +8,7 @@ use qadom_http::api::{LookupEvent, LookupStep};
 use crate::args::Lookup;
 use crate::error::Failure;
 use crate::output::Output;
-use crate::texts;
+use crate::texts::{self, counted};
 
 /// Prints the steps as a table and the end below it; as JSON one object each.
 pub(super) async fn run(lookup: &Lookup, client: &Client, output: Output) -> anyhow::Result<()> {
@@ -31,10 +31,9 @@ pub(super) async fn run(lookup: &Lookup, client: &Client, output: Output) -> any
     output.words("")?;
     output.words(&texts::table(["closest", "address"], &closest))?;
     output.words(&format!(
-        "\n{} nodes, {} hops, {} messages, {}",
-        closest.len(),
-        lookup.end.hops,
-        lookup.end.messages,
+        "\n{}, {}, {}",
+        counted(closest.len(), "node", "nodes"),
+        texts::effort(lookup.end.hops, lookup.end.messages),
         texts::milliseconds(lookup.end.took_ms),
     ))
 }
@@ -43,7 +42,8 @@ fn step(step: &LookupStep) -> [String; 6] {
     let what = match step.event {
         LookupEvent::Asked => "asked".to_owned(),
         LookupEvent::Answered { contacts, nearer } => {
-            format!("answered: {contacts} contacts, {nearer} nearer")
+            let contacts = counted(contacts, "contact", "contacts");
+            format!("answered: {contacts}, {nearer} nearer")
         }
         LookupEvent::Slow => "slow, goes on meanwhile".to_owned(),
         LookupEvent::Failed => "no answer".to_owned(),

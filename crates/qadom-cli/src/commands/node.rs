@@ -11,6 +11,7 @@ use crate::args::{Global, Node};
 use crate::error::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::texts::counted;
 
 /// The variable with the secret of a private network; a flag would show it to every user.
 const SECRET: &str = "QADOM_NETWORK_SECRET";
@@ -108,8 +109,8 @@ fn secret(text: &str) -> Result<Vec<u8>, Failure> {
     let secret = secret.unwrap_or_else(|_| text.as_bytes().to_vec());
     if secret.len() < SECRET_MIN {
         let message = format!(
-            "{SECRET} has {} bytes, fewer than {SECRET_MIN}",
-            secret.len()
+            "{SECRET} has {}, fewer than {SECRET_MIN}",
+            counted(secret.len(), "byte", "bytes")
         );
         return Err(Failure::new(Reason::Usage, message)
             .with_advice("give at least 64 hex digits, or at least 32 bytes of text"));

@@ -7,7 +7,7 @@ use qadom_http::api::{Status, Verdict};
 
 use crate::error::Failure;
 use crate::output::Output;
-use crate::texts;
+use crate::texts::{self, counted};
 
 /// Exits 0 whenever the daemon answers, also with bad news.
 pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
@@ -24,11 +24,8 @@ fn words(status: &Status) -> String {
     };
     let size = match status.network_size {
         Some(size) => {
-            format!(
-                "about {:.0} nodes, ± {:.0} %",
-                size.estimate,
-                size.error * 100.0
-            )
+            let nodes = counted(size.estimate.round(), "node", "nodes");
+            format!("about {nodes}, ± {:.0} %", size.error * 100.0)
         }
         None => "not known yet".to_owned(),
     };
@@ -38,19 +35,21 @@ fn words(status: &Status) -> String {
         ""
     };
     let traffic = &status.traffic;
+    let bytes = |count| counted(count, "byte", "bytes");
+    let datagrams = |count| counted(count, "datagram", "datagrams");
     let mut text = format!(
         "verdict   {verdict}\nnode      {}\naddress   {}\nnetwork   {} ({size})\n\
          mode      {}{local}\npeers     {}\n\
-         traffic   {} bytes in, {} bytes out, {} datagrams in, {} datagrams out",
+         traffic   {} in, {} out, {} in, {} out",
         status.node,
         status.address,
         status.network,
         status.mode,
         status.peers,
-        traffic.bytes_in,
-        traffic.bytes_out,
-        traffic.datagrams_in,
-        traffic.datagrams_out,
+        bytes(traffic.bytes_in),
+        bytes(traffic.bytes_out),
+        datagrams(traffic.datagrams_in),
+        datagrams(traffic.datagrams_out),
     );
     for reason in &status.reasons {
         push(&mut text, "reason", reason);

@@ -6,10 +6,12 @@ use std::path::Path;
 use anyhow::Context;
 use qadom_node::{JoinAddress, Node};
 
+use super::CONTROL_SOCKET;
 use super::daemon::Daemon;
 use crate::args::Testnet;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::texts::counted;
 
 /// Runs the daemons until Ctrl-C or SIGTERM.
 pub(super) async fn run(testnet: &Testnet, output: Output) -> anyhow::Result<()> {
@@ -32,13 +34,11 @@ pub(super) async fn run(testnet: &Testnet, output: Output) -> anyhow::Result<()>
         }
     };
     if result.is_ok() {
-        output.note(&format!(
-            "{} daemons run in {}",
-            daemons.len(),
-            folder.display()
-        ));
+        let run = counted(daemons.len(), "daemon runs", "daemons run");
+        output.note(&format!("{run} in {}", folder.display()));
         let signal = signals.next().await;
-        output.note(&format!("{signal}: stopping {} daemons", daemons.len()));
+        let stopped = counted(daemons.len(), "daemon", "daemons");
+        output.note(&format!("{signal}: stopping {stopped}"));
     }
     end(daemons, output).await?;
     result
@@ -53,7 +53,7 @@ async fn start(
 ) -> anyhow::Result<()> {
     for number in 0..count {
         let folder = folder.join(number.to_string());
-        let socket = folder.join("control.sock");
+        let socket = folder.join(CONTROL_SOCKET);
         let mut builder = Node::builder()
             .data_dir(&folder)
             .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));

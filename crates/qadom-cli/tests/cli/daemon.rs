@@ -1,7 +1,9 @@
 //! The life of a daemon: its start, its refusals to start, its end.
 
+use std::fs::Permissions;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::process::{Daemon, run, start};
 
@@ -131,6 +133,128 @@ fn a_folder_that_cannot_be_used_is_named() {
     let error: serde_json::Value =
         serde_json::from_str(left.stderr.lines().last().unwrap()).unwrap();
     assert_eq!(error["error"]["type"], "folder-unusable");
+}
+
+/// Starts a daemon in a folder that it must refuse; gives what it said on its last line.
+fn refused(folder: &Path, flags: &[&str]) -> serde_json::Value {
+    let path = folder.to_str().unwrap();
+    let arguments = ["node", "--json", "--data-dir", path, "--listen"];
+    let left = run(&[&arguments[..], &["127.0.0.1:0"], flags].concat()).code(1);
+    assert!(left.stdout.is_empty(), "{}", left.text());
+    let error = left.stderr.lines().last().unwrap();
+    let error = serde_json::from_str::<serde_json::Value>(error).unwrap()["error"].take();
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains(path), "{message} does not name the folder");
+    assert!(error["advice"].is_string(), "{error}");
+    error
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("letter.txt"), "precious").unwrap();
+    let error = refused(folder.path(), &[]);
+    assert_eq!(error["type"], "folder-unusable");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("not empty and is no data folder"),
+        "{message}"
+    );
+    let names = std::fs::read_dir(&folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["letter.txt"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused() {
+    // Nobody makes a folder there, not even root.
+    let error = refused(Path::new("/proc/qadom-data"), &[]);
+    assert_eq!(error["type"], "folder-unusable");
+
+    let folder = tempfile::tempdir().unwrap();
+    let closed = Permissions::from_mode(0o500);
+    std::fs::set_permissions(&folder, closed).unwrap();
+    if std::fs::write(folder.path().join("lock"), "").is_ok() {
+        println!("skipped: permissions do not bind this user");
+        return;
+    }
+    let error = refused(folder.path(), &[]);
+    assert_eq!(error["type"], "folder-unusable");
+}
+
+#[test]
+fn a_node_key_that_is_too_weak_for_the_network_is_refused() {
+    let (left, folder) = Daemon::start(&["--id-bits", "0"]).signal(&["INT"]);
+    left.code(0);
+    // No key of a test's life solves 32 bits by chance.
+    let error = refused(folder.path(), &["--id-bits", "32"]);
+    assert_eq!(error["type"], "weak-key");
+}
+
+#[test]
+fn with_json_every_line_of_the_standard_error_is_an_object() {
+    // Bound and never read: packets to it are lost without an error.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let daemon = Daemon::start(&["--memory", "--json", "-vv", "--join", &address]);
+    daemon.run(&["status"]).code(0);
+    let (left, _) = daemon.signal(&["INT"]);
+    let left = left.code(0);
+    assert!(!left.stderr.is_empty(), "nothing was logged");
+    for line in left.stderr.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(
+            object["level"].is_string() && object["message"].is_string(),
+            "{line}"
+        );
+    }
+}
+
+/// The most memory that an idle daemon may hold, in KiB.
+#[cfg(target_os = "linux")]
+const IDLE_KIB: u64 = 30 * 1024;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_daemon_holds_less_than_30_megabytes() {
+    let daemon = Daemon::start(&[]);
+    daemon.run(&["status"]).code(0);
+    let facts = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
+    let resident = facts.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.unwrap().trim().trim_end_matches(" kB");
+    println!("an idle daemon holds {resident} KiB");
+    let resident: u64 = resident.parse().unwrap();
+    assert!(resident < IDLE_KIB, "{resident} KiB");
+}
+
+#[test]
+fn random_bytes_on_the_port_are_counted_and_the_daemon_goes_on() {
+    let daemon = Daemon::start(&["--memory"]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = daemon.address().rsplit('@').next().unwrap();
+    let junk: Vec<u8> = (0..=255).cycle().take(1200).collect();
+    let lengths = [1, 2, 15, 16, 17, 31, 64, 255, 1199, 1200];
+    for length in lengths {
+        socket.send_to(&junk[..length], address).unwrap();
+    }
+    let drops = || {
+        let status = daemon.run(&["status", "--json"]).code(0).object();
+        let drops = status["drops"].as_object().unwrap().clone();
+        drops
+            .values()
+            .map(|count| count.as_u64().unwrap())
+            .sum::<u64>()
+    };
+    // The packets are in the socket's buffer when the first question is asked; the daemon reads
+    // them in its own time.
+    assert!(
+        (0..100).any(|_| drops() >= lengths.len() as u64),
+        "{} of {} packets were counted",
+        drops(),
+        lengths.len()
+    );
+    let put = daemon.run_with(&["put"], b"after the junk").code(0);
+    daemon.run(&["get", put.text()]).code(0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::process::Command;
 
-use crate::process::{Daemon, run, start, wait};
+use crate::process::{Daemon, PATIENCE, run, spawned, start, wait};
 
 #[test]
 fn daemons_that_joined_share_values_and_see_each_other() {
@@ -51,7 +51,7 @@ fn daemons_that_joined_share_values_and_see_each_other() {
     assert!(steps.iter().any(|step| step["event"] == "answered"));
     let table = one.run(&["lookup", key]).code(0);
     assert!(
-        table.text().starts_with("after") && table.text().contains("1 hops"),
+        table.text().starts_with("after") && table.text().contains("1 hop,"),
         "{}",
         table.text()
     );
@@ -87,6 +87,24 @@ fn a_daemon_of_another_network_is_told_so_and_ends() {
 }
 
 #[test]
+fn a_daemon_with_other_id_bits_is_told_which_differ_and_ends() {
+    let one = Daemon::start(&["--memory", "--network", "same", "--id-bits", "0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let node = ["node", "--memory", "--data-dir", path, "--network", "same"];
+    let flags = ["--listen", "127.0.0.1:0", "--id-bits", "1", "--join"];
+    let left = run(&[&node[..], &flags, &[one.address()]].concat()).code(1);
+    assert!(left.stderr.contains("wrong-network: "), "{}", left.stderr);
+    assert!(
+        left.stderr.contains("is 1 here and 0 there"),
+        "{}",
+        left.stderr
+    );
+    assert!(left.stderr.contains("--id-bits"), "{}", left.stderr);
+    one.run(&["status"]).code(0);
+}
+
+#[test]
 fn a_bootstrap_that_nobody_answers_at_is_told_on_the_standard_error() {
     // Bound and never read: packets to it are lost without an error.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -103,10 +121,14 @@ fn a_bootstrap_that_nobody_answers_at_is_told_on_the_standard_error() {
     ];
     let (mut process, _) = start(&[&arguments[..], &["--join", &address]].concat());
     let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines();
-    let told = lines
-        .find(|line| line.as_ref().unwrap().contains(&address))
-        .unwrap()
-        .unwrap();
+    let told = spawned(move || {
+        let mut said = lines.by_ref().map(Result::unwrap);
+        said.find(|line| line.contains(&address))
+    });
+    let told = told
+        .recv_timeout(PATIENCE)
+        .expect("the daemon says nothing");
+    let told = told.expect("the daemon ended without a word about the address");
     assert!(told.contains("unreachable"), "{told}");
     let status = run(&["status", "--json", "--data-dir", path])
         .code(0)

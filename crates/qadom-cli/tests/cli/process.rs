@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -89,7 +92,26 @@ pub(crate) fn run_with(arguments: &[&str], input: &[u8]) -> Finished {
         .unwrap();
     // A process that refuses its arguments does not read.
     let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap().into()
+    let id = child.id().to_string();
+    let left = spawned(move || child.wait_with_output());
+    let Ok(left) = left.recv_timeout(PATIENCE) else {
+        // Nobody waited for the process yet: its id is its own.
+        let _ = Command::new("kill").args(["-KILL", &id]).status();
+        panic!("{arguments:?} does not end");
+    };
+    left.unwrap().into()
+}
+
+/// How long a test waits for what must come before it fails: far longer than anything takes, so
+/// that only what never comes is missed.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Does what may block for ever in a thread of its own.
+pub(crate) fn spawned<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody listens any more when the test gave up.
+    thread::spawn(move || sender.send(work()));
+    receiver
 }
 
 /// Runs the binary with these arguments and these settings in its environment.
@@ -153,6 +175,11 @@ impl Daemon {
     /// The data folder.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.0.id()
     }
 
     /// Runs a verb that asks this daemon.

@@ -61,14 +61,15 @@ fn whatever_is_typed_wrongly_exits_2() {
         &["put", "-", "-"],
         &["put", "--ttl", "soon"],
         &["put", "--ttl", "59s"],
-        &["put", "--ttl", "8d"],
+        &["put", "--ttl", "37h"],
         &["put", "--min-copies", "-1"],
         &["ping"],
         &["ping", "h:0"],
         &["join"],
         &["join", "not an address"],
         &["node", "--listen", "localhost:1"],
-        &["node", "--id-bits", "257"],
+        &["node", "--id-bits", "33"],
+        &["node", "--id-bits", "255"],
         &["node", "--http", "127.0.0.1:0"],
         &["demo", "--nodes", "0"],
         &["status", "--unknown"],
@@ -84,6 +85,25 @@ fn whatever_is_typed_wrongly_exits_2() {
         let error: serde_json::Value = serde_json::from_str(&left.stderr).unwrap();
         assert!(error["error"]["type"].is_string(), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_life_that_nobody_keeps_is_refused_with_its_own_reason() {
+    for ttl in ["129601s", "7d"] {
+        let left = run(&["put", "--json", "--ttl", ttl]).code(2);
+        let error: serde_json::Value = serde_json::from_str(&left.stderr).unwrap();
+        assert_eq!(error["error"]["type"], "lifetime-too-long");
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("36h") && message.contains(ttl),
+            "{message}"
+        );
+    }
+    let left = run(&["put", "--json", "--ttl", "59s"]).code(2);
+    let error: serde_json::Value = serde_json::from_str(&left.stderr).unwrap();
+    assert_eq!(error["error"]["type"], "usage");
+    let help = run(&["put", "--help"]).code(0);
+    assert!(help.text().contains("60s to 36h"), "{}", help.text());
 }
 
 #[test]
@@ -132,6 +152,7 @@ fn settings_come_from_the_environment_and_flags_win() {
         ("QADOM_NETWORK_SECRET", "too short to be one"),
         ("QADOM_MEMORY", "perhaps"),
         ("QADOM_JOIN", "somewhere"),
+        ("QADOM_ID_BITS", "33"),
     ] {
         run_in(&[setting], &node).code(2);
     }

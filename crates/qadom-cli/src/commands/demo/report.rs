@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{GOLDEN, Stored};
 use crate::output::Output;
-use crate::texts;
+use crate::texts::{self, counted};
 
 /// Prints the story.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +41,8 @@ impl Report {
         let most = peers.iter().max().copied().unwrap_or(0);
         let words = format!(
             "\n2. Join: all by the address of the first\n   \
-             {} nodes joined, knowing {fewest} to {most} others right away",
-            peers.len(),
+             {} joined, knowing {fewest} to {most} others right away",
+            counted(peers.len(), "node", "nodes"),
         );
         self.output
             .result(&json!({ "step": "join", "joined": peers.len() }), || words)
@@ -64,11 +64,9 @@ impl Report {
             let receipt = &written.receipt;
             let key: String = written.key.to_string().chars().take(12).collect();
             format!(
-                "   node {node:<3} {name:<18} {key}  {} of {} copies, {} hops, {} messages, {}",
-                receipt.stored,
-                receipt.wanted.min(receipt.reachable),
-                receipt.hops,
-                receipt.messages,
+                "   node {node:<3} {name:<18} {key}  {}, {}, {}",
+                texts::copies(receipt),
+                texts::effort(receipt.hops, receipt.messages),
                 texts::milliseconds(receipt.took_ms),
             )
         })
@@ -103,10 +101,9 @@ impl Report {
                 Source::Node(node) => texts::node(node),
             };
             format!(
-                "   node {node:<3} {name:<18} {:>4} bytes from {source}, {} hops, {} messages, {}",
-                fetched.value.len(),
-                fetched.hops,
-                fetched.messages,
+                "   node {node:<3} {name:<18} {:>10} from {source}, {}, {}",
+                counted(fetched.value.len(), "byte", "bytes"),
+                texts::effort(fetched.hops, fetched.messages),
                 texts::milliseconds(fetched.took_ms),
             )
         })
@@ -128,8 +125,8 @@ impl Report {
                     .collect::<Vec<_>>()
                     .join(", ");
                 format!(
-                    "\n5. Drop: {} nodes vanish at once, nothing is handed over\n   gone: {list}",
-                    numbers.len(),
+                    "\n5. Drop: {} at once, nothing is handed over\n   gone: {list}",
+                    counted(numbers.len(), "node vanishes", "nodes vanish"),
                 )
             })
     }
@@ -137,7 +134,8 @@ impl Report {
     pub(super) fn counted(self, found: usize, reads: usize) -> anyhow::Result<()> {
         let object = json!({ "step": "count", "found": found, "reads": reads });
         self.output.result(&object, || {
-            format!("   the others: {found} of {reads} reads found it")
+            let reads = counted(reads, "read", "reads");
+            format!("   the others: {found} of {reads} found it")
         })
     }
 
@@ -147,7 +145,8 @@ impl Report {
                 "\nAll that was stored was read again, byte for byte. A node of your own: qadom node"
                     .to_owned()
             } else {
-                format!("\n{missing} reads did not bring what was stored.")
+                let missing = counted(missing, "read", "reads");
+                format!("\n{missing} did not bring what was stored.")
             }
         })
     }

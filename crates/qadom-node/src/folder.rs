@@ -28,46 +28,6 @@ const QUARANTINE: &str = "quarantine-";
 /// Everything else that belongs into a data folder.
 const OTHERS: [&str; 4] = ["journal", "identities", "files", "qadom.toml"];
 
-/// The longest path of a unix socket in bytes.
-const SOCKET_PATH_MAX: usize = 107;
-
-/// The path of the control socket inside a data folder.
-///
-/// # Errors
-///
-/// [`SocketPathError`] when the path is longer than 107 bytes, the most that unix sockets take; a
-/// shorter path has to be named by the user.
-///
-/// # Examples
-///
-/// ```
-/// use std::path::Path;
-///
-/// let path = qadom_node::control_socket(Path::new("/var/lib/qadom"))?;
-/// assert_eq!(path, Path::new("/var/lib/qadom/control.sock"));
-/// # Ok::<(), qadom_node::SocketPathError>(())
-/// ```
-pub fn control_socket(data_dir: &Path) -> Result<PathBuf, SocketPathError> {
-    let path = data_dir.join(CONTROL_SOCKET);
-    let length = path.as_os_str().len();
-    if length > SOCKET_PATH_MAX {
-        Err(SocketPathError { path, length })
-    } else {
-        Ok(path)
-    }
-}
-
-/// The path of the control socket is too long for the operating system. Name a shorter one with
-/// `--socket`; nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the socket path {} has {length} bytes, the most is 107; name a shorter one with --socket", path.display())]
-pub struct SocketPathError {
-    /// The path.
-    pub path: PathBuf,
-    /// Its length in bytes.
-    pub length: usize,
-}
-
 /// A data folder that this process holds the lock of.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -261,12 +221,5 @@ mod tests {
             let moved = folder.quarantine_store().unwrap();
             assert_eq!(moved, place.path().join(format!("quarantine-{number}")));
         }
-    }
-
-    #[test]
-    fn socket_paths_end_at_107_bytes() {
-        let folder = |length: usize| PathBuf::from("d".repeat(length - "/control.sock".len()));
-        assert!(control_socket(&folder(107)).is_ok());
-        assert_eq!(control_socket(&folder(108)).unwrap_err().length, 108);
     }
 }

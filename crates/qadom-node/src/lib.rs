@@ -23,7 +23,6 @@ pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
 pub use bench::{BenchError, BenchReport, BenchSettings, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};
 pub use error::{Error, StartError, StopReason, join_problem_text};
-pub use folder::{SocketPathError, control_socket};
 pub use node::{Joined, Node};
 pub use status::{Limit, NetworkSize, Peer, Status, Traffic, Verdict};
 pub use transfer::Streams;

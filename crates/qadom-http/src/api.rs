@@ -235,6 +235,16 @@ pub struct Status {
     pub network: String,
     /// `storing` or `client`.
     pub mode: String,
+    /// Whether others that the node has not called reach it: `reachable`, `unreachable` or
+    /// `unknown`.
+    pub reachability: String,
+    /// How long ago that was found out, in milliseconds; none when no test has ended yet.
+    pub reachability_age_ms: Option<u64>,
+    /// The addresses at which peers see the node, at most one of each family.
+    pub observed_addresses: Vec<String>,
+    /// What the node adds to its wall clock because the clocks of its peers say so, in
+    /// milliseconds.
+    pub clock_offset_ms: i64,
     /// Whether the node runs in local mode, without limits by address group.
     pub local: bool,
     /// How the node is doing.

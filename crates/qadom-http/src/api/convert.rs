@@ -201,6 +201,16 @@ impl From<qadom_node::Status> for Status {
             address: status.address.to_string(),
             network: status.network,
             mode: mode(status.mode),
+            reachability: status.reachability.as_str().to_owned(),
+            reachability_age_ms: status
+                .reachability_age
+                .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            observed_addresses: status
+                .observed_addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            clock_offset_ms: status.clock_offset_ms,
             local: status.local,
             verdict: status.verdict.into(),
             reasons: status.reasons,

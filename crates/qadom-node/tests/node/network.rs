@@ -70,6 +70,24 @@ async fn a_node_is_reached_by_id_by_address_text_and_by_place() {
     assert!(matches!(error, Error::UnknownNode { .. }));
 }
 
+#[tokio::test]
+async fn a_node_changes_its_mode_and_its_neighbours_learn_of_it() {
+    let (first, second) = (start().await, start().await);
+    second.join(&[first.address().into()]).await.unwrap();
+    let status = second.status().await.unwrap();
+    assert_eq!(status.mode, Mode::Storing);
+    assert_eq!(status.observed_addresses, second.local_addresses());
+    assert_eq!(status.address, second.address());
+    assert_eq!(status.clock_offset_ms, 0);
+    second.set_mode(Mode::Client).await.unwrap();
+    assert_eq!(second.status().await.unwrap().mode, Mode::Client);
+    until(&first, |status| status.peers == 0).await;
+    let receipt = first.put("for nobody else").await.unwrap();
+    assert_eq!((receipt.reachable, receipt.alone), (1, true));
+    second.set_mode(Mode::Storing).await.unwrap();
+    until(&first, |status| status.peers == 1).await;
+}
+
 fn client_of_nobody() -> NodeName {
     "ab".repeat(32).parse().unwrap()
 }

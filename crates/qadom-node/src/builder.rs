@@ -56,7 +56,7 @@ const PUBLIC_NETWORK: &str = "qadom";
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Builder {
     data_dir: Option<PathBuf>,
     memory: bool,
@@ -68,23 +68,6 @@ pub struct Builder {
     id_bits: Option<u8>,
     local: Option<bool>,
     mode: Option<Mode>,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            data_dir: None,
-            memory: false,
-            listen: Vec::new(),
-            advertise: None,
-            join: Vec::new(),
-            network: None,
-            secret: Zeroizing::default(),
-            id_bits: None,
-            local: None,
-            mode: None,
-        }
-    }
 }
 
 impl fmt::Debug for Builder {

@@ -46,6 +46,8 @@ pub struct Status {
     pub clock_offset: i64,
     /// Contacts in the routing table.
     pub peers: usize,
+    /// Those of them to which no request failed since they were last heard from.
+    pub live: usize,
     /// Records held.
     pub records: u64,
     /// Charge of the records held in bytes.
@@ -89,6 +91,7 @@ impl Engine {
             observed: self.core.addresses.observed(),
             clock_offset: self.core.clock.micros(),
             peers: self.core.table.len(),
+            live: self.core.table.live(),
             records: stats.records,
             record_bytes: stats.charge,
             operations: self.running(),

@@ -125,6 +125,12 @@ impl RoutingTable {
         self.buckets.iter().map(|bucket| bucket.entries.len()).sum()
     }
 
+    /// Contacts to which no request failed since they were last heard from. The last silent ones
+    /// are kept, so that only this tells whether anybody is left.
+    pub fn live(&self) -> usize {
+        self.held().filter(|entry| entry.silence.is_none()).count()
+    }
+
     /// Whether there is no contact.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -182,7 +188,7 @@ impl RoutingTable {
             Failure::First => return Removal::Kept,
             Failure::Further => {
                 let has_replacement = !bucket.replacements.is_empty();
-                !self.is_outage(now) && (has_replacement || self.has_live_contact())
+                !self.is_outage(now) && (has_replacement || self.live() > 0)
             }
         };
         if may_go {
@@ -333,10 +339,6 @@ impl RoutingTable {
             silence.is_some_and(|silence| now.since(silence.since) <= self.config.outage_window)
         };
         2 * self.held().filter(fell_silent).count() > self.len()
-    }
-
-    fn has_live_contact(&self) -> bool {
-        self.held().any(|entry| entry.silence.is_none())
     }
 
     /// The buckets in the order of their distance to a target.

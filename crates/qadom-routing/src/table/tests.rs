@@ -155,6 +155,19 @@ fn the_last_contacts_stay() {
 }
 
 #[test]
+fn a_silent_contact_stays_but_is_not_live_until_it_is_heard_from() {
+    let nodes = contacts(2, true);
+    let mut table = table(&nodes);
+    assert_eq!((table.len(), table.live()), (2, 2));
+    table.on_failure(nodes[0].id(), 1, at(1));
+    assert_eq!((table.len(), table.live()), (2, 1));
+    table.on_failure(nodes[1].id(), 2, at(2));
+    assert_eq!((table.len(), table.live()), (2, 0));
+    table.observe(nodes[0].clone(), at(3));
+    assert_eq!((table.len(), table.live()), (2, 1));
+}
+
+#[test]
 fn clients_and_the_own_id_stay_out() {
     let own = contact(1);
     let mut table = RoutingTable::new(*own.id(), TableConfig::default());

@@ -1,9 +1,12 @@
 //! From addresses as users type them to addresses that a socket takes.
 //!
 //! What must stay true: only addresses of families that the node listens on come out, and at most
-//! [`ADDRESSES_MAX`] for one name.
+//! [`ADDRESSES_MAX`] for one name. Names do not wait for each other, and none longer than
+//! [`LOOKUP_MAX`].
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use qadom_engine::JoinProblem;
 use qadom_routing::{Contact, Families, NodeKey, canonical};
@@ -13,14 +16,35 @@ use crate::address::{HostPort, JoinAddress};
 /// Addresses of one host name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-/// The addresses of a host name or of an IP address; empty when there are none.
+/// The longest wait for the addresses of a host name. A system that waits longer for a name server
+/// that is gone would hold back those that start or join.
+const LOOKUP_MAX: Duration = Duration::from_secs(3);
+
+/// The addresses of a host name or of an IP address; empty when there are none, or none in time.
 pub(crate) async fn resolve(at: &HostPort, families: Families) -> Vec<SocketAddr> {
+    resolve_by(ask_system(at.clone()), at, families).await
+}
+
+async fn ask_system(at: HostPort) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((at.host(), at.port())).await?;
+    Ok(found.collect())
+}
+
+async fn resolve_by(
+    lookup: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+    at: &HostPort,
+    families: Families,
+) -> Vec<SocketAddr> {
     let found = match at.socket_address() {
         Some(address) => vec![address],
-        None => match tokio::net::lookup_host((at.host(), at.port())).await {
-            Ok(addresses) => addresses.collect(),
-            Err(error) => {
+        None => match tokio::time::timeout(LOOKUP_MAX, lookup).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(error)) => {
                 tracing::debug!(address = %at, %error, "a host name has no address");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::debug!(address = %at, "no name server answers");
                 Vec::new()
             }
         },
@@ -54,18 +78,37 @@ pub(crate) struct Targets {
 impl Targets {
     /// Resolves every address; `own` is left out of what the engine gets.
     pub(crate) async fn resolve(names: &[JoinAddress], families: Families, own: &NodeKey) -> Self {
+        Self::resolve_by(ask_system, names, families, own).await
+    }
+
+    async fn resolve_by<F>(
+        lookup: impl Fn(HostPort) -> F,
+        names: &[JoinAddress],
+        families: Families,
+        own: &NodeKey,
+    ) -> Self
+    where
+        F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
         let mut targets = Self {
             named: Vec::with_capacity(names.len()),
             own: Vec::new(),
             addresses: Vec::new(),
             contacts: Vec::new(),
         };
+        let mut lookups = Vec::with_capacity(names.len());
         for name in names {
             if name.key() == Some(own) {
                 targets.own.push(name.clone());
                 continue;
             }
-            let addresses = resolve(name.host_port(), families).await;
+            let at = name.host_port().clone();
+            let lookup = lookup(at.clone());
+            let lookup = tokio::spawn(async move { resolve_by(lookup, &at, families).await });
+            lookups.push((name, lookup));
+        }
+        for (name, lookup) in lookups {
+            let addresses = lookup.await.unwrap_or_default();
             match name.key() {
                 None => targets.addresses.extend(&addresses),
                 // Whether it stores for others, its session will say.
@@ -140,6 +183,29 @@ mod tests {
         assert!(resolve(&at("[::1]:1"), V4).await.is_empty());
         let mapped = resolve(&at("[::ffff:127.0.0.1]:1"), V4).await;
         assert_eq!(mapped, ["127.0.0.1:1".parse().unwrap()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_no_name_server_answers_for_cost_one_wait() {
+        let names: Vec<_> = ["dead:1", "127.0.0.1:2", "gone:3", "alive:4"]
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect();
+        let found = "127.0.0.9:4".parse().unwrap();
+        let lookup = |at: HostPort| async move {
+            if at.host() == "alive" {
+                Ok(vec![found])
+            } else {
+                std::future::pending().await
+            }
+        };
+        let began = tokio::time::Instant::now();
+        let targets = Targets::resolve_by(lookup, &names, Families::BOTH, &own()).await;
+        assert_eq!(began.elapsed(), LOOKUP_MAX);
+        assert_eq!(targets.addresses, ["127.0.0.1:2".parse().unwrap(), found]);
+        let problems = targets.problems(&[]);
+        let failed: Vec<_> = problems.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(failed, ["dead:1", "gone:3"]);
     }
 
     #[tokio::test]

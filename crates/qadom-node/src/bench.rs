@@ -35,7 +35,7 @@ pub struct BenchSettings {
     pub in_flight: usize,
     /// Length of a value in bytes, at least 8 (1024).
     pub value_bytes: usize,
-    /// Bare and encrypted round trips of each kind (20 000).
+    /// Bare and encrypted round trips of each kind and length (20 000).
     pub round_trips: usize,
     /// Nodes of one process between which the memory of an idle node is measured (200).
     pub idle_nodes: usize,

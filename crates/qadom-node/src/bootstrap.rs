@@ -1,7 +1,8 @@
 //! How a node gets into its network after the start, and back into it when it lost everybody.
 //!
 //! What must stay true: it is tried until it worked once, with growing pauses, and again whenever
-//! no neighbour is left; each address that does not help is logged each time. It works through the
+//! no neighbour answers any more; of the contacts known then, each gets its turn; each address that
+//! does not help is logged each time. It works through the
 //! same commands as every user of the node, and ends with the node.
 
 use std::sync::Arc;
@@ -22,11 +23,18 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts, and between two looks whether a neighbour is left.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
-/// Joins by the addresses of the start and the saved contacts.
+/// Known contacts that one attempt tries. The engine tries 64 contacts at once; what is left of
+/// them is for the nodes that the addresses name.
+const KNOWN_AT_ONCE: usize = 48;
+
+/// Joins by the addresses of the start and the known contacts.
 #[derive(Debug)]
 pub(crate) struct Bootstrap {
     addresses: Vec<JoinAddress>,
-    saved: Vec<Contact>,
+    /// The saved contacts, and the neighbours as soon as there are any.
+    known: Vec<Contact>,
+    /// How many of the known contacts had their turn.
+    tried: usize,
     /// Weak, so that the node ends when its last handle is dropped.
     commands: mpsc::WeakSender<Command>,
     facts: Arc<Facts>,
@@ -56,13 +64,14 @@ enum Ending {
 impl Bootstrap {
     pub(crate) fn new(
         addresses: Vec<JoinAddress>,
-        saved: Vec<Contact>,
+        known: Vec<Contact>,
         commands: mpsc::WeakSender<Command>,
         facts: &Arc<Facts>,
     ) -> Self {
         Self {
             addresses,
-            saved,
+            known,
+            tried: 0,
             commands,
             facts: Arc::clone(facts),
         }
@@ -70,11 +79,11 @@ impl Bootstrap {
 
     /// Whether there is anybody to join by.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.addresses.is_empty() || !self.saved.is_empty()
+        !self.addresses.is_empty() || !self.known.is_empty()
     }
 
     /// Runs until the node ends.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let mut pause = PAUSE_MIN;
         while let Some(Attempt { ending, problems }) = self.attempt().await {
             let text = |(address, problem): &(JoinAddress, JoinProblem)| {
@@ -108,11 +117,12 @@ impl Bootstrap {
     }
 
     /// Tries everything once; `None` when the node has ended.
-    async fn attempt(&self) -> Option<Attempt> {
+    async fn attempt(&mut self) -> Option<Attempt> {
+        self.known = self.ask(Command::Neighbours).await?.known;
         let own = self.facts.address.key();
         let targets = Targets::resolve(&self.addresses, self.facts.families, own).await;
         let mut contacts = targets.contacts.clone();
-        contacts.extend(self.saved.iter().cloned());
+        contacts.extend(self.next_known());
         let operation = Operation::Join(targets.addresses.clone(), contacts);
         let (is_joined, found) = match self.ask(|reply| Command::Begin(operation, reply)).await? {
             Ok(Outcome::Joined(joined)) => (true, joined.problems),
@@ -120,7 +130,7 @@ impl Bootstrap {
             _ => (false, Vec::new()),
         };
         let mut problems = targets.problems(&found);
-        let has_all_failed = problems.len() == self.addresses.len() && self.saved.is_empty();
+        let has_all_failed = problems.len() == self.addresses.len() && self.known.is_empty();
         problems.retain(|(_, problem)| *problem != JoinProblem::Own);
         let is_foreign =
             |(_, problem): &(_, JoinProblem)| matches!(problem, JoinProblem::WrongNetwork(_));
@@ -138,12 +148,21 @@ impl Bootstrap {
         Some(Attempt { ending, problems })
     }
 
-    /// Waits until no neighbour is left, or the node has ended.
+    /// The known contacts whose turn it is.
+    fn next_known(&mut self) -> Vec<Contact> {
+        let count = self.known.len().min(KNOWN_AT_ONCE);
+        let first = self.tried.checked_rem(self.known.len()).unwrap_or(0);
+        self.tried = first + count;
+        let turns = self.known.iter().cycle().skip(first);
+        turns.take(count).cloned().collect()
+    }
+
+    /// Waits until no neighbour answers any more, or the node has ended.
     async fn wait_for_loneliness(&self) {
         loop {
             tokio::time::sleep(jittered(PAUSE_MAX)).await;
-            match self.ask(Command::Peers).await {
-                Some(peers) if !peers.is_empty() => {}
+            match self.ask(Command::Neighbours).await {
+                Some(neighbours) if neighbours.live > 0 => {}
                 _ => return,
             }
         }
@@ -167,3 +186,6 @@ impl Bootstrap {
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.8..1.2))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Status(oneshot::Sender<Box<Status>>),
     /// Tell the neighbours.
     Peers(oneshot::Sender<Vec<Peer>>),
+    /// Tell whether neighbours answer, and whom else to come back by.
+    Neighbours(oneshot::Sender<Neighbours>),
     /// Note how the attempt to join by the addresses of the start went.
     Bootstrapped(Bootstrapped),
     /// End the node.
@@ -51,6 +53,15 @@ pub(crate) enum Operation {
     Ping(Box<Contact>),
     /// With the fingerprint of the own key.
     Stream(Box<Contact>, [u8; 32]),
+}
+
+/// Whom a node knows.
+#[derive(Debug)]
+pub(crate) struct Neighbours {
+    /// Contacts of the routing table to which no request failed since they were last heard from.
+    pub(crate) live: usize,
+    /// The contacts of the routing table, nearest first, or the last ones it had.
+    pub(crate) known: Vec<Contact>,
 }
 
 /// How an attempt to join by the addresses of the start went.

@@ -128,7 +128,11 @@ impl Driver {
             transport_time(now),
         );
         let flusher = if parts.store.is_durable() {
-            Some(Flusher::start(Arc::clone(&parts.store), parts.clock)?)
+            Some(Flusher::start(
+                Arc::clone(&parts.store),
+                parts.folder.path().to_owned(),
+                parts.clock,
+            )?)
         } else {
             None
         };
@@ -171,6 +175,7 @@ impl Driver {
             self.on_input(now, input);
             self.on_due(now);
             self.settle(now);
+            self.look_after_store();
             if let Some(reason) = self.stop.take() {
                 break reason;
             }

@@ -3,21 +3,24 @@
 //! What must stay true: a commit starts as soon as one is asked for and none is running, and takes
 //! along all that was buffered meanwhile; nothing is reported as committed that the store has not
 //! committed; what was committed is synced to the disk within [`SYNC_EVERY`] and when the thread
-//! ends. Which answers wait for a commit is known to the engine.
+//! ends; a store that stopped is started again, one that is damaged without its records, which the
+//! network still holds. Which answers wait for a commit is known to the engine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use qadom_routing::Moment;
-use qadom_store::{Store, StoreError, Ticket};
+use qadom_store::{EngineFault, OpenError, Store, StoreError, Ticket};
 use qadom_wire::Reason;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::convert::store_reason;
 use crate::error::StartError;
+use crate::folder::quarantine;
 
 /// The longest time for which a commit may be lost with the power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
@@ -47,13 +50,18 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
-    /// Starts the thread.
-    pub(crate) fn start(store: Arc<dyn Store>, clock: Clock) -> Result<Self, StartError> {
+    /// Starts the thread. A damaged store is moved to a place in the folder `data_dir`.
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        data_dir: PathBuf,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         // One word waiting is enough: a commit takes along all that came before it begins.
         let (wanted, orders) = sync_channel(1);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let flushing = Flushing {
             store,
+            data_dir,
             clock,
             reports: sender,
             state: State::Synced,
@@ -65,7 +73,7 @@ impl Flusher {
         Ok(Self { wanted, reports })
     }
 
-    /// Asks for a commit.
+    /// Asks for a commit, or for a look at a store that has stopped.
     pub(crate) fn commit(&self) {
         // Full: a commit that has yet to begin was asked for already.
         let _ = self.wanted.try_send(());
@@ -96,6 +104,7 @@ enum State {
 struct Flushing {
     /// Let go before `reports`, so that after the last report the store belongs to the driver alone.
     store: Arc<dyn Store>,
+    data_dir: PathBuf,
     clock: Clock,
     reports: mpsc::Sender<Report>,
     state: State,
@@ -150,7 +159,11 @@ impl Flushing {
     }
 
     fn reopen(&mut self) -> bool {
-        match self.store.reopen() {
+        let reopened = match self.store.reopen() {
+            Err(OpenError::Corrupt { source }) => self.start_over(&source),
+            reopened => reopened,
+        };
+        match reopened {
             Ok(ticket) => {
                 tracing::info!("the store runs again");
                 self.state = State::Synced;
@@ -164,6 +177,17 @@ impl Flushing {
                 true
             }
         }
+    }
+
+    fn start_over(&self, damage: &EngineFault) -> Result<Ticket, OpenError> {
+        let place = quarantine(&self.data_dir);
+        let ticket = self.store.start_over(&place)?;
+        tracing::warn!(
+            error = %damage,
+            quarantine = %place.display(),
+            "the store is damaged, it is moved away and the node goes on with an empty one"
+        );
+        Ok(ticket)
     }
 
     fn do_what_is_due(&mut self) -> bool {

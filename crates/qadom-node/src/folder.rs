@@ -120,14 +120,21 @@ impl Folder {
 
     /// Moves a damaged store out of the way, and tells where it is now.
     pub(crate) fn quarantine_store(&self) -> Result<PathBuf, StartError> {
-        let mut number = 1_u32;
-        let mut place = self.path.join(format!("{QUARANTINE}{number}"));
-        while place.exists() {
-            number += 1;
-            place = self.path.join(format!("{QUARANTINE}{number}"));
-        }
+        let place = quarantine(&self.path);
         fs::rename(self.path.join(STORE), &place).map_err(unusable(&self.path))?;
         Ok(place)
+    }
+}
+
+/// A place in the data folder `path`, not in use yet, to move a damaged store to.
+pub(crate) fn quarantine(path: &Path) -> PathBuf {
+    let mut number = 1_u32;
+    loop {
+        let place = path.join(format!("{QUARANTINE}{number}"));
+        if !place.exists() {
+            return place;
+        }
+        number += 1;
     }
 }
 

@@ -46,6 +46,22 @@ impl Folder {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Moves what the engine keeps at `place` into the new folder `quarantine`, which can be opened
+    /// as a store of its own. This folder stays claimed.
+    pub(crate) fn move_away(&self, place: &str, quarantine: &Path) -> io::Result<()> {
+        fs::create_dir(quarantine)?;
+        let moved = fs::copy(self.path.join(ENGINE), quarantine.join(ENGINE))
+            .and_then(|_| fs::rename(self.path.join(place), quarantine.join(place)));
+        if moved.is_err() {
+            // So that trying again does not leave a folder each time.
+            let _ = fs::remove_file(quarantine.join(ENGINE));
+            let _ = fs::remove_dir(quarantine);
+        }
+        moved?;
+        sync_folder(quarantine)?;
+        sync_folder(&self.path)
+    }
 }
 
 impl Drop for Folder {

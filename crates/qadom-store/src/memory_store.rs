@@ -4,6 +4,7 @@
 //! and every change is committed as soon as it is made.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -150,12 +151,24 @@ impl Store for MemoryStore {
         false
     }
 
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
     fn reopen(&self) -> Result<Ticket, OpenError> {
         Ok(self.ticket())
+    }
+
+    fn start_over(&self, _: &Path) -> Result<Ticket, OpenError> {
+        let contents = &mut *self.contents();
+        let ticket = contents.index.ticket();
+        contents.entries.clear();
+        contents.index = Index::new(ticket);
+        Ok(ticket)
     }
 }
 

@@ -22,7 +22,7 @@ use std::io::{self, ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -40,7 +40,8 @@ use crate::{EngineFault, Entry, EntryId, OpenError, Stats, Store, StoreError, Ti
 #[derive(Debug)]
 pub struct SledStore {
     state: Mutex<State>,
-    /// None after a reopening failed half-way. Locked after `state`, where both are.
+    /// None while the store is opened again and after that failed; `state` is stopped then. Locked
+    /// after `state`, where both are.
     database: RwLock<Option<Database>>,
     damaged: AtomicU64,
     /// Dropped last: the folder is free when the database is closed.
@@ -81,25 +82,65 @@ impl SledStore {
     ) -> Result<T, StoreError> {
         state.check()?;
         self.ask(|database| work(&database.sled))
+            .unwrap_or_else(|| Err(closed()))
             .map_err(|error| state.stop(error))
     }
 
     /// Asks sled without holding `state`, and stops it when sled fails.
     fn read<T>(&self, work: impl FnOnce(&Database) -> sled::Result<T>) -> Result<T, StoreError> {
-        self.ask(work).map_err(|error| self.state().stop(error))
+        match self.ask(work) {
+            Some(answer) => answer.map_err(|error| self.state().stop(error)),
+            None => Err(self.state().stopped.clone().unwrap_or_else(closed)),
+        }
     }
 
-    fn ask<T>(&self, work: impl FnOnce(&Database) -> sled::Result<T>) -> Result<T, StoreError> {
+    /// `None` when no database is open.
+    fn ask<T>(
+        &self,
+        work: impl FnOnce(&Database) -> sled::Result<T>,
+    ) -> Option<Result<T, StoreError>> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = database.as_ref() else {
-            let source = EngineFault::new("the store was closed and not opened again");
-            return Err(StoreError::Failed { source });
-        };
-        match catch_unwind(AssertUnwindSafe(|| work(database))) {
+        let database = database.as_ref()?;
+        Some(match catch_unwind(AssertUnwindSafe(|| work(database))) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Fault::from(error).into()),
             Err(panic) => Err(Fault::from_panic(panic.as_ref()).into()),
-        }
+        })
+    }
+
+    /// Stops the store and closes its database, without holding a lock while sled ends: whoever
+    /// calls meanwhile is refused at once.
+    fn close(&self) {
+        let old = {
+            let mut state = self.state();
+            state.stop(closed());
+            self.lock_database().take()
+        };
+        // sled waits for its threads and unwraps an fsync, so that a disk that fails would look
+        // like damage; whether there is damage, the next opening finds out.
+        drop(on_own_thread(|| {
+            drop(old);
+            Ok(())
+        }));
+    }
+
+    /// Opens the database of a closed store; no lock is held while all of it is read.
+    fn open_again(&self) -> Result<Ticket, OpenError> {
+        // Nothing is buffered while the store is stopped, so that the ticket stays.
+        let ticket = self.ticket();
+        let opened = on_own_thread(|| Database::open(self.folder.path(), ticket))?;
+        let mut state = self.state();
+        *self.lock_database() = Some(opened.database);
+        state.index = opened.index;
+        state.stopped = None;
+        self.damaged.fetch_add(opened.damaged, Ordering::Relaxed);
+        Ok(ticket)
+    }
+
+    fn lock_database(&self) -> RwLockWriteGuard<'_, Option<Database>> {
+        self.database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn scan(&self, range: Option<(Name, Name)>, limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -247,6 +288,10 @@ impl Store for SledStore {
         true
     }
 
+    fn is_stopped(&self) -> bool {
+        self.state().stopped.is_some()
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.state().check()?;
         self.read(|database| Ok(database.file.sync_all()?))
@@ -254,31 +299,15 @@ impl Store for SledStore {
 
     fn reopen(&self) -> Result<Ticket, OpenError> {
         probe_space(self.folder.path())?;
-        let state = &mut *self.state();
-        let ticket = state.index.ticket();
-        let mut database = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let old = database.take();
-        let opened = on_own_thread(|| {
-            drop(old);
-            Database::open(self.folder.path(), ticket)
-        });
-        match opened {
-            Ok(opened) => {
-                *database = Some(opened.database);
-                state.index = opened.index;
-                state.stopped = None;
-                self.damaged.fetch_add(opened.damaged, Ordering::Relaxed);
-                Ok(ticket)
-            }
-            Err(error) => {
-                let source = EngineFault::new("the store could not be opened again");
-                state.stop(StoreError::Failed { source });
-                Err(error)
-            }
-        }
+        self.close();
+        self.open_again()
+    }
+
+    fn start_over(&self, quarantine: &Path) -> Result<Ticket, OpenError> {
+        self.close();
+        wait_until_released(self.folder.path())?;
+        self.folder.move_away(PLACE, quarantine)?;
+        self.open_again()
     }
 }
 
@@ -438,6 +467,12 @@ fn on_own_thread<T: Send>(
             .join()
             .unwrap_or_else(|panic| Err(Fault::from_panic(panic.as_ref()).into()))
     })
+}
+
+/// What is said of a store that is closed, when nothing was wrong before.
+fn closed() -> StoreError {
+    let source = EngineFault::new("the store is closed until it is opened again");
+    StoreError::Failed { source }
 }
 
 /// What went wrong in sled, before it is told apart by who asked.

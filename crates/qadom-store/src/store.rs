@@ -4,6 +4,7 @@
 //! what is said here is what it checks. Engines are not known here.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use qadom_routing::Key;
 
@@ -21,8 +22,8 @@ use crate::{Class, Entry, EntryId, OpenError, StoreError};
 /// - **Stopped**: after a failure of its engine a store acknowledges nothing until it is
 ///   [reopened](Self::reopen); see [`StoreError`].
 ///
-/// Threads may call everything at the same time; `commit`, `sync` and `reopen` wait for the disk
-/// and belong to one flusher thread.
+/// Threads may call everything at the same time; `commit`, `sync`, `reopen` and `start_over` wait
+/// for the disk and belong to one flusher thread. While one of these waits, no other call does.
 ///
 /// # Examples
 ///
@@ -134,6 +135,10 @@ pub trait Store: Debug + Send + Sync {
     /// outlives the process.
     fn is_durable(&self) -> bool;
 
+    /// Whether the store has stopped. Any call may have found that out; whoever notices tells the
+    /// flusher, which reopens. Costs next to nothing.
+    fn is_stopped(&self) -> bool;
+
     /// Waits until every change that was committed before the call survives the loss of power.
     ///
     /// # Errors
@@ -148,8 +153,18 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     ///
     /// [`OpenError::DiskFull`] while there is no space: the store stays stopped and reads go on.
-    /// After any other error reads may fail too; trying again is allowed.
+    /// After any other error reads may fail too; trying again is allowed, but after
+    /// [`OpenError::Corrupt`] only [`start_over`](Self::start_over) helps.
     fn reopen(&self) -> Result<Ticket, OpenError>;
+
+    /// Moves the files of a store that is damaged into the folder `quarantine`, which is made for
+    /// it on the same disk, and starts again without entries. Tickets go on as after a reopening.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; the store stays stopped. When the files were moved already, reopening is what
+    /// is left to do.
+    fn start_over(&self, quarantine: &Path) -> Result<Ticket, OpenError>;
 }
 
 /// The number of a buffered change. Counts from 0 when a store is opened, never goes back, and is

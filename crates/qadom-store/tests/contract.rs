@@ -108,6 +108,24 @@ fn an_empty_entry_is_an_entry() {
 }
 
 #[test]
+fn a_store_that_starts_over_is_empty_and_counts_on() {
+    on_every_store(|store| {
+        let first = entry(1, b"a", 5, Class::Cached);
+        store.put(first.clone()).unwrap();
+        store.commit().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let ticket = store.start_over(&place.path().join("quarantine-1"));
+        assert_eq!(ticket.unwrap(), Ticket::from_number(1));
+        assert!(!store.is_stopped());
+        assert_eq!(store.get(&first.slot, &first.id).unwrap(), None);
+        assert_eq!(store.stats(), Stats::default());
+        assert_eq!(store.expire(9, 9).unwrap(), 0);
+        store.put(first).unwrap();
+        assert_eq!(store.commit().unwrap(), Ticket::from_number(2));
+    });
+}
+
+#[test]
 fn a_scan_of_nothing_is_empty() {
     on_every_store(|store| {
         for number in 0..3 {

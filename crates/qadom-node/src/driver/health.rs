@@ -1,13 +1,16 @@
-//! How a node is doing, in one word with the reasons.
+//! How a node is doing, in one word with the reasons, and what it looks after.
 //!
-//! What must stay true: a node that was given nobody to join is healthy alone.
+//! What must stay true: a node that was given nobody to join is healthy alone; a store that has
+//! stopped is noticed whatever call it failed in.
 
+use qadom_engine::Time;
 use qadom_wire::Reason;
 
-use crate::command::Bootstrapped;
+use super::Driver;
+use crate::command::{Bootstrapped, Neighbours};
 use crate::status::Verdict;
 
-/// What the verdict is made of, beside the number of neighbours.
+/// What the verdict is made of, beside the number of neighbours that answer.
 #[derive(Debug)]
 pub(super) struct Health {
     joining: Joining,
@@ -51,9 +54,9 @@ impl Health {
         self.problems = bootstrapped.problems;
     }
 
-    pub(super) fn verdict(&self, peers: usize) -> (Verdict, Vec<String>) {
+    pub(super) fn verdict(&self, live: usize) -> (Verdict, Vec<String>) {
         let mut reasons = Vec::new();
-        let is_isolated = self.joining == Joining::Attempted && peers == 0;
+        let is_isolated = self.joining == Joining::Attempted && live == 0;
         if let Some(reason) = self.commit_failure {
             reasons.push(format!("{reason}: the last writes did not reach the disk"));
         }
@@ -74,32 +77,25 @@ impl Health {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_verdict_follows_the_first_attempt_and_the_neighbours() {
-        let mut health = Health::new(true);
-        assert_eq!(health.verdict(0).0, Verdict::Starting);
-        let problems = vec!["h:1: unreachable".to_owned()];
-        health.on_bootstrapped(Bootstrapped {
-            is_first: false,
-            problems,
-        });
-        let (verdict, reasons) = health.verdict(0);
-        assert_eq!((verdict, reasons.len()), (Verdict::Isolated, 2));
-        let (verdict, reasons) = health.verdict(1);
-        assert_eq!((verdict, reasons.len()), (Verdict::Healthy, 1));
-        assert_eq!(Health::new(false).verdict(0).0, Verdict::Healthy);
+impl Driver {
+    /// Sends the flusher to a store that has stopped. It reports the failure and starts the store
+    /// again, after which this may be the first to notice once more.
+    pub(super) fn look_after_store(&self) {
+        if let Some(flusher) = &self.flusher
+            && self.health.commit_failure.is_none()
+            && self.store.is_stopped()
+        {
+            flusher.commit();
+        }
     }
 
-    #[test]
-    fn a_failed_commit_counts_for_more_than_neighbours() {
-        let mut health = Health::new(false);
-        health.commit_failure = Some(Reason::DiskFull);
-        let (verdict, reasons) = health.verdict(9);
-        assert_eq!(verdict, Verdict::Degraded);
-        assert!(reasons[0].starts_with("disk-full"));
+    pub(super) fn neighbours(&mut self, now: Time) -> Neighbours {
+        Neighbours {
+            live: self.engine.status().live,
+            known: self.remember(now).contacts,
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

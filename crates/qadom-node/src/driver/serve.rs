@@ -26,10 +26,12 @@ impl Driver {
             Command::Contact(id, caller) => drop(caller.send(self.engine.contact(&id))),
             Command::SetMode(mode, caller) => {
                 self.engine.set_mode(now, mode);
-                drop(caller.send(()));
+                // A caller that is gone needs no answer.
+                let _ = caller.send(());
             }
             Command::Status(caller) => drop(caller.send(Box::new(self.status(now)))),
             Command::Peers(caller) => drop(caller.send(self.peers(now))),
+            Command::Neighbours(caller) => drop(caller.send(self.neighbours(now))),
             Command::Bootstrapped(bootstrapped) => self.health.on_bootstrapped(bootstrapped),
             Command::Stop(reason) => self.stop = Some(*reason),
         }
@@ -137,7 +139,7 @@ impl Driver {
                 *drops.entry(reason.to_owned()).or_default() += count;
             }
         }
-        let (verdict, reasons) = self.health.verdict(engine.peers);
+        let (verdict, reasons) = self.health.verdict(engine.live);
         Status {
             node: self.facts.id,
             address: match engine.addresses.first() {

@@ -1,9 +1,10 @@
 //! The flusher against a store that fails when it is told to.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use qadom_routing::Key;
-use qadom_store::{EngineFault, Entry, EntryId, OpenError, Stats};
+use qadom_store::{Entry, EntryId, Stats};
 
 use super::*;
 
@@ -13,6 +14,8 @@ struct SlowStore {
     ticket: Mutex<u64>,
     permits: Mutex<Receiver<Result<(), StoreError>>>,
     begun: Mutex<std::sync::mpsc::Sender<()>>,
+    /// Where it was moved to; damaged until then, when there is nothing.
+    quarantine: Mutex<Option<PathBuf>>,
 }
 
 impl SlowStore {
@@ -87,7 +90,21 @@ impl Store for SlowStore {
         Ok(())
     }
 
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     fn reopen(&self) -> Result<Ticket, OpenError> {
+        match *self.quarantine.lock().unwrap() {
+            Some(_) => Ok(self.ticket()),
+            None => Err(OpenError::Corrupt {
+                source: EngineFault::new("decayed"),
+            }),
+        }
+    }
+
+    fn start_over(&self, quarantine: &Path) -> Result<Ticket, OpenError> {
+        *self.quarantine.lock().unwrap() = Some(quarantine.to_owned());
         Ok(self.ticket())
     }
 }
@@ -97,22 +114,31 @@ struct Bench {
     flusher: Flusher,
     permits: std::sync::mpsc::Sender<Result<(), StoreError>>,
     begun: Receiver<()>,
+    data_dir: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
+    let data_dir = tempfile::tempdir().unwrap();
     let (permits, permitted) = std::sync::mpsc::channel();
     let (announce, begun) = std::sync::mpsc::channel();
     let store = Arc::new(SlowStore {
         ticket: Mutex::new(0),
         permits: Mutex::new(permitted),
         begun: Mutex::new(announce),
+        quarantine: Mutex::new(Some(PathBuf::new())),
     });
-    let flusher = Flusher::start(Arc::<SlowStore>::clone(&store), Clock::start(0)).unwrap();
+    let flusher = Flusher::start(
+        Arc::<SlowStore>::clone(&store),
+        data_dir.path().to_owned(),
+        Clock::start(0),
+    )
+    .unwrap();
     Bench {
         store,
         flusher,
         permits,
         begun,
+        data_dir,
     }
 }
 
@@ -166,6 +192,21 @@ async fn a_failed_commit_gives_up_what_is_buffered_and_the_store_comes_back() {
         bench.flusher.report().await,
         Some(Report::Committed(ticket))
     );
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_moved_to_a_free_place_and_starts_over() {
+    let mut bench = bench();
+    let place = |number: u32| bench.data_dir.path().join(format!("quarantine-{number}"));
+    std::fs::create_dir(place(1)).unwrap();
+    *bench.store.quarantine.lock().unwrap() = None;
+    let ticket = bench.store.change();
+    bench.permits.send(Err(full())).unwrap();
+    bench.flusher.commit();
+    let failed = Report::Failed(ticket, Reason::DiskFull);
+    assert_eq!(bench.flusher.report().await, Some(failed));
+    assert_eq!(bench.flusher.report().await, Some(Report::Reopened(ticket)));
+    assert_eq!(*bench.store.quarantine.lock().unwrap(), Some(place(2)));
 }
 
 #[tokio::test]

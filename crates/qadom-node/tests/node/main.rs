@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod folder;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod loopback;
 #[cfg(test)]
 mod network;

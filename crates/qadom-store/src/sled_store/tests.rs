@@ -1,5 +1,5 @@
-//! What can only be seen from inside: values that decay, and a sled that panics, while a store is
-//! open.
+//! What can only be seen from inside: values that decay, a sled that panics, and files that are
+//! damaged, while a store is open.
 
 use qadom_routing::Key;
 
@@ -94,8 +94,74 @@ fn a_panic_inside_sled_stops_the_store_until_it_is_reopened() {
         assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
     }
     assert_eq!(store.ticket(), Ticket::from_number(5));
+    assert!(store.is_stopped());
     assert_eq!(store.reopen().unwrap(), Ticket::from_number(5));
+    assert!(!store.is_stopped());
     assert_counts(&store, 2, 3);
     store.put(entry(9)).unwrap();
     assert_eq!(store.commit().unwrap(), Ticket::from_number(6));
+}
+
+#[test]
+fn nobody_waits_for_a_store_that_is_being_reopened() {
+    let (folder, store) = decayed();
+    store.commit().unwrap();
+    let panicked: Result<(), _> = store.read(|_| panic!("assertion failed"));
+    panicked.unwrap_err();
+    // Opening waits until nobody locks the file of the database: so it waits for this test.
+    let (data, aside) = (folder.path().join("sled/db"), folder.path().join("db"));
+    fs::rename(&data, &aside).unwrap();
+    let blocking = File::create(&data).unwrap();
+    blocking.lock().unwrap();
+    thread::scope(|scope| {
+        let reopening = scope.spawn(|| store.reopen());
+        while store.get(&entry(0).slot, &entry(0).id).is_ok() {
+            thread::yield_now();
+        }
+        for refused in [
+            store.get(&entry(0).slot, &entry(0).id).unwrap_err(),
+            store.put(entry(9)).unwrap_err(),
+            store.commit().unwrap_err(),
+        ] {
+            assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
+        }
+        assert_counts(&store, 5, 0);
+        assert_eq!(store.ticket(), Ticket::from_number(5));
+        assert!(!reopening.is_finished(), "one of them waited for it");
+        // The old database is closed before the new one is opened.
+        File::open(&aside).unwrap().lock().unwrap();
+        fs::rename(&aside, &data).unwrap();
+        drop(blocking);
+        assert_eq!(reopening.join().unwrap().unwrap(), Ticket::from_number(5));
+    });
+    assert_counts(&store, 2, 3);
+}
+
+#[test]
+fn a_store_that_is_damaged_while_open_starts_over_beside_its_old_files() {
+    let (folder, store) = decayed();
+    store.commit().unwrap();
+    let settings = fs::read(folder.path().join("sled/conf")).unwrap();
+    fs::write(folder.path().join("sled/conf"), &settings[1..]).unwrap();
+    for _ in 0..2 {
+        let refusal = store.reopen().unwrap_err();
+        assert!(matches!(refusal, OpenError::Corrupt { .. }), "{refusal}");
+        assert!(store.is_stopped());
+    }
+    let place = tempfile::tempdir().unwrap();
+    let quarantine = place.path().join("quarantine-1");
+    assert_eq!(
+        store.start_over(&quarantine).unwrap(),
+        Ticket::from_number(5)
+    );
+    assert_counts(&store, 0, 0);
+    store.put(entry(9)).unwrap();
+    assert_eq!(store.commit().unwrap(), Ticket::from_number(6));
+    let refusal = SledStore::open(folder.path()).unwrap_err();
+    assert!(
+        matches!(refusal, OpenError::InUse { .. }),
+        "the folder stayed ours: {refusal}"
+    );
+    fs::write(quarantine.join("sled/conf"), settings).unwrap();
+    assert_counts(&SledStore::open(&quarantine).unwrap(), 2, 3);
 }

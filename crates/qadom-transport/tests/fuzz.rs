@@ -1,6 +1,8 @@
 //! Drives the fuzzing entry points from a seed: a second each, or `QADOM_FUZZ_SECONDS`. What a
 //! failure prints, as `QADOM_FUZZ_SEED`, replays it at once.
 
+#![cfg(test)]
+
 use std::time::{Duration, Instant};
 
 use qadom_transport::fuzz;
@@ -33,7 +35,7 @@ fn drive(target: fn(&[u8])) {
     // At least these many, however slow the machine is.
     while replay.0 - first < 20 || begin.elapsed() < span {
         let mut random = ChaCha8Rng::seed_from_u64(replay.0);
-        let length = random.next_u64() % (1 << (random.next_u64() % 13)) % LONGEST;
+        let length = random.next_u64() % (LONGEST >> (random.next_u64() % 6));
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
         random.fill_bytes(&mut bytes);
         // Small numbers are small choices: many inputs have few high bytes.

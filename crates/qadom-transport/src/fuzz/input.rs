@@ -29,9 +29,13 @@ impl<'a> Input<'a> {
         usize::from(self.byte()?).checked_rem(count)
     }
 
-    /// Up to `most` bytes; how many, the bytes themselves say.
+    /// Up to `most` bytes; how many, the first byte says: mostly few, so that much is left for
+    /// later choices.
     pub(crate) fn bytes(&mut self, most: usize) -> Option<&'a [u8]> {
-        let length = usize::from(u16::from_le_bytes([self.byte()?, self.byte()?]));
+        let length = match self.byte()? {
+            short @ ..=191 => usize::from(short / 4),
+            long => usize::from(long - 191) * 20,
+        };
         let length = length.min(most).min(self.0.len());
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -60,7 +64,7 @@ pub(crate) fn endpoint(number: u8, now: Time) -> Endpoint {
         k: 20,
         id_bits: 0,
         lowest_version: 1,
-        highest_version: 1 + number % 2,
+        highest_version: 2 - number % 2,
         hello: Hello::default(),
         ping: Bytes::from_static(b"ping"),
         reset_secret: [number; 32],
@@ -74,8 +78,8 @@ pub(crate) fn endpoint(number: u8, now: Time) -> Endpoint {
 pub(crate) fn limits() -> Limits {
     Limits {
         sessions: 8,
-        pending: 6,
-        pending_per_group: 4,
+        pending: 4,
+        pending_per_group: 3,
         handshakes_per_second: 20,
         handshake_capacity: 32,
         in_flight: 6,

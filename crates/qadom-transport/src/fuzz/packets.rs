@@ -12,8 +12,9 @@ use crate::cookie::{self, COOKIE_LABEL};
 use crate::endpoint::Endpoint;
 use crate::event::{Class, Event, InboundId, Mismatch, Outgoing};
 use crate::packet::{
-    COOKIE, DATA, DATA_OVERHEAD, DataHeader, IAM, INIT, INIT_HEADER, InitHeader, MACS, MISMATCH,
-    MISMATCH_LENGTH, MismatchPacket, RESET, RESP, RESP_HEADER, RespHeader, WHO, WHO_LENGTH,
+    COOKIE, CookiePacket, DATA, DATA_OVERHEAD, DataHeader, IAM, INIT, INIT_HEADER, InitHeader,
+    MACS, MISMATCH, MISMATCH_LENGTH, MismatchPacket, RESET, RESP, RESP_HEADER, RespHeader, WHO,
+    WHO_LENGTH,
 };
 use crate::suite::{INITIATE_OVERHEAD, NoiseSuite, Opening, RESPOND_OVERHEAD, SessionKeys, Suite};
 
@@ -26,6 +27,8 @@ const ANN: u8 = 1;
 const CAROL: u8 = 3;
 /// Where a key is asked for.
 const NOWHERE: u8 = 4;
+/// The first of four addresses of those who make true handshakes with false contents.
+const LIARS: u8 = 16;
 /// The longest datagram that is made.
 const LONGEST: usize = 1300;
 
@@ -38,10 +41,11 @@ const LONGEST: usize = 1300;
 /// nothing, or stands still.
 pub fn packets(data: &[u8]) {
     let mut input = Input::new(data);
-    let Some(mut target) = Target::new() else {
-        return;
-    };
-    while target.step(&mut input).is_some() {
+    let mut target = Target::new();
+    assert!(target.is_some(), "the node cannot be set up");
+    while let Some(target) = &mut target
+        && target.step(&mut input).is_some()
+    {
         target.check();
     }
 }
@@ -60,6 +64,10 @@ struct Target {
     nonce: [u8; 16],
     /// The request that Bob sent to Ann.
     request: [u8; 8],
+    /// mac1 of the last INIT that a liar made.
+    mac1: [u8; 16],
+    /// What liars were given for their addresses.
+    cookies: HashMap<SocketAddr, [u8; 16]>,
     held: Vec<(InboundId, usize)>,
     proven: HashSet<SocketAddr>,
     received: HashMap<SocketAddr, usize>,
@@ -108,6 +116,8 @@ impl Target {
             carol: NoiseSuite::new(secret(CAROL)),
             nonce: *who.get(12..)?.first_chunk()?,
             request,
+            mac1: [0; 16],
+            cookies: HashMap::new(),
             held: Vec::new(),
             proven: HashSet::new(),
             received: HashMap::new(),
@@ -122,8 +132,14 @@ impl Target {
         let (from, datagram) = match input.choice(12)? {
             0 => (input.byte()?, input.bytes(LONGEST)?.to_vec()),
             1 => (input.byte()?, shaped(input)?),
-            2 => (input.byte()?, self.init_of_noise(input)?),
-            3 => (input.byte()?, self.init(input)?),
+            2 => {
+                let from = LIARS + input.byte()? % 4;
+                (from, self.init_of_noise(from, input)?)
+            }
+            3 => {
+                let from = LIARS + input.byte()? % 4;
+                (from, self.init(from, input)?)
+            }
             4 | 5 => (ANN, self.data(input)?),
             6 => (CAROL, self.resp(input)?),
             7 => (CAROL, self.cookie(input)?),
@@ -157,6 +173,7 @@ impl Target {
         self.take_events();
         while let Some(transmit) = self.bob.poll_transmit() {
             assert!(transmit.bytes.len() <= 1200);
+            self.note_cookie(transmit.to, &transmit.bytes);
             let is_own_accord = matches!(transmit.bytes.first(), Some(&INIT | &WHO));
             if is_own_accord || self.proven.contains(&transmit.to) {
                 continue;
@@ -197,7 +214,7 @@ impl Target {
     }
 
     /// An INIT with a true mac around noise.
-    fn init_of_noise(&self, input: &mut Input<'_>) -> Option<Vec<u8>> {
+    fn init_of_noise(&mut self, from: u8, input: &mut Input<'_>) -> Option<Vec<u8>> {
         let (header, length) = init_header(input)?;
         let mut packet = header.bytes().to_vec();
         packet.extend(input.filled(length - INIT_HEADER - MACS));
@@ -206,11 +223,11 @@ impl Target {
             .get_mut(47)
             .into_iter()
             .for_each(|high| *high &= 0x7f);
-        Some(with_macs(packet, &self.bob_key, input))
+        self.proven_init(packet, from, input)
     }
 
     /// An INIT with a true handshake around false contents.
-    fn init(&self, input: &mut Input<'_>) -> Option<Vec<u8>> {
+    fn init(&mut self, from: u8, input: &mut Input<'_>) -> Option<Vec<u8>> {
         let (header, length) = init_header(input)?;
         let mut packet = header.bytes().to_vec();
         let liar = NoiseSuite::new(secret(5 + input.byte()? % 4));
@@ -226,7 +243,32 @@ impl Target {
         packet.resize(INIT_HEADER + message_length, 0);
         let message = packet.get_mut(INIT_HEADER..)?;
         liar.initiate(opening, &self.bob_key, &payload, message)?;
-        Some(with_macs(packet, &self.bob_key, input))
+        self.proven_init(packet, from, input)
+    }
+
+    /// Puts the macs behind an INIT: the second one is true if the liar was given a cookie at this
+    /// address, and uses it.
+    fn proven_init(&mut self, packet: Vec<u8>, from: u8, input: &mut Input<'_>) -> Option<Vec<u8>> {
+        let mut packet = with_macs(packet, &self.bob_key, input);
+        let (covered, mac2) = packet.split_last_chunk_mut::<16>()?;
+        let (_, mac1) = covered.split_last_chunk::<16>()?;
+        self.mac1 = *mac1;
+        if let Some(cookie) = self.cookies.get(&address(from))
+            && input.byte()? > 63
+        {
+            *mac2 = NoiseSuite::mac(cookie, &[covered]);
+        }
+        Some(packet)
+    }
+
+    /// A cookie that Bob gave for the last INIT.
+    fn note_cookie(&mut self, to: SocketAddr, bytes: &[u8]) {
+        let key = NoiseSuite::mac_key(COOKIE_LABEL, &self.bob_key);
+        let cookie =
+            CookiePacket::parse(bytes).and_then(|packet| cookie::open(&key, &self.mac1, &packet));
+        if let Some(cookie) = cookie {
+            self.cookies.insert(to, *cookie);
+        }
     }
 
     /// DATA from Ann with false contents, some of them about requests that run.
@@ -415,11 +457,21 @@ fn init_header(input: &mut Input<'_>) -> Option<(InitHeader, usize)> {
     Some((header, if class == 0 { 512 } else { 1200 }))
 }
 
-/// A plaintext of false contents behind a length that may be true.
+/// A plaintext of false contents behind a length that may be true, or a true request.
 fn content(input: &mut Input<'_>, length: usize) -> Option<Vec<u8>> {
+    let choice = input.byte()?;
     let mut content = vec![0; 2];
-    content.extend(input.filled(length.checked_sub(2)?));
-    let counted = u16::from_le_bytes([input.byte()?, input.byte()? & 3]);
+    if choice > 100 {
+        // hello: nothing; message: a request, its id and body.
+        content.extend([1, choice & 1, 0]);
+        content.extend([input.byte()?; 8]);
+    }
+    content.extend(input.filled(length.checked_sub(content.len())?));
+    let counted = if choice > 100 {
+        11 + u16::from(choice)
+    } else {
+        u16::from_le_bytes([input.byte()?, input.byte()? & 3])
+    };
     content
         .get_mut(..2)?
         .copy_from_slice(&counted.to_le_bytes());

@@ -31,12 +31,12 @@ fn sources() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-fn code_lines(text: &str) -> usize {
+/// The lines of code in front of the inline tests, comments and blank lines left out.
+fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .take_while(|line| !line.starts_with("#[cfg(test)]"))
         .map(str::trim_start)
         .filter(|line| !line.is_empty() && !line.starts_with("//"))
-        .count()
 }
 
 /// Whether a file belongs to a crate's product rather than to its tests and benches; the path is
@@ -51,7 +51,7 @@ fn is_product(path: &Path) -> bool {
 #[test]
 fn no_file_is_longer_than_can_be_read_at_once() {
     for (path, text) in sources() {
-        let lines = code_lines(&text);
+        let lines = code(&text).count();
         assert!(
             lines <= CODE_LINES,
             "{} has {lines} code lines",
@@ -80,12 +80,9 @@ fn clocks_are_read_in_one_file_only() {
         if !is_product(&path) || path.ends_with("tests.rs") {
             continue;
         }
-        for line in text.lines() {
-            let is_read = CLOCK_READS.iter().any(|read| line.contains(read));
-            let is_comment = line.trim_start().starts_with("//");
-            if is_read && !is_comment {
-                readers.insert(path.clone());
-            }
+        let reads = |line: &str| CLOCK_READS.iter().any(|read| line.contains(read));
+        if code(&text).any(reads) {
+            readers.insert(path);
         }
     }
     assert_eq!(readers, BTreeSet::from([PathBuf::from(CLOCK_FILE)]));

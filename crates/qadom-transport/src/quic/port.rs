@@ -23,8 +23,8 @@ use super::lock;
 use crate::address::canonical;
 use crate::socket::{QuicDatagrams, Socket};
 
-/// The most bytes that wait for the library.
-const QUEUE_MAX: usize = 4 * 1024 * 1024;
+/// The most bytes that wait for the library: more would only lie there, and out of the caches.
+const QUEUE_MAX: usize = 1024 * 1024;
 
 /// What the library takes for a socket.
 #[derive(Debug)]

@@ -279,16 +279,18 @@ impl Builder {
             .filter(|address| !address.ip().is_unspecified())
             .or_else(|| sockets.interface().first())
             .or_else(|| sockets.addresses().first().copied())
-            .map(|address| match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => {
-                    (Ipv4Addr::LOCALHOST, address.port()).into()
-                }
-                IpAddr::V6(ip) if ip.is_unspecified() => {
-                    (Ipv6Addr::LOCALHOST, address.port()).into()
-                }
-                _ => address,
-            })
-            .unwrap_or_else(|| (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into())
+            .map_or_else(
+                || (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
+                |address| match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => {
+                        (Ipv4Addr::LOCALHOST, address.port()).into()
+                    }
+                    IpAddr::V6(ip) if ip.is_unspecified() => {
+                        (Ipv6Addr::LOCALHOST, address.port()).into()
+                    }
+                    _ => address,
+                },
+            )
             .into()
     }
 }

@@ -41,6 +41,11 @@ impl Clock {
     }
 }
 
+/// The monotonic clock as it is, for what counts time by itself.
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
 fn wall_clock() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

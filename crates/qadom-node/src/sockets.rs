@@ -12,6 +12,7 @@ use qadom_routing::{Families, canonical};
 use qadom_transport::{BindError, Quic, QuicDatagrams, Socket, Transmit};
 
 use crate::builder::DEFAULT_PORT;
+use crate::clock;
 use crate::error::StartError;
 
 /// Batches that are taken before commands and deadlines get their turn.
@@ -134,7 +135,7 @@ impl Sockets {
     /// QUIC over these sockets.
     pub(crate) fn quic(&self) -> Arc<Quic> {
         let sockets: Vec<_> = self.each().map(|bound| &bound.socket).collect();
-        Quic::new(&sockets)
+        Quic::new(&sockets, clock::instant)
     }
 
     /// Datagrams that the kernel did not take, and errors that it reported.

@@ -119,6 +119,7 @@ pub struct Quic {
     identity: OnceLock<Identity>,
     running: Mutex<Running>,
     acceptor: Mutex<Option<mpsc::Sender<Accepted>>>,
+    clock: fn() -> Instant,
     no_grant: AtomicU64,
     handshakes: AtomicU64,
     streams: AtomicU64,
@@ -126,8 +127,10 @@ pub struct Quic {
 
 impl Quic {
     /// QUIC over these sockets, one for each address family at most. It does not keep them open.
-    pub fn new(sockets: &[&Arc<Socket>]) -> Arc<Self> {
+    /// `clock` tells the time, by which grants end.
+    pub fn new(sockets: &[&Arc<Socket>], clock: fn() -> Instant) -> Arc<Self> {
         Arc::new(Self {
+            clock,
             port: Arc::new(Port::new(sockets)),
             gate: Mutex::default(),
             links: Links::default(),
@@ -151,7 +154,7 @@ impl Quic {
 
     /// Takes QUIC datagrams in, those of peers that may come; never waits.
     pub fn receive(&self, datagrams: &QuicDatagrams<'_>) {
-        if lock(&self.gate).admits(datagrams.from, Instant::now()) {
+        if lock(&self.gate).admits(datagrams.from, (self.clock)()) {
             self.port.push(datagrams);
         } else {
             let count = datagrams.count() as u64;
@@ -171,7 +174,7 @@ impl Quic {
         }
         let address = canonical(grant.address);
         let grant = Grant { address, ..grant };
-        if !lock(&self.gate).grant(grant, Instant::now()) {
+        if !lock(&self.gate).grant(grant, (self.clock)()) {
             return Err(QuicError::Full { limit: GRANTS_MAX });
         }
         let outdated = self.links.take_other(&grant.peer, &grant.fingerprint);
@@ -190,7 +193,7 @@ impl Quic {
     /// Whether a stream to this peer needs no new grant: there is a connection and the peer named
     /// its key within the last 10 s.
     pub fn is_fresh(&self, peer: &[u8; 32]) -> bool {
-        let is_fresh = lock(&self.gate).is_fresh(peer, Instant::now());
+        let is_fresh = lock(&self.gate).is_fresh(peer, (self.clock)());
         is_fresh && self.links.current(peer).is_some()
     }
 
@@ -243,7 +246,7 @@ impl Quic {
     pub fn usage(&self) -> QuicUsage {
         let gate = lock(&self.gate);
         QuicUsage {
-            grants: gate.grants(Instant::now()),
+            grants: gate.grants((self.clock)()),
             grants_max: GRANTS_MAX,
             connections: gate.connections(),
             connections_max: CONNECTIONS_MAX,

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quinn::{Connecting, Connection, Endpoint, Incoming, TokioRuntime};
 use tokio::sync::mpsc::error::TrySendError;
@@ -70,7 +70,7 @@ impl Accepting {
     /// Puts QUIC away if nobody may use it. Whoever is granted it meanwhile begins it anew.
     fn is_over(&mut self) -> bool {
         let mut running = lock(&self.quic.running);
-        if lock(&self.quic.gate).is_shut(Instant::now()) && !running.is_closed() {
+        if lock(&self.quic.gate).is_shut((self.quic.clock)()) && !running.is_closed() {
             *running = Running::No;
             self.is_away = true;
         }
@@ -124,7 +124,7 @@ impl Quic {
 
     /// Begins a connection with a peer that has a grant.
     pub(super) async fn connect(self: &Arc<Self>, peer: &[u8; 32]) -> Result<Link, QuicError> {
-        let grant = lock(&self.gate).begin_with(peer, Instant::now())?;
+        let grant = lock(&self.gate).begin_with(peer, (self.clock)())?;
         let place = self.place(&grant);
         let config = self.identity()?.client(grant.fingerprint)?;
         let connecting = self
@@ -141,7 +141,7 @@ impl Quic {
     /// Answers a connection that a peer begins.
     fn greet(self: &Arc<Self>, incoming: Incoming) {
         let from = canonical(incoming.remote_address());
-        let allowed = lock(&self.gate).begin_from(from, Instant::now());
+        let allowed = lock(&self.gate).begin_from(from, (self.clock)());
         let Ok(grant) = allowed else {
             self.handshakes.fetch_add(1, Ordering::Relaxed);
             return incoming.refuse();

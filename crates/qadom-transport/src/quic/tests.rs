@@ -28,7 +28,7 @@ impl Drop for Side {
 impl Side {
     fn new(key: u8, address: &str) -> Self {
         let socket = Arc::new(Socket::bind(address.parse().unwrap()).unwrap());
-        let quic = Quic::new(&[&socket]);
+        let quic = Quic::new(&[&socket], Instant::now);
         let others = Arc::new(AtomicUsize::new(0));
         let (socket_in, quic_in, others_in) = (socket.clone(), quic.clone(), others.clone());
         let pump = tokio::spawn(async move {
@@ -180,7 +180,7 @@ async fn a_peer_that_names_another_key_has_started_anew() {
     agree(&one, &two);
     echo(&one, &two).await.unwrap();
     let mut old = one.quic.open(two.key).await.unwrap();
-    let again = Quic::new(&[&two.socket]);
+    let again = Quic::new(&[&two.socket], Instant::now);
     one.grant(&two, again.fingerprint().unwrap());
     let mut rest = Vec::new();
     assert!(old.read_to_end(&mut rest).await.is_err(), "it ends at once");

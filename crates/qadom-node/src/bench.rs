@@ -60,9 +60,19 @@ impl Default for BenchSettings {
 pub struct BenchReport {
     /// One row for each kind of work.
     pub rows: Vec<Row>,
-    /// Resident memory of one idle node with the store in memory, in KiB, sessions included;
-    /// none where the system does not tell.
-    pub idle_node_kib: Option<f64>,
+    /// Resident memory of idle nodes; none where the system does not tell.
+    pub idle: Option<IdleMemory>,
+}
+
+/// Resident memory of one idle node of a process with many, with the store in memory and with the
+/// sessions that its join has left, in KiB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IdleMemory {
+    /// The whole process, divided by its nodes.
+    pub node_kib: f64,
+    /// What a node adds after the first quarter. The nodes that are there grow with it, since they
+    /// meet it.
+    pub growth_kib: f64,
 }
 
 /// Why a measurement ended early.
@@ -79,6 +89,9 @@ pub enum BenchError {
     #[error("the plain sockets failed")]
     Raw(#[from] std::io::Error),
 }
+
+/// Clients of a measured network.
+const CLIENTS: usize = 2;
 
 /// Where the nodes of a measured network keep their records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +119,7 @@ pub async fn run_bench(
 ) -> Result<BenchReport, BenchError> {
     // First, while no memory that earlier networks freed hides the growth.
     progress("memory of idle nodes");
-    let idle_node_kib = measure_memory(settings).await?;
+    let idle = measure_memory(settings).await?;
     let mut rows = Vec::new();
     progress("bare datagrams");
     raw::measure(settings, &mut rows).await?;
@@ -119,10 +132,7 @@ pub async fn run_bench(
         });
         measure_network(settings, keeping, &mut rows).await?;
     }
-    Ok(BenchReport {
-        rows,
-        idle_node_kib,
-    })
+    Ok(BenchReport { rows, idle })
 }
 
 async fn measure_pings(settings: &BenchSettings, rows: &mut Vec<Row>) -> Result<(), BenchError> {
@@ -190,21 +200,25 @@ async fn measure_network(
     Ok(())
 }
 
-/// The growth of the process from a quarter of the nodes to all of them, by node.
-async fn measure_memory(settings: &BenchSettings) -> Result<Option<f64>, BenchError> {
-    let first = (settings.idle_nodes / 4).max(2);
-    let mut network = Network::start(first, Keeping::Memory).await?;
-    let Some(before) = usage::resident_kib() else {
-        network.stop().await;
+/// What a process of idle nodes takes beyond one without any, and what the later three quarters of
+/// them add, both by node.
+async fn measure_memory(settings: &BenchSettings) -> Result<Option<IdleMemory>, BenchError> {
+    let Some(empty) = usage::resident_kib() else {
         return Ok(None);
     };
+    let first = (settings.idle_nodes / 4).max(2);
+    let mut network = Network::start(first, Keeping::Memory).await?;
+    let quarter = usage::resident_kib().unwrap_or(empty);
     let added = settings.idle_nodes.saturating_sub(first).max(1);
     network.grow(added, Keeping::Memory).await?;
-    let after = usage::resident_kib().unwrap_or(before);
+    let all = usage::resident_kib().unwrap_or(quarter);
     network.stop().await;
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let by_node = after.saturating_sub(before) as f64 / added as f64;
-    Ok(Some(by_node))
+    let by_node = |kib: u64, nodes: usize| kib as f64 / nodes as f64;
+    Ok(Some(IdleMemory {
+        node_kib: by_node(all.saturating_sub(empty), first + added + CLIENTS),
+        growth_kib: by_node(all.saturating_sub(quarter), added),
+    }))
 }
 
 impl Network {

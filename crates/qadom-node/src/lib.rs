@@ -20,7 +20,7 @@ mod status;
 mod transfer;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
-pub use bench::{BenchError, BenchReport, BenchSettings, Row, run_bench};
+pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};
 pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use node::{Joined, Node};

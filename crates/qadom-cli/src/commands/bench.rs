@@ -33,6 +33,7 @@ struct Line {
 #[derive(Debug, Serialize)]
 struct Limits {
     idle_node_kib: Option<f64>,
+    idle_node_growth_kib: Option<f64>,
 }
 
 /// Measures, which takes about half a minute.
@@ -68,7 +69,8 @@ impl From<&BenchReport> for Report {
         Self {
             rows: report.rows.iter().map(Line::from).collect(),
             limits: Limits {
-                idle_node_kib: report.idle_node_kib,
+                idle_node_kib: report.idle.map(|idle| idle.node_kib),
+                idle_node_growth_kib: report.idle.map(|idle| idle.growth_kib),
             },
         }
     }
@@ -109,9 +111,10 @@ fn table(report: &BenchReport) -> String {
             row.failed
         )
     }));
-    if let Some(kib) = report.idle_node_kib {
+    if let Some(idle) = report.idle {
         lines.push(format!(
-            "memory of an idle node, 50 to 200 in one process: {kib:.0} KiB"
+            "memory of an idle node of 200 in one process: {:.0} KiB; what one more adds: {:.0} KiB",
+            idle.node_kib, idle.growth_kib
         ));
     }
     lines.join("\n")
@@ -139,7 +142,7 @@ mod tests {
         };
         BenchReport {
             rows: failed.iter().map(row).collect(),
-            idle_node_kib: None,
+            idle: None,
         }
     }
 

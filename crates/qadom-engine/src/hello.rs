@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_routing::{Contact, Moment, NodeKey, canonical};
+use qadom_routing::{Contact, Moment, NodeId, NodeKey, canonical};
 use qadom_wire::{Hello, Ping, Reason, Request};
 
 use crate::addresses::{Addresses, Voter, is_worth_trying};
@@ -30,7 +30,7 @@ const CHECKS: usize = 256;
 pub(crate) struct Hellos {
     own: Hello,
     /// Contacts that do not know the own hello yet.
-    telling: VecDeque<Contact>,
+    telling: VecDeque<NodeId>,
     tell_at: Moment,
     /// When a peer's advertised address was tried.
     checked: BTreeMap<(NodeKey, bool), Moment>,
@@ -73,7 +73,7 @@ impl Core {
         self.hellos.own = hello;
         self.emit(Effect::Hello(hello));
         let nearest = self.table.closest(self.own.key(), usize::MAX);
-        self.hellos.telling = nearest.into_iter().cloned().collect();
+        self.hellos.telling = nearest.into_iter().map(|contact| *contact.id()).collect();
         self.hellos.tell_at = now.moment;
     }
 
@@ -88,8 +88,13 @@ impl Core {
         if now.moment < self.hellos.tell_at {
             return;
         }
-        if let Some(contact) = self.hellos.telling.pop_front() {
-            self.hellos.tell_at = now.moment + TELL_EVERY;
+        let Some(next) = self.hellos.telling.pop_front() else {
+            self.hellos.telling = VecDeque::new();
+            return;
+        };
+        self.hellos.tell_at = now.moment + TELL_EVERY;
+        // Who has left the table meanwhile need not be told.
+        if let Some(contact) = self.table.contact(&next).cloned() {
             let hello = Some(self.hellos.own);
             let ping = Request::Ping(Ping { hello });
             self.send(None, Purpose::Background, &contact, &ping);

@@ -1,6 +1,6 @@
 //! The HTTP control API of a qadom node over its unix socket, and its Rust client.
 //!
-//! [`router`] answers the routes of `/v1` for one [`Node`](qadom_node::Node); [`Server`] serves
+//! [`router()`] answers the routes of `/v1` for one [`Node`](qadom_node::Node); [`Server`] serves
 //! them on a unix socket that only its owner may open; [`Client`] asks them. The JSON that passes
 //! between the two is defined once, in [`api`].
 //!

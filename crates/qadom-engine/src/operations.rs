@@ -40,6 +40,12 @@ impl Progress {
     pub(crate) fn failed(failure: Failure) -> Self {
         Self::Ended(Box::new(Err(failure)))
     }
+
+    /// Over, because the one node that was asked refused or could not be asked.
+    pub(crate) fn refused_by(contact: &Contact, reason: Reason) -> Self {
+        let node = *contact.id();
+        Self::failed(Failure::Peer { node, reason })
+    }
 }
 
 /// A state machine of this engine.

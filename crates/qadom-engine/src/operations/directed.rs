@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key};
-use qadom_wire::Answer;
+use qadom_wire::{Answer, Reason};
 
 use crate::core::Purpose;
 use crate::effect::RequestFailure;
@@ -42,12 +42,7 @@ impl DirectedGet {
         {
             return Progress::Going;
         }
-        self.failed(&RequestFailure::Unreachable)
-    }
-
-    fn failed(&self, failure: &RequestFailure) -> Progress {
-        let (node, reason) = (*self.contact.id(), reason_of(failure));
-        Progress::failed(Failure::Peer { node, reason })
+        Progress::refused_by(&self.contact, Reason::Unreachable)
     }
 }
 
@@ -75,10 +70,7 @@ impl Operation for DirectedGet {
             }));
         }
         match answer {
-            Answer::Refused(reason) => Progress::failed(Failure::Peer {
-                node: *from.id(),
-                reason,
-            }),
+            Answer::Refused(reason) => Progress::refused_by(from, reason),
             _ if is_oversize(&answer) && self.messages == 1 => self.ask(context),
             _ => Progress::failed(Failure::NotFound {
                 key: self.key,
@@ -91,10 +83,10 @@ impl Operation for DirectedGet {
     fn on_failed(
         &mut self,
         _context: &mut Context<'_>,
-        _from: &Contact,
+        from: &Contact,
         _purpose: Purpose,
         failure: &RequestFailure,
     ) -> Progress {
-        self.failed(failure)
+        Progress::refused_by(from, reason_of(failure))
     }
 }

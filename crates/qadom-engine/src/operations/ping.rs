@@ -1,11 +1,11 @@
 //! Asking one node for a sign of life.
 
 use qadom_routing::{Contact, Moment};
-use qadom_wire::Answer;
+use qadom_wire::{Answer, Reason};
 
 use crate::core::Purpose;
 use crate::effect::RequestFailure;
-use crate::operation::{Failure, Outcome, PingReport};
+use crate::operation::{Outcome, PingReport};
 use crate::operations::{Operation, Progress, reason_of};
 use crate::walk::Context;
 
@@ -20,11 +20,6 @@ impl PingOperation {
     pub(crate) const fn new(contact: Contact, began: Moment) -> Self {
         Self { contact, began }
     }
-
-    fn failed(&self, failure: &RequestFailure) -> Progress {
-        let (node, reason) = (*self.contact.id(), reason_of(failure));
-        Progress::failed(Failure::Peer { node, reason })
-    }
 }
 
 impl Operation for PingOperation {
@@ -32,7 +27,7 @@ impl Operation for PingOperation {
         if context.core.ping(Some(context.operation), &self.contact) {
             Progress::Going
         } else {
-            self.failed(&RequestFailure::Unreachable)
+            Progress::refused_by(&self.contact, Reason::Unreachable)
         }
     }
 
@@ -49,21 +44,18 @@ impl Operation for PingOperation {
                 rtt: context.now.moment.since(self.began),
                 observed: pong.observed,
             })),
-            Answer::Refused(reason) => Progress::failed(Failure::Peer {
-                node: *from.id(),
-                reason,
-            }),
-            _ => self.failed(&RequestFailure::Unreachable),
+            Answer::Refused(reason) => Progress::refused_by(from, reason),
+            _ => Progress::refused_by(&self.contact, Reason::Unreachable),
         }
     }
 
     fn on_failed(
         &mut self,
         _context: &mut Context<'_>,
-        _from: &Contact,
+        from: &Contact,
         _purpose: Purpose,
         failure: &RequestFailure,
     ) -> Progress {
-        self.failed(failure)
+        Progress::refused_by(from, reason_of(failure))
     }
 }

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use qadom_routing::Contact;
-use qadom_wire::{Answer, Request, Stream};
+use qadom_wire::{Answer, Reason, Request, Stream};
 
 use crate::core::Purpose;
 use crate::effect::RequestFailure;
-use crate::operation::{Failure, Outcome, StreamKey};
+use crate::operation::{Outcome, StreamKey};
 use crate::operations::{Operation, Progress, reason_of};
 use crate::walk::Context;
 
@@ -24,11 +24,6 @@ impl StreamOperation {
             contact,
             fingerprint,
         }
-    }
-
-    fn failed(&self, failure: &RequestFailure) -> Progress {
-        let (node, reason) = (*self.contact.id(), reason_of(failure));
-        Progress::failed(Failure::Peer { node, reason })
     }
 
     fn address(&self, context: &Context<'_>) -> Option<SocketAddr> {
@@ -49,7 +44,7 @@ impl Operation for StreamOperation {
         {
             return Progress::Going;
         }
-        self.failed(&RequestFailure::Unreachable)
+        Progress::refused_by(&self.contact, Reason::Unreachable)
     }
 
     fn on_answer(
@@ -65,21 +60,18 @@ impl Operation for StreamOperation {
                 address,
                 fingerprint: stream.fingerprint,
             })),
-            (Answer::Refused(reason), _) => Progress::failed(Failure::Peer {
-                node: *from.id(),
-                reason,
-            }),
-            _ => self.failed(&RequestFailure::Unreachable),
+            (Answer::Refused(reason), _) => Progress::refused_by(from, reason),
+            _ => Progress::refused_by(&self.contact, Reason::Unreachable),
         }
     }
 
     fn on_failed(
         &mut self,
         _context: &mut Context<'_>,
-        _from: &Contact,
+        from: &Contact,
         _purpose: Purpose,
         failure: &RequestFailure,
     ) -> Progress {
-        self.failed(failure)
+        Progress::refused_by(from, reason_of(failure))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use qadom_routing::{Families, NodeKey};
+use qadom_wire::NetworkId;
 
 use crate::addresses::Addresses;
 
@@ -20,6 +21,8 @@ pub enum Mode {
 pub struct Config {
     /// The node's own public key.
     pub key: NodeKey,
+    /// The network that the node belongs to, under which every record is signed.
+    pub network: NetworkId,
     /// Whether the node stores for others.
     pub mode: Mode,
     /// Whether the mode stays as it is when the node turns out not to be reachable.
@@ -50,10 +53,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings of a storing node with this key, as the protocol page has them.
-    pub fn new(key: NodeKey) -> Self {
+    /// The settings of a storing node of a network with this key, as the protocol page has them.
+    pub fn new(key: NodeKey, network: NetworkId) -> Self {
         Self {
             key,
+            network,
             mode: Mode::Storing,
             mode_is_fixed: false,
             local: false,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use qadom_routing::{Contact, Moment, NodeId};
-use qadom_wire::Reason;
+use qadom_wire::{NetworkId, Reason};
 
 use crate::addresses::Addresses;
 use crate::config::{Limits, Mode};
@@ -80,6 +80,11 @@ pub struct Peer {
 }
 
 impl Engine {
+    /// The network that the node belongs to.
+    pub const fn network(&self) -> &NetworkId {
+        &self.core.config.network
+    }
+
     /// The state of the engine in numbers.
     pub fn status(&self) -> Status {
         let stats = self.core.store.stats();

@@ -114,7 +114,7 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Result<Box<Self>, StartError> {
         let now = parts.clock.now();
         let parameters = Parameters::new(&parts.network, parts.id_bits, parts.facts.is_local);
-        let mut config = qadom_engine::Config::new(parts.identity.key);
+        let mut config = qadom_engine::Config::new(parts.identity.key, parts.network.id());
         config.mode = parts.mode;
         config.mode_is_fixed = parts.mode_is_fixed;
         config.local = parts.facts.is_local;

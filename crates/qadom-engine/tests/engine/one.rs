@@ -11,7 +11,7 @@ use qadom_engine::{
 };
 use qadom_routing::{Moment, NodeKey};
 use qadom_store::{MemoryStore, Store};
-use qadom_wire::{Answer, BODY_MAX, Hello, Request, Value};
+use qadom_wire::{Answer, BODY_MAX, Hello, Network, NetworkId, Request, Value};
 
 /// The longest answer body to somebody whose address is not proven.
 const COLD_MAX: usize = 1028;
@@ -29,6 +29,11 @@ pub(crate) fn node_key(number: u8) -> NodeKey {
     bytes[0] = 9;
     bytes[1] = number;
     NodeKey::new(bytes).unwrap()
+}
+
+/// The network that all nodes of these tests belong to.
+pub(crate) fn network() -> NetworkId {
+    Network::new(b"engine tests", b"").unwrap().id()
 }
 
 /// The address of a numbered node.
@@ -64,7 +69,7 @@ impl One {
             moment: Moment::ORIGIN,
             utc_micros: 1_800_000_000_000_000,
         };
-        let mut config = Config::new(node_key(0));
+        let mut config = Config::new(node_key(0), network());
         configure(&mut config);
         let engine = Engine::new(config, store.clone(), [1; 32], now);
         Self { engine, store, now }

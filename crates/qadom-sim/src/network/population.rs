@@ -10,6 +10,7 @@ use std::sync::Arc;
 use qadom_engine::{Addresses, Config, Engine, Mode};
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_store::MemoryStore;
+use qadom_wire::NetworkId;
 
 use super::Network;
 use crate::node::{Node, NodeIndex};
@@ -111,7 +112,7 @@ impl Network {
                 v6: false,
             },
             interface: Addresses::at(address),
-            ..Config::new(key)
+            ..Config::new(key, identity_of(network))
         };
         (self.settings.configure)(&mut config);
         let store = Arc::new(MemoryStore::new());
@@ -162,4 +163,16 @@ pub(super) fn address_of(node: NodeIndex) -> SocketAddr {
         .unwrap_or(u32::MAX)
         .wrapping_mul(0x009e_3779);
     SocketAddr::from((Ipv4Addr::from(ADDRESS_BASE | (bits & 0x00ff_ffff)), PORT))
+}
+
+/// The identity of a network with any text for a name.
+#[expect(
+    clippy::expect_used,
+    reason = "a hash in hexadecimal has 64 bytes and none of them is zero"
+)]
+fn identity_of(network: &str) -> NetworkId {
+    let name = blake3::hash(network.as_bytes()).to_hex();
+    qadom_wire::Network::new(name.as_bytes(), b"")
+        .expect("a name of 64 bytes")
+        .id()
 }

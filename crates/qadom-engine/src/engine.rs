@@ -16,13 +16,13 @@ use qadom_wire::{Answer, Hello, Ping, Reason, Request, Stream, Value};
 use crate::config::{Config, Mode};
 use crate::core::{Core, Purpose, Waiting, reason_of_store};
 use crate::effect::{Effect, Inbound, InboundId, RequestFailure, RequestId};
-use crate::operation::{Failure, Fetched, OperationId, Outcome, PutOptions, Source};
+use crate::operation::{Failure, Fetched, OperationId, Outcome, ReadFrom, Source, WriteOptions};
 use crate::operations::directed::DirectedGet;
 use crate::operations::get::GetOperation;
 use crate::operations::join::JoinOperation;
 use crate::operations::lookup::LookupOperation;
 use crate::operations::ping::PingOperation;
-use crate::operations::put::{PutOperation, is_ttl_too_long};
+use crate::operations::put::{PutOperation, is_value_ttl_too_long};
 use crate::operations::stream::StreamOperation;
 use crate::operations::{Operation, Progress};
 use crate::serve;
@@ -83,11 +83,12 @@ impl Engine {
 
     // Users' requests. Each ends in one `Effect::Done`.
 
-    /// Stores a value of at most 8192 bytes with the k nodes closest to its key.
-    pub fn put(&mut self, now: Time, value: Bytes, options: PutOptions) -> OperationId {
+    /// Stores a value of at most 8192 bytes with the k nodes closest to its key. A life above 36 h
+    /// is refused for a value that nobody renews, and cut to that for others.
+    pub fn put(&mut self, now: Time, value: Bytes, options: WriteOptions) -> OperationId {
         let now = self.core.corrected(now);
         let value = match Value::new(value) {
-            Ok(_) if is_ttl_too_long(options.ttl) => Err(Reason::LifetimeTooLong),
+            Ok(_) if is_value_ttl_too_long(options) => Err(Reason::LifetimeTooLong),
             Ok(value) => Ok(value),
             Err(_) => Err(Reason::TooLarge),
         };
@@ -100,29 +101,20 @@ impl Engine {
         }
     }
 
-    /// Finds the value of a key here or in the network.
-    pub fn get(&mut self, now: Time, key: Key) -> OperationId {
+    /// Finds the value of a key: in the own store, and unless it is asked for there alone in the
+    /// network, or at one node.
+    pub fn get(&mut self, now: Time, key: Key, from: ReadFrom) -> OperationId {
         let now = self.core.corrected(now);
+        if let ReadFrom::Node(node) = from {
+            return self.start(now, Box::new(DirectedGet::new(key, *node, now)));
+        }
         match self.local(now, key) {
-            Err(Failure::NotFound { .. }) => {
+            Err(Failure::NotFound { .. }) if from == ReadFrom::Network => {
                 let operation = GetOperation::new(&self.core, key, now);
                 self.start(now, Box::new(operation))
             }
             result => self.end_at_once(result),
         }
-    }
-
-    /// Finds the value of a key in the own store alone.
-    pub fn get_local(&mut self, now: Time, key: Key) -> OperationId {
-        let now = self.core.corrected(now);
-        let result = self.local(now, key);
-        self.end_at_once(result)
-    }
-
-    /// Asks one node for the value of a key.
-    pub fn get_from(&mut self, now: Time, key: Key, node: Contact) -> OperationId {
-        let now = self.core.corrected(now);
-        self.start(now, Box::new(DirectedGet::new(key, node, now)))
     }
 
     /// Finds the k nodes closest to a target, with every step on the way.

@@ -33,7 +33,7 @@ pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId
 pub use engine::Engine;
 pub use operation::{
     Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
-    PingReport, PutOptions, Receipt, Refusal, Source, StreamKey,
+    PingReport, ReadFrom, Receipt, Refusal, Source, StreamKey, WriteOptions,
 };
 pub use reachability::Reachability;
 pub use status::{Drops, Peer, Status};

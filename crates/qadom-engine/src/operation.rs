@@ -11,14 +11,29 @@ use qadom_wire::Reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub(crate) u64);
 
-/// How a value is put.
+/// How something is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PutOptions {
-    /// The life of a copy; none stands for 36 h, which is also the most that holders give.
+pub struct WriteOptions {
+    /// The life of a copy without renewal; none stands for 36 h. Values live 36 h at the most,
+    /// signed records 7 d.
     pub ttl: Option<Duration>,
-    /// Copies below which the put counts as failed; none stands for half of what could be reached,
-    /// rounded up, and at least 1.
+    /// Copies below which the write counts as failed; none stands for half of what could be
+    /// reached, rounded up, and at least 1.
     pub min_copies: Option<u32>,
+    /// Whether nobody renews it, so that it ends with its copies. Events are always written so.
+    pub once: bool,
+}
+
+/// Where a read looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// In the own store and in the network.
+    #[default]
+    Network,
+    /// In the own store alone.
+    Local,
+    /// At one node alone.
+    Node(Box<Contact>),
 }
 
 /// What an operation brought.

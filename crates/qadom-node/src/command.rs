@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use qadom_engine::{Failure, Mode, Outcome, PutOptions};
+use qadom_engine::{Failure, Mode, Outcome, ReadFrom, WriteOptions};
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
 use qadom_wire::Reason;
 use tokio::sync::{Notify, oneshot};
@@ -44,10 +44,8 @@ pub(crate) enum Command {
 /// An operation of the engine.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Put(Bytes, PutOptions),
-    Get(Key),
-    GetLocal(Key),
-    GetFrom(Key, Box<Contact>),
+    Put(Bytes, WriteOptions),
+    Get(Key, ReadFrom),
     Lookup(Key),
     Join(Vec<SocketAddr>, Vec<Contact>),
     Ping(Box<Contact>),

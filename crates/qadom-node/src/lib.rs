@@ -28,8 +28,8 @@ pub use status::{Limit, NetworkSize, Peer, Status, Traffic, Verdict};
 pub use transfer::Streams;
 
 pub use qadom_engine::{
-    Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, PutOptions,
-    Reachability, Receipt, Refusal, Source,
+    Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, Reachability,
+    Receipt, Refusal, Source, WriteOptions,
 };
 pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
 pub use qadom_store::OpenError;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Failure, Fetched, JoinProblem, LookupReport, Mode, Outcome, PingReport, PutOptions, Receipt,
+    Failure, Fetched, JoinProblem, LookupReport, Mode, Outcome, PingReport, ReadFrom, Receipt,
+    WriteOptions,
 };
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_transport::Quic;
@@ -99,7 +100,7 @@ impl Node {
     /// one, [`Failure::Refused`] with `too-large` above 8192 bytes, [`Failure::Store`] when the own
     /// store failed, [`Error::Busy`] and [`Error::Stopped`].
     pub async fn put(&self, value: impl Into<Bytes>) -> Result<Receipt, Error> {
-        self.put_with(value, PutOptions::default()).await
+        self.put_with(value, WriteOptions::default()).await
     }
 
     /// Stores a value as [`put`](Self::put) does, with another life or another number of copies.
@@ -107,11 +108,11 @@ impl Node {
     /// # Errors
     ///
     /// Those of [`put`](Self::put); [`Failure::Refused`] with `lifetime-too-long` when a life above
-    /// 36 h is asked for.
+    /// 36 h is asked for and nobody is to renew the value, or one above 7 d.
     pub async fn put_with(
         &self,
         value: impl Into<Bytes>,
-        options: PutOptions,
+        options: WriteOptions,
     ) -> Result<Receipt, Error> {
         match self.operate(Operation::Put(value.into(), options)).await? {
             Outcome::Stored(receipt) => Ok(receipt),
@@ -126,7 +127,7 @@ impl Node {
     /// [`Failure::NotFound`] when nobody who answered has it, [`Error::Busy`] and
     /// [`Error::Stopped`].
     pub async fn get(&self, key: Key) -> Result<Fetched, Error> {
-        fetched(self.operate(Operation::Get(key)).await?)
+        fetched(self.operate(Operation::Get(key, ReadFrom::Network)).await?)
     }
 
     /// Finds the value of a key in this node's own store alone.
@@ -135,7 +136,7 @@ impl Node {
     ///
     /// Those of [`get`](Self::get).
     pub async fn get_local(&self, key: Key) -> Result<Fetched, Error> {
-        fetched(self.operate(Operation::GetLocal(key)).await?)
+        fetched(self.operate(Operation::Get(key, ReadFrom::Local)).await?)
     }
 
     /// Asks one node for the value of a key.
@@ -145,8 +146,8 @@ impl Node {
     /// Those of [`get`](Self::get), [`Failure::Peer`] when the node does not answer, and those of
     /// finding it: [`Error::UnknownNode`], [`Error::Unresolved`], [`Error::Silent`].
     pub async fn get_from(&self, key: Key, node: impl Into<NodeName>) -> Result<Fetched, Error> {
-        let contact = Box::new(self.find(&node.into()).await?);
-        fetched(self.operate(Operation::GetFrom(key, contact)).await?)
+        let node = ReadFrom::Node(Box::new(self.find(&node.into()).await?));
+        fetched(self.operate(Operation::Get(key, node)).await?)
     }
 
     /// Finds the nodes closest to a key, and tells every step on the way.

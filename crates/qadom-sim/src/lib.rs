@@ -26,7 +26,7 @@ pub use node::NodeIndex;
 pub use qadom_engine::Failure as OperationFailure;
 pub use qadom_engine::{
     Config, Engine, Fetched, Joined, LookupReport, Mode, OperationId, Outcome, PingReport,
-    PutOptions, Receipt, Source, Time,
+    ReadFrom, Receipt, Source, Time, WriteOptions,
 };
 pub use qadom_routing::{Contact, Key, NodeId};
 pub use replay::{SEED_VARIABLE, with_seed};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Engine, Fetched, Joined, LookupReport, Mode, OperationId, PutOptions, Receipt, Time,
+    Engine, Fetched, Joined, LookupReport, Mode, OperationId, ReadFrom, Receipt, Time, WriteOptions,
 };
 use qadom_routing::{Key, Moment};
 use qadom_store::{Class, Store};
@@ -181,7 +181,7 @@ impl Network {
     pub fn start_put(&mut self, node: NodeIndex, value: impl Into<Bytes>) -> Task<Receipt> {
         let value = value.into();
         self.start(node, |engine, now| {
-            engine.put(now, value, PutOptions::default())
+            engine.put(now, value, WriteOptions::default())
         })
     }
 
@@ -198,7 +198,7 @@ impl Network {
 
     /// Begins what [`get`](Self::get) does.
     pub fn start_get(&mut self, node: NodeIndex, key: Key) -> Task<Fetched> {
-        self.start(node, |engine, now| engine.get(now, key))
+        self.start(node, |engine, now| engine.get(now, key, ReadFrom::Network))
     }
 
     /// Finds the 20 nodes closest to a key, with every step on the way.
@@ -222,12 +222,12 @@ impl Network {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use qadom_sim::{Network, PutOptions, Receipt, Settings, Task};
+    /// use qadom_sim::{Network, WriteOptions, Receipt, Settings, Task};
     ///
     /// let mut network = Network::new(Settings { nodes: 2, ..Settings::default() });
     /// network.join_all()?;
     /// let node = network.random_node();
-    /// let options = PutOptions { ttl: Some(Duration::from_secs(60)), min_copies: Some(2) };
+    /// let options = WriteOptions { ttl: Some(Duration::from_secs(60)), min_copies: Some(2), once: true };
     /// let task: Task<Receipt> =
     ///     network.start(node, |engine, now| engine.put(now, "brief".into(), options));
     /// assert_eq!(network.finish(task)?.stored, 2);

@@ -9,7 +9,8 @@
 use std::time::Duration;
 
 use qadom_sim::{
-    Failure, Fetched, Key, Mode, Network, NodeIndex, OperationFailure, Settings, Task, with_seed,
+    Failure, Fetched, Key, Mode, Network, NodeIndex, OperationFailure, ReadFrom, Settings, Task,
+    with_seed,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -320,8 +321,9 @@ fn a_long_value_reaches_a_node_that_has_no_session_with_its_holder() {
         for holder in network.true_closest(&key, 20) {
             let holder = network.contact(holder).unwrap();
             let newcomer = network.add_node(Mode::Storing);
-            let task: Task<Fetched> =
-                network.start(newcomer, |engine, now| engine.get_from(now, key, holder));
+            let task: Task<Fetched> = network.start(newcomer, |engine, now| {
+                engine.get(now, key, ReadFrom::Node(Box::new(holder)))
+            });
             let fetched = network.finish(task).unwrap();
             // The first answer says only that the value is too long for it.
             assert_eq!((fetched.value.len(), fetched.messages), (value.len(), 2));

@@ -3,17 +3,15 @@
 //!
 //! What must stay true: the receipt counts a copy only when its holder said that it is durable.
 
-use std::time::Duration;
-
 use qadom_routing::{Contact, NodeId};
 use qadom_wire::{
-    Answer, K, Reason, Record, Request, Store, StoreClass, StoreItem, StoreResult, VALUE_TTL_MAX,
-    Value,
+    Answer, K, MAX_TTL, Reason, Record, Request, Store, StoreClass, StoreItem, StoreResult,
+    VALUE_TTL_MAX, Value,
 };
 
 use crate::core::{Core, Purpose, Waiting};
 use crate::effect::RequestFailure;
-use crate::operation::{Failure, Outcome, PutOptions, Receipt, Refusal};
+use crate::operation::{Failure, Outcome, Receipt, Refusal, WriteOptions};
 use crate::operations::{Operation, Progress, reason_of};
 use crate::records::Held;
 use crate::time::Time;
@@ -34,7 +32,7 @@ enum Own {
 #[derive(Debug)]
 pub(crate) struct PutOperation {
     value: Value,
-    options: PutOptions,
+    options: WriteOptions,
     began: Time,
     walk: Walk,
     is_walking: bool,
@@ -50,7 +48,7 @@ pub(crate) struct PutOperation {
 }
 
 impl PutOperation {
-    pub(crate) fn new(core: &Core, value: Value, options: PutOptions, now: Time) -> Self {
+    pub(crate) fn new(core: &Core, value: Value, options: WriteOptions, now: Time) -> Self {
         let walk = Walk::new(core, *value.key(), Query::Node, now);
         Self {
             value,
@@ -246,7 +244,8 @@ impl Operation for PutOperation {
     }
 }
 
-/// The life that a put may ask for: `ttl` when holders would give it, else none.
-pub(crate) fn is_ttl_too_long(ttl: Option<Duration>) -> bool {
-    ttl.is_some_and(|ttl| ttl > VALUE_TTL_MAX)
+/// Whether a value is to live longer than any holder keeps it, or any owner renews it.
+pub(crate) fn is_value_ttl_too_long(options: WriteOptions) -> bool {
+    let most = if options.once { VALUE_TTL_MAX } else { MAX_TTL };
+    options.ttl.is_some_and(|ttl| ttl > most)
 }

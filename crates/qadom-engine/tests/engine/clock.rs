@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qadom_engine::{Mode, Outcome, PutOptions};
+use qadom_engine::{Mode, Outcome, ReadFrom, WriteOptions};
 use qadom_wire::{Answer, Pong};
 
 use crate::one::{One, far, node_key};
@@ -26,9 +26,9 @@ fn answer_ahead(one: &mut One, contact: Contact, micros: u64) {
 fn five_address_groups_correct_the_clock_and_expiry_follows_it() {
     let mut one = One::new(Mode::Storing);
     let ttl = Some(Duration::from_hours(1));
-    let options = PutOptions {
+    let options = WriteOptions {
         ttl,
-        ..PutOptions::default()
+        ..WriteOptions::default()
     };
     one.engine.put(one.now, "brief".into(), options);
     let outcome = one.outcome(|_| None).unwrap();
@@ -41,7 +41,7 @@ fn five_address_groups_correct_the_clock_and_expiry_follows_it() {
         answer_ahead(&mut one, contact, 2 * HOUR);
     }
     assert_eq!(one.engine.status().clock_offset, 7_200_000_000);
-    one.engine.get_local(one.now, receipt.key);
+    one.engine.get(one.now, receipt.key, ReadFrom::Local);
     assert!(one.outcome(|_| None).is_err(), "its hour is over");
     // With five clocks known nobody has to wait for a minute.
     one.pass(60);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::one::{One, address, node_key, value};
-use qadom_engine::{Effect, Failure, Mode, Outcome, Outgoing, PutOptions, RequestFailure};
+use qadom_engine::{
+    Effect, Failure, Mode, Outcome, Outgoing, ReadFrom, RequestFailure, WriteOptions,
+};
 use qadom_routing::{Contact, Families};
 use qadom_store::Store as _;
 use qadom_wire::{
@@ -143,7 +145,7 @@ fn a_value_that_was_promised_is_waited_for() {
     let mut one = One::new(Mode::Client);
     (1..=3).for_each(|number| one.meet(number, true));
     let long = value(&[3; 4000]);
-    one.engine.get(one.now, *long.key());
+    one.engine.get(one.now, *long.key(), ReadFrom::Network);
     let mut held = None;
     let mut asked_again = false;
     while let Some(effect) = one.engine.poll_effect() {
@@ -186,7 +188,7 @@ fn a_put_whose_own_disk_fails_tells_what_the_others_hold() {
     let mut one = One::new(Mode::Storing);
     (1..=4).for_each(|number| one.meet(number, true));
     one.engine
-        .put(one.now, "shared".into(), PutOptions::default());
+        .put(one.now, "shared".into(), WriteOptions::default());
     let mut result = None;
     while let Some(effect) = one.engine.poll_effect() {
         match effect {
@@ -218,15 +220,15 @@ fn a_put_whose_own_disk_fails_tells_what_the_others_hold() {
 fn a_longer_life_that_the_value_had_before_shows_in_the_receipt() {
     let mut one = One::new(Mode::Storing);
     one.engine
-        .put(one.now, "twice".into(), PutOptions::default());
+        .put(one.now, "twice".into(), WriteOptions::default());
     one.outcome(|_| None).unwrap();
     let ttl = Some(Duration::from_mins(1));
     one.engine.put(
         one.now,
         "twice".into(),
-        PutOptions {
+        WriteOptions {
             ttl,
-            ..PutOptions::default()
+            ..WriteOptions::default()
         },
     );
     let Ok(Outcome::Stored(receipt)) = one.outcome(|_| None) else {
@@ -276,7 +278,7 @@ fn replicas_are_waited_for_before_the_next_value_is_brought() {
     let mut one = One::new(Mode::Storing);
     for number in 0..20_u8 {
         one.engine
-            .put(one.now, vec![number].into(), PutOptions::default());
+            .put(one.now, vec![number].into(), WriteOptions::default());
         one.outcome(|_| None).unwrap();
     }
     (1..=3).for_each(|number| one.meet(number, true));
@@ -342,9 +344,9 @@ fn a_sweep_that_finds_nothing_reads_one_page_at_a_time() {
 #[test]
 fn a_failure_of_the_own_store_before_anything_was_sent_is_named() {
     let mut one = One::new(Mode::Storing);
-    let options = PutOptions {
+    let options = WriteOptions {
         min_copies: Some(1),
-        ..PutOptions::default()
+        ..WriteOptions::default()
     };
     one.engine.put(one.now, "alone".into(), options);
     let effects = one.effects();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_engine::{Addresses, Effect, Mode, RequestFailure};
+use qadom_engine::{Addresses, Effect, Mode, ReadFrom, RequestFailure};
 use qadom_routing::{Contact, Families, Key};
 use qadom_wire::{Answer, Found, Hello, Ping, Pong, Request};
 
@@ -219,7 +219,8 @@ fn an_answer_does_not_prove_the_address_that_somebody_else_told() {
     let mut one = One::new(Mode::Storing);
     one.meet_far([1]);
     let lie = Contact::at(node_key(1), seen(), true);
-    one.engine.get_from(one.now, Key::ZERO, lie);
+    one.engine
+        .get(one.now, Key::ZERO, ReadFrom::Node(Box::new(lie)));
     let sent = one.sent(false);
     one.reply(&sent[0].0, &Answer::Found(Found::default()));
     assert_eq!(place(&one, 1), Contact::at(node_key(1), far(1), true));

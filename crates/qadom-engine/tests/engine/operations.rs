@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::one::{One, address, node_key, value};
 use bytes::Bytes;
 use qadom_engine::{
-    Difference, Effect, Failure, JoinProblem, Mode, Outcome, Outgoing, PutOptions, RequestFailure,
-    Source,
+    Difference, Effect, Failure, JoinProblem, Mode, Outcome, Outgoing, ReadFrom, RequestFailure,
+    Source, WriteOptions,
 };
 use qadom_routing::Contact;
 use qadom_wire::{Answer, Found, Pong, Reason, Record, Request, StoreResult, VALUE_MAX};
@@ -42,7 +42,7 @@ fn willing(outgoing: &Outgoing) -> Option<Answer> {
 fn a_lone_storing_node_keeps_the_only_copy_and_says_so() {
     let mut one = One::new(Mode::Storing);
     one.engine
-        .put(one.now, "only".into(), PutOptions::default());
+        .put(one.now, "only".into(), WriteOptions::default());
     let Ok(Outcome::Stored(receipt)) = one.outcome(willing) else {
         panic!("not stored")
     };
@@ -58,7 +58,7 @@ fn a_lone_storing_node_keeps_the_only_copy_and_says_so() {
 fn a_client_alone_has_too_few_copies() {
     let mut one = One::new(Mode::Client);
     one.engine
-        .put(one.now, "nowhere".into(), PutOptions::default());
+        .put(one.now, "nowhere".into(), WriteOptions::default());
     let Err(Failure::TooFewCopies { receipt, needed }) = one.outcome(willing) else {
         panic!("stored nowhere")
     };
@@ -71,7 +71,7 @@ fn a_receipt_counts_the_durable_copies_and_names_each_refusal() {
     let mut one = One::new(Mode::Storing);
     (1..=4).for_each(|number| one.meet(number, true));
     one.engine
-        .put(one.now, "counted".into(), PutOptions::default());
+        .put(one.now, "counted".into(), WriteOptions::default());
     let result = one.outcome(|outgoing| match request(outgoing) {
         Request::Store(_) if outgoing.key == node_key(1) => {
             Some(Answer::Stored(vec![StoreResult::Refused(Reason::Quota)]))
@@ -110,9 +110,9 @@ fn a_receipt_counts_the_durable_copies_and_names_each_refusal() {
 fn a_put_fails_below_the_copies_that_were_asked_for() {
     let mut one = One::new(Mode::Storing);
     one.meet(1, true);
-    let options = PutOptions {
+    let options = WriteOptions {
         min_copies: Some(3),
-        ..PutOptions::default()
+        ..WriteOptions::default()
     };
     one.engine.put(one.now, "few".into(), options);
     let result = one.outcome(willing);
@@ -131,8 +131,11 @@ fn values_up_to_the_limit_are_put_and_longer_ones_refused() {
         (VALUE_MAX + 1, false),
     ] {
         let mut one = One::new(Mode::Storing);
-        one.engine
-            .put(one.now, Bytes::from(vec![1; length]), PutOptions::default());
+        one.engine.put(
+            one.now,
+            Bytes::from(vec![1; length]),
+            WriteOptions::default(),
+        );
         match one.outcome(willing) {
             Ok(_) => assert!(is_taken, "{length}"),
             Err(Failure::Refused {
@@ -145,14 +148,26 @@ fn values_up_to_the_limit_are_put_and_longer_ones_refused() {
 
 #[test]
 fn a_life_that_no_holder_would_give_is_refused() {
-    for (hours, is_taken) in [(36, true), (37, false)] {
+    let cases = [
+        (36, true, true),
+        (37, true, false),
+        (37, false, true),
+        (7 * 24, false, true),
+        (7 * 24 + 1, false, false),
+    ];
+    for (hours, once, is_taken) in cases {
         let mut one = One::new(Mode::Storing);
-        let options = PutOptions {
+        let options = WriteOptions {
             ttl: Some(Duration::from_hours(hours)),
-            ..PutOptions::default()
+            once,
+            ..WriteOptions::default()
         };
         one.engine.put(one.now, "long".into(), options);
-        assert_eq!(one.outcome(willing).is_ok(), is_taken, "{hours} h");
+        assert_eq!(
+            one.outcome(willing).is_ok(),
+            is_taken,
+            "{hours} h, once: {once}"
+        );
     }
 }
 
@@ -162,7 +177,7 @@ fn a_lie_is_counted_and_the_get_goes_on() {
     one.meet(1, true);
     one.meet(2, true);
     let (truth, lie) = (value(b"truth"), value(b"lie"));
-    one.engine.get(one.now, *truth.key());
+    one.engine.get(one.now, *truth.key(), ReadFrom::Network);
     let mut asked = Vec::new();
     let result = one.outcome(|outgoing| {
         asked.push(outgoing.key);
@@ -190,7 +205,7 @@ fn a_value_is_cached_at_the_nearest_node_that_lacked_it() {
     let mut by_distance: Vec<u8> = vec![1, 2, 3];
     by_distance.sort_by_key(|&number| node_key(number).id().key().distance(wanted.key()));
     let holder = node_key(by_distance[2]);
-    one.engine.get(one.now, *wanted.key());
+    one.engine.get(one.now, *wanted.key(), ReadFrom::Network);
     let mut cached = Vec::new();
     one.run(|outgoing| match request(outgoing) {
         Request::Find(_) if outgoing.key == holder => {
@@ -213,7 +228,8 @@ fn a_value_is_cached_at_the_nearest_node_that_lacked_it() {
 fn a_get_that_finds_nothing_says_how_many_did_not_answer() {
     let mut one = One::new(Mode::Client);
     (1..=3).for_each(|number| one.meet(number, true));
-    one.engine.get(one.now, *value(b"unknown").key());
+    one.engine
+        .get(one.now, *value(b"unknown").key(), ReadFrom::Network);
     let result = one.outcome(|outgoing| {
         if outgoing.key == node_key(3) {
             None
@@ -239,7 +255,7 @@ fn a_node_that_turns_out_to_be_a_client_leaves_the_table() {
     let mut one = One::new(Mode::Storing);
     one.meet(1, true);
     one.engine
-        .put(one.now, "value".into(), PutOptions::default());
+        .put(one.now, "value".into(), WriteOptions::default());
     one.run(|outgoing| match request(outgoing) {
         Request::Store(_) => Some(Answer::Refused(Reason::ClientMode)),
         _ => willing(outgoing),
@@ -333,7 +349,7 @@ fn a_cancelled_operation_is_never_heard_of_again() {
 fn what_nobody_renewed_is_replicated_and_what_somebody_renewed_is_not() {
     let mut one = One::new(Mode::Storing);
     one.engine
-        .put(one.now, "mine".into(), PutOptions::default());
+        .put(one.now, "mine".into(), WriteOptions::default());
     one.run(willing);
     one.meet(1, true);
     let mut replicas = 0;

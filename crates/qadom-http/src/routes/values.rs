@@ -6,7 +6,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use qadom_node::{NodeName, PutOptions, Reason, VALUE_MAX};
+use qadom_node::{NodeName, Reason, VALUE_MAX, WriteOptions};
 use serde::Deserialize;
 
 use super::{Answer, key, read, wants_json};
@@ -41,9 +41,10 @@ pub(crate) async fn put(
     let ttl = query.ttl.as_deref().map(parse_lifetime).transpose();
     let ttl = ttl.map_err(|error| Problem::new(error.reason(), error.to_string()))?;
     let value = read(&app, body, VALUE_MAX, "a value").await?;
-    let options = PutOptions {
+    let options = WriteOptions {
         ttl,
         min_copies: query.min_copies,
+        once: true,
     };
     let written = api::Written::from(&app.node.put_with(value, options).await?);
     let location = format!("/v1/values/{}", written.key);

@@ -49,9 +49,7 @@ impl Driver {
         let engine = &mut self.engine;
         let id = match operation {
             Operation::Put(value, options) => engine.put(now, value, options),
-            Operation::Get(key) => engine.get(now, key),
-            Operation::GetLocal(key) => engine.get_local(now, key),
-            Operation::GetFrom(key, contact) => engine.get_from(now, key, *contact),
+            Operation::Get(key, from) => engine.get(now, key, from),
             Operation::Lookup(target) => engine.lookup(now, target),
             Operation::Join(addresses, contacts) => engine.join(now, addresses, contacts),
             Operation::Ping(contact) => engine.ping(now, *contact),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use qadom_engine::{Failure, Mode, PutOptions};
+use qadom_engine::{Failure, Mode, WriteOptions};
 use qadom_routing::Key;
 use qadom_store::{
     EngineFault, Entry, EntryId, MemoryStore, OpenError, Stats, Store, StoreError, Ticket,
@@ -203,7 +203,7 @@ async fn a_store_that_fails_in_a_put_is_noticed_and_started_again() {
     });
     let commands = start(Arc::clone(&store));
     let put = || {
-        let operation = Operation::Put("value".into(), PutOptions::default());
+        let operation = Operation::Put("value".into(), WriteOptions::default());
         ask(&commands, |reply| Command::Begin(operation, reply))
     };
     let refused = put().await.unwrap_err();

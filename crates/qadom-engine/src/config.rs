@@ -86,6 +86,8 @@ pub struct Limits {
     pub operations: usize,
     /// Background operations (refresh, replication) under way at once (4).
     pub background: usize,
+    /// Nodes, address groups and keys blocked at once (1024).
+    pub blocks: usize,
     /// Answers held back until the store committed (4096).
     pub held_answers: usize,
 }
@@ -97,6 +99,7 @@ impl Default for Limits {
             record_bytes: 256 << 20,
             operations: 4096,
             background: 4,
+            blocks: 1024,
             held_answers: 4096,
         }
     }

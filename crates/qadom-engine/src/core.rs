@@ -10,13 +10,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qadom_routing::{Contact, Key, NodeId, Observation, Removal, RoutingTable, TableConfig};
+use qadom_routing::{
+    Contact, Key, Moment, NodeId, Observation, Removal, RoutingTable, TableConfig,
+};
 use qadom_store::{Store, StoreError, Ticket};
 use qadom_wire::{K, Ping, Reason, Request, StoreResult};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::addresses::{OwnAddresses, Voter};
+use crate::blocks::Blocks;
 use crate::config::{Config, Mode};
 use crate::dial_back::DialBacks;
 use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
@@ -95,6 +98,9 @@ pub(crate) struct Core {
     pub(crate) table: RoutingTable,
     pub(crate) drops: Drops,
     pub(crate) started: Time,
+    /// The latest moment that an input told.
+    pub(crate) moment: Moment,
+    pub(crate) blocks: Blocks,
     pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
     /// A join has ended: every bucket is to be refreshed.
     pub(crate) is_refresh_wanted: bool,
@@ -123,6 +129,8 @@ impl Core {
             table: RoutingTable::new(own, TableConfig::default()),
             drops: Drops::default(),
             started: now,
+            moment: now.moment,
+            blocks: Blocks::new(config.limits.blocks),
             held: BTreeMap::new(),
             is_refresh_wanted: false,
             addresses: OwnAddresses::new(advertised, interface, config.local),
@@ -157,7 +165,8 @@ impl Core {
         effect
     }
 
-    /// Sends a request; `None` when no address of the contact can be reached from here.
+    /// Sends a request; `None` when no address of the contact can be reached from here, or it is
+    /// blocked.
     pub(crate) fn send(
         &mut self,
         operation: Option<OperationId>,
@@ -165,7 +174,7 @@ impl Core {
         contact: &Contact,
         request: &Request,
     ) -> Option<RequestId> {
-        let address = contact.address(self.config.families)?;
+        let address = self.way_to(contact).ok()?;
         let id = self.number();
         // Only what changes nothing may be replayed, and so travel in a first datagram.
         let (first_ok, size, patience) = match request {
@@ -200,6 +209,15 @@ impl Core {
         Some(id)
     }
 
+    /// Where a contact is reached, or why it cannot be asked anything.
+    pub(crate) fn way_to(&self, contact: &Contact) -> Result<SocketAddr, Reason> {
+        match contact.address(self.config.families) {
+            Some(address) if self.is_blocked(contact.id(), address.ip()) => Err(Reason::Blocked),
+            Some(address) => Ok(address),
+            None => Err(Reason::Unreachable),
+        }
+    }
+
     pub(crate) fn ping(&mut self, operation: Option<OperationId>, contact: &Contact) -> bool {
         let purpose = if operation.is_some() {
             Purpose::Ping
@@ -212,7 +230,7 @@ impl Core {
 
     /// Calls a node at the very address of a contact.
     pub(crate) fn probe(&mut self, purpose: Purpose, contact: Contact) -> Option<RequestId> {
-        let address = contact.address(self.config.families)?;
+        let address = self.way_to(&contact).ok()?;
         let id = self.number();
         let key = *contact.key();
         let sent = Sent {
@@ -263,7 +281,7 @@ impl Core {
 
     /// Takes a confirmed node into the table, if it belongs there.
     pub(crate) fn admit(&mut self, contact: Contact, now: Time) {
-        if !contact.is_storing() {
+        if !contact.is_storing() || self.is_contact_blocked(&contact) {
             self.forget(contact.id());
             return;
         }
@@ -318,8 +336,9 @@ impl Core {
         self.round_trips.get(id).copied()
     }
 
-    /// The time by the clocks of peers.
-    pub(crate) fn corrected(&self, now: Time) -> Time {
+    /// The time by the clocks of peers. Each input of the engine asks this first.
+    pub(crate) fn corrected(&mut self, now: Time) -> Time {
+        self.moment = self.moment.max(now.moment);
         self.clock.correct(now)
     }
 
@@ -369,6 +388,9 @@ impl Core {
 
     /// Buffers a value in the store. The caller waits for the ticket that [`Core::commit`] gives.
     pub(crate) fn keep(&mut self, held: Held, now: Time) -> Result<Kept, Reason> {
+        if self.is_key_blocked(held.value.key()) {
+            return Err(Reason::Blocked);
+        }
         let old = self
             .held_value(held.value.key(), now)
             .map_err(|error| reason_of_store(&error))?;

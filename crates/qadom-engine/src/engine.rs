@@ -218,9 +218,10 @@ impl Engine {
         let now = self.core.corrected(now);
         self.core.dial_backs.on_heard(sent.contact.key(), now);
         let answer = match Answer::decode(body) {
+            _ if self.core.is_contact_blocked(&sent.contact) => Answer::Refused(Reason::Blocked),
             Ok(answer) => answer,
             Err(error) => {
-                self.core.drops.count(error.reason());
+                self.core.refuse_answer(&sent.contact, error.reason());
                 Answer::Refused(error.reason())
             }
         };

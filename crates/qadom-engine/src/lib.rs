@@ -10,6 +10,7 @@
 struct Readme;
 
 mod addresses;
+mod blocks;
 mod config;
 mod core;
 mod dial_back;
@@ -28,6 +29,7 @@ mod upkeep;
 mod walk;
 
 pub use addresses::Addresses;
+pub use blocks::{Block, BlockCause, Blocked, TooManyBlocks};
 pub use config::{Config, Limits, Mode};
 pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size};
 pub use engine::Engine;

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use qadom_routing::{Contact, NodeKey};
 use qadom_wire::{Answer, Reason};
 
-use crate::core::Purpose;
+use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
 use crate::operation::{Failure, Outcome};
 use crate::walk::{Context, Walk};
@@ -39,6 +39,12 @@ impl Progress {
 
     pub(crate) fn failed(failure: Failure) -> Self {
         Self::Ended(Box::new(Err(failure)))
+    }
+
+    /// Over, because the one node that was to be asked cannot be asked.
+    pub(crate) fn unsent(core: &Core, contact: &Contact) -> Self {
+        let reason = core.way_to(contact).err().unwrap_or(Reason::Unreachable);
+        Self::refused_by(contact, reason)
     }
 
     /// Over, because the one node that was asked refused or could not be asked.

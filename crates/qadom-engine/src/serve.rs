@@ -21,10 +21,15 @@ const VERSION: u32 = 1;
 
 /// Answers one request, at once or when the store has committed.
 pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
+    let address = inbound.address.ip();
+    if core.is_blocked(&inbound.key.id(), address) {
+        core.drops.count(Reason::Blocked);
+        return answer(core, inbound, &Answer::Refused(Reason::Blocked));
+    }
     let request = match Request::decode(inbound.body.clone()) {
         Ok(request) => request,
         Err(error) => {
-            core.drops.count(error.reason());
+            core.refuse(&inbound.key, address, error.reason());
             return answer(core, inbound, &Answer::Refused(error.reason()));
         }
     };
@@ -102,6 +107,10 @@ fn near(core: &Core, target: &Key, want: Families, inbound: &Inbound) -> Vec<Con
 }
 
 fn find_record(core: &mut Core, now: Time, find: &Find, inbound: &Inbound) -> Answer {
+    if core.is_key_blocked(&find.slot) {
+        core.drops.count(Reason::Blocked);
+        return Answer::Refused(Reason::Blocked);
+    }
     let contacts = near(core, &find.slot, find.want, inbound);
     let held = match find.kind {
         Kind::Value => core.held_value(&find.slot, now),

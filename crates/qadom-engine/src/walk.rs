@@ -67,8 +67,14 @@ pub(crate) fn query(core: &Core, query: Query, target: &Key) -> Request {
     }
 }
 
-/// The value of an answer, when it has one that belongs under the key. A lie is counted.
-pub(crate) fn value_of(core: &mut Core, key: &Key, answer: &Answer) -> Option<Value> {
+/// The value of an answer, when it has one that belongs under the key. For a lie its sender
+/// is blocked.
+pub(crate) fn value_of(
+    core: &mut Core,
+    key: &Key,
+    from: &Contact,
+    answer: &Answer,
+) -> Option<Value> {
     let Answer::Found(found) = answer else {
         return None;
     };
@@ -78,7 +84,7 @@ pub(crate) fn value_of(core: &mut Core, key: &Key, answer: &Answer) -> Option<Va
     if value.key() == key {
         Some(value.clone())
     } else {
-        core.drops.count(Reason::BadHash);
+        core.refuse_answer(from, Reason::BadHash);
         None
     }
 }
@@ -149,7 +155,7 @@ impl Walk {
     ) -> Brought {
         let target = *self.lookup.target();
         self.promised.remove(from.id());
-        let value = value_of(context.core, &target, &answer);
+        let value = value_of(context.core, &target, from, &answer);
         let may_ask_again = is_oversize(&answer) && value.is_none();
         if may_ask_again && self.asked_again.insert(*from.id()) && self.ask(context, from) {
             self.promised.insert(*from.id());

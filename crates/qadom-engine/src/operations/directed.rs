@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key};
-use qadom_wire::{Answer, Reason};
+use qadom_wire::Answer;
 
 use crate::core::Purpose;
 use crate::effect::RequestFailure;
@@ -42,7 +42,7 @@ impl DirectedGet {
         {
             return Progress::Going;
         }
-        Progress::refused_by(&self.contact, Reason::Unreachable)
+        Progress::unsent(context.core, &self.contact)
     }
 }
 
@@ -58,7 +58,7 @@ impl Operation for DirectedGet {
         _purpose: Purpose,
         answer: Answer,
     ) -> Progress {
-        if let Some(value) = value_of(context.core, &self.key, &answer) {
+        if let Some(value) = value_of(context.core, &self.key, from, &answer) {
             return Progress::done(Outcome::Fetched(Fetched {
                 key: self.key,
                 value: value.into_bytes(),

@@ -27,7 +27,7 @@ impl Operation for PingOperation {
         if context.core.ping(Some(context.operation), &self.contact) {
             Progress::Going
         } else {
-            Progress::refused_by(&self.contact, Reason::Unreachable)
+            Progress::unsent(context.core, &self.contact)
         }
     }
 

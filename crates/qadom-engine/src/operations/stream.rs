@@ -44,7 +44,7 @@ impl Operation for StreamOperation {
         {
             return Progress::Going;
         }
-        Progress::refused_by(&self.contact, Reason::Unreachable)
+        Progress::unsent(core, &self.contact)
     }
 
     fn on_answer(

@@ -7,6 +7,7 @@
     reason = "a test fails where its preparation fails"
 )]
 
+mod blocks;
 mod clock;
 mod dial_back;
 mod distrust;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::one::{One, address, node_key, value};
-use qadom_engine::{Block, BlockCause, Blocked, Effect, Failure, Mode, Outgoing, TooManyBlocks};
+use qadom_engine::{
+    Block, BlockCause, Blocked, Effect, Failure, Mode, Outgoing, ReadFrom, TooManyBlocks,
+};
 use qadom_routing::{Contact, Families, Key};
 use qadom_wire::{
     Answer, Find, Found, Kind, Ping, Reason, Record, Request, Store, StoreClass, StoreItem,
@@ -42,7 +44,8 @@ fn store(value: &Value) -> Request {
 
 /// Lets a lookup for a value be answered with another value by everybody.
 fn lie(one: &mut One, wanted: &[u8]) {
-    one.engine.get(one.now, *value(wanted).key());
+    one.engine
+        .get(one.now, *value(wanted).key(), ReadFrom::Network);
     one.run(|_| {
         let records = vec![Record::Value(value(b"a lie"))];
         Some(Answer::Found(Found {
@@ -79,7 +82,7 @@ fn what_a_node_answers_after_it_was_blocked_counts_for_nothing() {
     let mut one = One::new(Mode::Client);
     one.meet(1, true);
     let wanted = value(b"wanted");
-    one.engine.get(one.now, *wanted.key());
+    one.engine.get(one.now, *wanted.key(), ReadFrom::Network);
     let [(asked, _)] = &one.sent(false)[..] else {
         panic!("one node is known")
     };
@@ -146,7 +149,8 @@ fn the_third_liar_of_an_address_group_gets_the_group_blocked_but_not_in_local_mo
         });
         one.effects();
         let mut asked = 0;
-        one.engine.get(one.now, *value(b"wanted").key());
+        one.engine
+            .get(one.now, *value(b"wanted").key(), ReadFrom::Network);
         one.run(|_| {
             asked += 1;
             let lie = vec![Record::Value(value(b"a lie"))];

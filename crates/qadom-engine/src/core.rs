@@ -13,7 +13,7 @@ use std::time::Duration;
 use qadom_routing::{
     Contact, Key, Moment, NodeId, Observation, Removal, RoutingTable, TableConfig,
 };
-use qadom_store::{Store, StoreError, Ticket};
+use qadom_store::{Needed, Scope, Store, StoreError, Ticket};
 use qadom_wire::{K, Ping, Reason, Request, StoreResult};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -27,7 +27,7 @@ use crate::hello::Hellos;
 use crate::offset::ClockOffset;
 use crate::operation::OperationId;
 use crate::reachability::SelfTest;
-use crate::records::{Held, value_id};
+use crate::records::{ENTRY_OVERHEAD, Held, value_id};
 use crate::status::Drops;
 use crate::time::Time;
 
@@ -400,7 +400,7 @@ impl Core {
             Kept::Stored
         };
         if old.is_none() {
-            self.make_room(held.value.bytes().len())?;
+            self.make_room(&held)?;
         }
         let held = match &old {
             Some(old) => held.merged(old),
@@ -412,27 +412,32 @@ impl Core {
         Ok(kept)
     }
 
-    /// Refuses with `quota` when no room can be made for a value of this many bytes.
-    fn make_room(&self, length: usize) -> Result<(), Reason> {
+    /// Refuses with `quota` when no room can be made for a value that is new here. A cached copy
+    /// takes the place of other copies only.
+    fn make_room(&self, held: &Held) -> Result<(), Reason> {
         let limits = &self.config.limits;
         let stats = self.store.stats();
-        let charge = u64::try_from(length)
-            .unwrap_or(u64::MAX)
-            .saturating_add(512);
-        let needed = (stats.charge + charge).saturating_sub(limits.record_bytes);
-        let is_crowded = stats.records >= limits.records;
-        if needed == 0 && !is_crowded {
+        let length = u64::try_from(held.value.bytes().len()).unwrap_or(u64::MAX);
+        let charge = length.saturating_add(u64::from(ENTRY_OVERHEAD));
+        let needed = Needed {
+            charge: stats
+                .charge
+                .saturating_add(charge)
+                .saturating_sub(limits.record_bytes),
+            records: (stats.records + 1).saturating_sub(limits.records),
+        };
+        if needed == Needed::default() {
             return Ok(());
         }
-        let freed = self
-            .store
-            .evict_cached(needed.max(1))
-            .map_err(|error| reason_of_store(&error))?;
-        if freed >= needed.max(1) {
-            Ok(())
-        } else {
-            Err(Reason::Quota)
+        let is_touching_records = needed.charge.max(1) > stats.cached;
+        let is_too_large = charge > limits.record_bytes || limits.records == 0;
+        if is_too_large || held.cached && is_touching_records {
+            return Err(Reason::Quota);
         }
+        self.store
+            .evict(Scope::All, needed, &[])
+            .map(drop)
+            .map_err(|error| reason_of_store(&error))
     }
 
     /// Asks for a commit of everything buffered so far, and lets something wait for it.

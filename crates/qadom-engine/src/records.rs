@@ -16,7 +16,7 @@ use crate::time::Time;
 pub(crate) const CACHED_TTL: Duration = Duration::from_mins(10);
 
 /// What every entry costs beside its bytes, in bytes.
-const ENTRY_OVERHEAD: u32 = 512;
+pub(crate) const ENTRY_OVERHEAD: u32 = 512;
 /// Deadline and time of storing, in front of the payload.
 const HEADER_LENGTH: usize = 16;
 /// The entry id of a value: there is one value to a slot.

@@ -44,6 +44,11 @@ impl EntryId {
         }
     }
 
+    /// Copies the bytes of an id that was checked before.
+    pub(crate) fn trusted(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+
     /// The bytes of the id.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -71,8 +76,7 @@ pub struct Entry {
     pub columns: Columns,
 }
 
-/// The facts about an entry that are kept beside its bytes. The store reads `expires_at`, `charge`
-/// and `class`; the others it hands back as they came.
+/// The facts about an entry that are kept beside its bytes, by which it is counted and leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// When the entry may be removed, in seconds UTC.
@@ -83,7 +87,8 @@ pub struct Columns {
     pub group: [u8; 8],
     /// Its writer; zeros for entries without one.
     pub owner: [u8; 32],
-    /// Its order inside owner and group: age, or distance for values.
+    /// Its order inside owner and group: the lowest leaves first. What it measures is its user's
+    /// affair, such as the time it was stored, or for values how near they lie.
     pub rank: u64,
     /// How it is kept.
     pub class: Class,
@@ -92,11 +97,8 @@ pub struct Columns {
 /// How an entry is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// A record that this node answers for. Leaves only by expiry or removal.
+    /// A record that this node answers for. Leaves to make room only when no cached copy is left.
     Record,
-    /// A copy left by a lookup. Leaves first, by [`evict_cached`](crate::Store::evict_cached).
+    /// A copy left by a lookup. Leaves first when room is made.
     Cached,
-    /// The sequence number below which a replaced record may not come back. Leaves as a record
-    /// does.
-    Floor,
 }

@@ -1,39 +1,46 @@
-//! The order in which entries leave, and the counters of what is kept: held in memory beside every
+//! The orders in which entries leave, and the counters of what is kept: held in memory beside every
 //! store, and rebuilt from the entries when one is opened.
 //!
-//! What must stay true: every entry has exactly one line in `expiry`, every cached copy one in
-//! `cached`, and the counters are the sums of the lines. So a store writes one thing per change,
-//! which cannot be torn, and its counters are exact after every crash. Entries are not known here.
+//! What must stay true: every entry is one record, in every list that orders it, and the counters
+//! are the sums of the records. So a store writes one thing per change, which cannot be torn, and
+//! its counters are exact after every crash. A container has lists of its own only while it has
+//! many records, because most have one. The entries' bytes are not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::name::Name;
-use crate::{Class, Columns, Stats, Ticket};
+use crate::{Columns, Container, Scope, Stats, Ticket, Usage};
 
+mod record;
+mod shares;
+
+pub(crate) use record::Record;
+
+use record::{ByExpiry, ByName, Line};
+use shares::{Crowd, Shares};
+
+/// `T` is what a store keeps of each entry in memory.
 #[derive(Debug)]
-pub(crate) struct Index {
-    /// Earliest expiry first.
-    expiry: BTreeMap<Line, Cost>,
-    /// Earliest expiry first.
-    cached: BTreeSet<Line>,
+pub(crate) struct Index<T> {
+    names: BTreeSet<Line<T, ByName>>,
+    expiry: BTreeSet<Line<T, ByExpiry>>,
+    shares: Shares<T>,
+    /// The containers that had more than [`CROWD`] records and still have more than half of that.
+    crowds: BTreeMap<Container, Box<Crowd<T>>>,
     stats: Stats,
     ticket: Ticket,
 }
 
-type Line = (u64, Name);
-
-#[derive(Clone, Copy, Debug)]
-struct Cost {
-    class: Class,
-    charge: u32,
-}
-
-impl Index {
+impl<T> Index<T> {
     /// Of an empty store, whose next change gets the ticket after `ticket`.
     pub(crate) const fn new(ticket: Ticket) -> Self {
         Self {
-            expiry: BTreeMap::new(),
-            cached: BTreeSet::new(),
+            names: BTreeSet::new(),
+            expiry: BTreeSet::new(),
+            shares: Shares::new(),
+            crowds: BTreeMap::new(),
             stats: Stats::EMPTY,
             ticket,
         }
@@ -52,54 +59,122 @@ impl Index {
         self.ticket = self.ticket.next();
     }
 
-    /// Lists an entry whose name is not listed.
-    pub(crate) fn add(&mut self, name: Name, columns: &Columns) {
-        let cost = Cost {
-            class: columns.class,
-            charge: columns.charge,
-        };
-        let line = (columns.expires_at, name);
-        if cost.class == Class::Cached {
-            self.cached.insert(line.clone());
+    /// Lists an entry, in place of what had its name.
+    pub(crate) fn add(&mut self, name: Name, columns: Columns, content: T) {
+        self.strike(&name);
+        let container = name.container();
+        let record = &Arc::new(Record {
+            name,
+            columns,
+            content,
+        });
+        self.stats.add(columns.class, columns.charge);
+        self.names.insert(Line::new(record));
+        self.expiry.insert(Line::new(record));
+        self.shares.add(record);
+        if let Some(crowd) = self.crowds.get_mut(&container) {
+            crowd.add(record);
+        } else if self.records_in(&container).take(CROWD + 1).count() > CROWD {
+            let crowd = self.records_in(&container).collect();
+            self.crowds.insert(container, Box::new(crowd));
         }
-        self.stats.add(cost.class, cost.charge);
-        self.expiry.insert(line, cost);
     }
 
-    /// Strikes out the entry `name`. `expires_at` is where its line is looked for first; when the
-    /// caller no longer knows it, all lines are searched.
-    pub(crate) fn strike(&mut self, name: &Name, expires_at: Option<u64>) {
-        let guess = expires_at.map(|expires_at| (expires_at, name.clone()));
-        let line = guess
-            .filter(|line| self.expiry.contains_key(line))
-            .or_else(|| {
-                self.expiry
-                    .keys()
-                    .find(|(_, listed)| listed == name)
-                    .cloned()
-            });
-        if let Some(line) = line {
-            self.strike_line(&line);
+    /// Strikes out the entry `name` and tells whether it was listed.
+    pub(crate) fn strike(&mut self, name: &Name) -> bool {
+        let Some(Line { record, .. }) = self.names.take(name.as_bytes()) else {
+            return false;
+        };
+        self.stats
+            .subtract(record.columns.class, record.columns.charge);
+        self.expiry.remove(&Line::new(&record));
+        self.shares.strike(&record);
+        let container = name.container();
+        if let Some(crowd) = self.crowds.get_mut(&container) {
+            crowd.strike(&record);
+            if crowd.usage.records <= CROWD as u64 / 2 {
+                self.crowds.remove(&container);
+            }
         }
+        true
+    }
+
+    pub(crate) fn record(&self, name: &Name) -> Option<&Record<T>> {
+        let line = self.names.get(name.as_bytes())?;
+        Some(&line.record)
+    }
+
+    /// The records from one name to another, inclusive and exclusive, by name.
+    pub(crate) fn range<'a>(
+        &'a self,
+        from: &Name,
+        to: &Name,
+    ) -> impl Iterator<Item = &'a Arc<Record<T>>> + use<'a, T> {
+        let bounds = (
+            Bound::Included(from.as_bytes()),
+            Bound::Excluded(to.as_bytes()),
+        );
+        let lines = self.names.range::<[u8], _>(bounds);
+        lines.map(|line| &line.record)
     }
 
     /// The entry that expires first, if at or before `until`.
-    pub(crate) fn first_expired(&self, until: u64) -> Option<(u64, Name)> {
-        let (line, _) = self.expiry.first_key_value()?;
-        (line.0 <= until).then(|| line.clone())
+    pub(crate) fn first_expired(&self, until: u64) -> Option<Arc<Record<T>>> {
+        let Line { record, .. } = self.expiry.first()?;
+        (record.columns.expires_at <= until).then(|| Arc::clone(record))
     }
 
-    /// The cached copy that expires first.
-    pub(crate) fn first_cached(&self) -> Option<(u64, Name)> {
-        self.cached.first().cloned()
+    pub(crate) fn usage(&self, container: &Container) -> Usage {
+        match self.crowds.get(container) {
+            Some(crowd) => crowd.usage,
+            None => sum(self.records_in(container)),
+        }
     }
 
-    /// Strikes out one line and gives the charge it had.
-    pub(crate) fn strike_line(&mut self, line: &(u64, Name)) -> u32 {
-        self.cached.remove(line);
-        self.expiry.remove(line).map_or(0, |cost| {
-            self.stats.subtract(cost.class, cost.charge);
-            cost.charge
-        })
+    pub(crate) fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
+        match self.crowds.get(container) {
+            Some(crowd) => crowd.owner_usage(owner),
+            None => sum(self
+                .records_in(container)
+                .filter(|record| record.columns.owner == *owner)),
+        }
+    }
+
+    fn records_in(&self, container: &Container) -> impl Iterator<Item = &Arc<Record<T>>> {
+        let (from, to) = Name::container_range(container);
+        self.range(&from, &to)
     }
 }
+
+impl<T: Default> Index<T> {
+    /// The entry in `scope` that is the next to leave by the fair order, `keep` aside.
+    pub(crate) fn victim(&self, scope: Scope, keep: &[Name]) -> Option<Arc<Record<T>>> {
+        let may_leave = |record: &&Arc<Record<T>>| !keep.contains(&record.name);
+        let (container, owner) = match scope {
+            Scope::All => return self.shares.victims().find(may_leave).cloned(),
+            Scope::Container(container) => (container, None),
+            Scope::Owner(container, owner) => (container, Some(owner)),
+        };
+        let small: Crowd<T>;
+        let crowd = if let Some(crowd) = self.crowds.get(&container) {
+            crowd
+        } else {
+            small = self.records_in(&container).collect();
+            &small
+        };
+        match owner {
+            None => crowd.shares.victims().find(may_leave).cloned(),
+            Some(owner) => crowd.victims_of(owner).find(may_leave).cloned(),
+        }
+    }
+}
+
+fn sum<'a, T: 'a>(records: impl Iterator<Item = &'a Arc<Record<T>>>) -> Usage {
+    records.fold(Usage::NONE, |mut usage, record| {
+        usage.add(record.columns.charge);
+        usage
+    })
+}
+
+/// Up to this many records are looked through when their container is asked for.
+const CROWD: usize = 32;

@@ -1,7 +1,7 @@
 //! The bytes of an entry at rest, for engines that keep them on disk.
 //!
 //! `version u8 = 1 | crc32 u32 | expires_at u64 | charge u32 | group 8 | owner 32 | rank u64 |
-//! class u8 | bytes`, integers little-endian. The checksum is CRC-32 over name, version and all
+//! class u8 (0 record, 1 cached) | bytes`, integers little-endian. The checksum is CRC-32 over name, version and all
 //! that comes behind the checksum, so an entry is not served under another's name.
 //!
 //! What must stay true: whatever [`encode`] made reads back the same, and bytes changed since then
@@ -30,7 +30,6 @@ pub(crate) fn encode(name: &Name, bytes: &[u8], columns: &Columns) -> Vec<u8> {
     body.push(match columns.class {
         Class::Record => 0,
         Class::Cached => 1,
-        Class::Floor => 2,
     });
     body.extend_from_slice(bytes);
     let checked = body.get(CHECKSUM_END..).unwrap_or_default();
@@ -65,7 +64,6 @@ pub(crate) fn decode(name: &[u8], value: &[u8]) -> Option<Entry> {
         class: match class {
             0 => Class::Record,
             1 => Class::Cached,
-            2 => Class::Floor,
             _ => return None,
         },
     };
@@ -75,12 +73,6 @@ pub(crate) fn decode(name: &[u8], value: &[u8]) -> Option<Entry> {
         bytes: Bytes::copy_from_slice(bytes),
         columns,
     })
-}
-
-/// What a stored value says of its expiry, unchecked.
-pub(crate) fn peek_expiry(value: &[u8]) -> Option<u64> {
-    let (expires_at, _) = value.get(CHECKSUM_END..)?.split_first_chunk()?;
-    Some(u64::from_le_bytes(*expires_at))
 }
 
 fn checksum(name: &[u8], version: u8, checked: &[u8]) -> u32 {
@@ -104,7 +96,7 @@ mod tests {
             group: [3; 8],
             owner: [4; 32],
             rank: expires_at ^ 5,
-            class: [Class::Record, Class::Cached, Class::Floor][usize::from(class % 3)],
+            class: [Class::Record, Class::Cached][usize::from(class % 2)],
         }
     }
 
@@ -139,7 +131,6 @@ mod tests {
             let name = Name::new(&slot, &id);
             let columns = columns(expires_at, charge, class);
             let mut value = encode(&name, &bytes, &columns);
-            prop_assert_eq!(peek_expiry(&value), Some(expires_at));
             let entry = Entry { slot, id, bytes: bytes.into(), columns };
             prop_assert_eq!(decode(name.as_bytes(), &value), Some(entry));
 

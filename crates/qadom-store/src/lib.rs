@@ -14,6 +14,7 @@ mod index;
 mod layout;
 mod memory_store;
 mod name;
+mod quota;
 #[cfg(feature = "sled")]
 mod sled_store;
 mod store;
@@ -21,6 +22,7 @@ mod store;
 pub use entry::{Class, Columns, ENTRY_MAX, Entry, EntryId, EntryIdError};
 pub use error::{EngineFault, OpenError, StoreError};
 pub use memory_store::MemoryStore;
+pub use quota::{Container, Evicted, Needed, Scope, Usage};
 #[cfg(feature = "sled")]
 pub use sled_store::SledStore;
 pub use store::{Stats, Store, Ticket};

@@ -3,16 +3,18 @@
 //! What must stay true: an idle one owns no heap memory, so that hundreds fit into one process,
 //! and every change is committed as soon as it is made.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use qadom_routing::Key;
 
-use crate::index::Index;
+use crate::index::{Index, Record};
 use crate::name::Name;
-use crate::{Entry, EntryId, OpenError, Stats, Store, StoreError, Ticket};
+use crate::{
+    Container, Entry, EntryId, Evicted, Needed, OpenError, Scope, Stats, Store, StoreError, Ticket,
+    Usage,
+};
 
 /// Keeps entries in memory and commits at once.
 ///
@@ -27,7 +29,7 @@ use crate::{Entry, EntryId, OpenError, Stats, Store, StoreError, Ticket};
 /// ```
 #[derive(Debug)]
 pub struct MemoryStore {
-    contents: Mutex<Contents>,
+    index: Mutex<Index<Bytes>>,
 }
 
 impl Default for MemoryStore {
@@ -40,56 +42,47 @@ impl MemoryStore {
     /// Makes an empty store.
     pub const fn new() -> Self {
         Self {
-            contents: Mutex::new(Contents {
-                entries: BTreeMap::new(),
-                index: Index::new(Ticket::ZERO),
-            }),
+            index: Mutex::new(Index::new(Ticket::ZERO)),
         }
     }
 
-    /// No change leaves the contents half made, so one that a panicking thread held is used on.
-    fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No change leaves the index half made, so one that a panicking thread held is used on.
+    fn index(&self) -> MutexGuard<'_, Index<Bytes>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn scan(&self, range: Option<(Name, Name)>, limit: usize) -> Vec<Entry> {
-        let contents = self.contents();
+        let index = self.index();
         range.map_or_else(Vec::new, |(start, end)| {
-            let found = contents.entries.range(start..end).take(limit);
-            found.map(|(_, entry)| entry.clone()).collect()
+            let found = index.range(&start, &end).take(limit);
+            found.map(|record| entry_of(record)).collect()
         })
     }
 }
 
 impl Store for MemoryStore {
     fn get(&self, slot: &Key, id: &EntryId) -> Result<Option<Entry>, StoreError> {
-        Ok(self.contents().entries.get(&Name::new(slot, id)).cloned())
+        Ok(self.index().record(&Name::new(slot, id)).map(entry_of))
     }
 
-    fn put(&self, mut entry: Entry) -> Result<(), StoreError> {
+    fn put(&self, entry: Entry) -> Result<(), StoreError> {
         StoreError::check_length(entry.bytes.len())?;
         // A copy of its own, because what comes off the wire is often a slice of a longer message.
-        entry.bytes = Bytes::copy_from_slice(&entry.bytes);
+        let bytes = Bytes::copy_from_slice(&entry.bytes);
         let name = Name::new(&entry.slot, &entry.id);
-        let columns = entry.columns;
-        let contents = &mut *self.contents();
-        if let Some(old) = contents.entries.insert(name.clone(), entry) {
-            contents.index.strike(&name, Some(old.columns.expires_at));
-        }
-        contents.index.add(name, &columns);
-        contents.index.advance();
+        let index = &mut *self.index();
+        index.add(name, entry.columns, bytes);
+        index.advance();
         Ok(())
     }
 
     fn remove(&self, slot: &Key, id: &EntryId) -> Result<bool, StoreError> {
-        let name = Name::new(slot, id);
-        let contents = &mut *self.contents();
-        let Some(old) = contents.entries.remove(&name) else {
-            return Ok(false);
-        };
-        contents.index.strike(&name, Some(old.columns.expires_at));
-        contents.index.advance();
-        Ok(true)
+        let index = &mut *self.index();
+        let was_there = index.strike(&Name::new(slot, id));
+        if was_there {
+            index.advance();
+        }
+        Ok(was_there)
     }
 
     fn scan_slot(
@@ -113,34 +106,52 @@ impl Store for MemoryStore {
     }
 
     fn expire(&self, until: u64, limit: usize) -> Result<usize, StoreError> {
-        let contents = &mut *self.contents();
+        let index = &mut *self.index();
         let mut removed = 0;
         while removed < limit
-            && let Some(line) = contents.index.first_expired(until)
+            && let Some(record) = index.first_expired(until)
         {
-            contents.drop_line(&line);
+            index.strike(&record.name);
+            index.advance();
             removed += 1;
         }
         Ok(removed)
     }
 
-    fn evict_cached(&self, charge: u64) -> Result<u64, StoreError> {
-        let contents = &mut *self.contents();
-        let mut freed = 0;
-        while freed < charge
-            && let Some(line) = contents.index.first_cached()
+    fn evict(
+        &self,
+        scope: Scope,
+        mut needed: Needed,
+        keep: &[(Key, EntryId)],
+    ) -> Result<Vec<Evicted>, StoreError> {
+        let keep = Name::list(keep);
+        let index = &mut *self.index();
+        let mut evicted = Vec::new();
+        while !needed.is_met()
+            && let Some(record) = index.victim(scope, &keep)
         {
-            freed += u64::from(contents.drop_line(&line));
+            index.strike(&record.name);
+            index.advance();
+            needed.lessen(record.columns.charge);
+            evicted.push(record.name.evicted());
         }
-        Ok(freed)
+        Ok(evicted)
+    }
+
+    fn usage(&self, container: &Container) -> Usage {
+        self.index().usage(container)
+    }
+
+    fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
+        self.index().owner_usage(container, owner)
     }
 
     fn stats(&self) -> Stats {
-        self.contents().index.stats()
+        self.index().stats()
     }
 
     fn ticket(&self) -> Ticket {
-        self.contents().index.ticket()
+        self.index().ticket()
     }
 
     fn commit(&self) -> Result<Ticket, StoreError> {
@@ -164,25 +175,19 @@ impl Store for MemoryStore {
     }
 
     fn start_over(&self, _: &Path) -> Result<Ticket, OpenError> {
-        let contents = &mut *self.contents();
-        let ticket = contents.index.ticket();
-        contents.entries.clear();
-        contents.index = Index::new(ticket);
+        let index = &mut *self.index();
+        let ticket = index.ticket();
+        *index = Index::new(ticket);
         Ok(ticket)
     }
 }
 
-#[derive(Debug)]
-struct Contents {
-    entries: BTreeMap<Name, Entry>,
-    index: Index,
-}
-
-impl Contents {
-    /// Removes the entry of a line and gives its charge.
-    fn drop_line(&mut self, line: &(u64, Name)) -> u32 {
-        self.entries.remove(&line.1);
-        self.index.advance();
-        self.index.strike_line(line)
+fn entry_of(record: &Record<Bytes>) -> Entry {
+    let (slot, id) = record.name.split();
+    Entry {
+        slot,
+        id,
+        bytes: record.content.clone(),
+        columns: record.columns,
     }
 }

@@ -4,15 +4,26 @@
 
 use qadom_routing::Key;
 
-use crate::EntryId;
+use crate::{Container, EntryId, Evicted};
 
 /// Slot and id, 33 to 97 bytes; as the bound of a range also shorter or longer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(Box<[u8]>);
 
 impl Name {
+    /// Lies before every other.
+    pub(crate) fn empty() -> Self {
+        Self(Box::default())
+    }
+
     pub(crate) fn new(slot: &Key, id: &EntryId) -> Self {
         Self([slot.as_bytes(), id.as_bytes()].concat().into())
+    }
+
+    /// The names of entries.
+    pub(crate) fn list(entries: &[(Key, EntryId)]) -> Vec<Self> {
+        let names = entries.iter().map(|(slot, id)| Self::new(slot, id));
+        names.collect()
     }
 
     /// Lies before every name in `slot`, and behind those of lower slots.
@@ -55,6 +66,46 @@ impl Name {
         };
         let end = Self::behind(to);
         (start < end).then_some((start, end))
+    }
+
+    /// The bounds of a container, inclusive and exclusive.
+    pub(crate) fn container_range(container: &Container) -> (Self, Self) {
+        let slot = &container.slot;
+        let at = |first: u8| Self([slot.as_bytes().as_slice(), &[first]].concat().into());
+        let end = container.first.checked_add(1);
+        let end = end.map_or_else(|| Self::behind(slot), at);
+        (at(container.first), end)
+    }
+
+    /// Where an entry of this name belongs.
+    pub(crate) fn container(&self) -> Container {
+        let (slot, id) = self.parts();
+        let first = id.first().copied().unwrap_or_default();
+        Container { slot, first }
+    }
+
+    /// Slot and id of an entry's name.
+    pub(crate) fn split(&self) -> (Key, EntryId) {
+        let (slot, id) = self.parts();
+        (slot, EntryId::trusted(id))
+    }
+
+    /// What is said of the entry of this name when it leaves.
+    pub(crate) fn evicted(&self) -> Evicted {
+        let (slot, id) = self.split();
+        Evicted { slot, id }
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "only bounds of ranges are shorter than a slot, and they name no entry"
+    )]
+    fn parts(&self) -> (Key, &[u8]) {
+        let (slot, id) = self
+            .0
+            .split_first_chunk()
+            .expect("a name begins with a slot");
+        (Key::from_bytes(*slot), id)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -31,7 +31,10 @@ use qadom_routing::Key;
 use crate::folder::{Folder, is_full, sync_folder};
 use crate::index::Index;
 use crate::name::Name;
-use crate::{EngineFault, Entry, EntryId, OpenError, Stats, Store, StoreError, Ticket, layout};
+use crate::{
+    Container, EngineFault, Entry, EntryId, Evicted, Needed, OpenError, Scope, Stats, Store,
+    StoreError, Ticket, Usage, layout,
+};
 
 /// Keeps entries in a folder, so that what was committed survives `kill -9`.
 ///
@@ -168,11 +171,12 @@ impl SledStore {
         entry
     }
 
-    /// Removes the entry of a line and gives its charge.
-    fn drop_line(&self, state: &mut State, line: &(u64, Name)) -> Result<u32, StoreError> {
-        self.change(state, |tree| tree.remove(line.1.as_bytes()))?;
+    /// Removes an entry that is listed.
+    fn drop_entry(&self, state: &mut State, name: &Name) -> Result<(), StoreError> {
+        self.change(state, |tree| tree.remove(name.as_bytes()))?;
+        state.index.strike(name);
         state.index.advance();
-        Ok(state.index.strike_line(line))
+        Ok(())
     }
 }
 
@@ -188,11 +192,8 @@ impl Store for SledStore {
         let name = Name::new(&entry.slot, &entry.id);
         let value = layout::encode(&name, &entry.bytes, &entry.columns);
         let state = &mut *self.state();
-        let old = self.change(state, |tree| tree.insert(name.as_bytes(), value))?;
-        if let Some(old) = old {
-            state.index.strike(&name, layout::peek_expiry(&old));
-        }
-        state.index.add(name, &entry.columns);
+        self.change(state, |tree| tree.insert(name.as_bytes(), value))?;
+        state.index.add(name, entry.columns, ());
         state.index.advance();
         Ok(())
     }
@@ -200,20 +201,13 @@ impl Store for SledStore {
     fn remove(&self, slot: &Key, id: &EntryId) -> Result<bool, StoreError> {
         let name = Name::new(slot, id);
         let state = &mut *self.state();
-        let Some(old) = self.change(state, |tree| {
-            // sled logs the removal of what is not there, too.
-            if tree.contains_key(name.as_bytes())? {
-                tree.remove(name.as_bytes())
-            } else {
-                Ok(None)
-            }
-        })?
-        else {
-            return Ok(false);
-        };
-        state.index.strike(&name, layout::peek_expiry(&old));
-        state.index.advance();
-        Ok(true)
+        state.check()?;
+        // sled logs the removal of what is not there, too.
+        let is_there = state.index.record(&name).is_some();
+        if is_there {
+            self.drop_entry(state, &name)?;
+        }
+        Ok(is_there)
     }
 
     fn scan_slot(
@@ -241,24 +235,40 @@ impl Store for SledStore {
         let mut removed = 0;
         state.check()?;
         while removed < limit
-            && let Some(line) = state.index.first_expired(until)
+            && let Some(record) = state.index.first_expired(until)
         {
-            self.drop_line(state, &line)?;
+            self.drop_entry(state, &record.name)?;
             removed += 1;
         }
         Ok(removed)
     }
 
-    fn evict_cached(&self, charge: u64) -> Result<u64, StoreError> {
+    fn evict(
+        &self,
+        scope: Scope,
+        mut needed: Needed,
+        keep: &[(Key, EntryId)],
+    ) -> Result<Vec<Evicted>, StoreError> {
+        let keep = Name::list(keep);
         let state = &mut *self.state();
-        let mut freed = 0;
+        let mut evicted = Vec::new();
         state.check()?;
-        while freed < charge
-            && let Some(line) = state.index.first_cached()
+        while !needed.is_met()
+            && let Some(record) = state.index.victim(scope, &keep)
         {
-            freed += u64::from(self.drop_line(state, &line)?);
+            self.drop_entry(state, &record.name)?;
+            needed.lessen(record.columns.charge);
+            evicted.push(record.name.evicted());
         }
-        Ok(freed)
+        Ok(evicted)
+    }
+
+    fn usage(&self, container: &Container) -> Usage {
+        self.state().index.usage(container)
+    }
+
+    fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
+        self.state().index.owner_usage(container, owner)
     }
 
     fn stats(&self) -> Stats {
@@ -330,7 +340,7 @@ impl Drop for SledStore {
 
 #[derive(Debug)]
 struct State {
-    index: Index,
+    index: Index<()>,
     /// Why nothing is acknowledged any more.
     stopped: Option<StoreError>,
 }
@@ -356,7 +366,7 @@ struct Database {
 
 struct Opened {
     database: Database,
-    index: Index,
+    index: Index<()>,
     damaged: u64,
 }
 
@@ -376,7 +386,7 @@ impl Database {
         for pair in sled.iter() {
             let (name, value) = pair.map_err(Fault::from)?;
             if let Some(entry) = layout::decode(&name, &value) {
-                index.add(Name::new(&entry.slot, &entry.id), &entry.columns);
+                index.add(Name::new(&entry.slot, &entry.id), entry.columns, ());
             } else {
                 sled.remove(name).map_err(Fault::from)?;
                 damaged += 1;

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use qadom_routing::Key;
 
-use crate::{Class, Entry, EntryId, OpenError, StoreError};
+use crate::{
+    Class, Container, Entry, EntryId, Evicted, Needed, OpenError, Scope, StoreError, Usage,
+};
 
 /// A keeper of entries, shared by a driver that reads and changes and a flusher that commits.
 ///
@@ -108,13 +110,34 @@ pub trait Store: Debug + Send + Sync {
     /// [`StoreError`] when the store has stopped.
     fn expire(&self, until: u64, limit: usize) -> Result<usize, StoreError>;
 
-    /// Removes cached copies, earliest expiry first, ties by slot and id, until at least `charge`
-    /// bytes are freed or none is left. Gives the charge that was freed.
+    /// Removes entries in `scope` until `needed` is freed or none is left but those named in `keep`
+    /// (slot and id), and names what it removed, in that order. Each time that entry leaves which
+    /// is, as things stand then and among those in scope that are not kept,
+    ///
+    /// 1. a cached copy, while there is any;
+    /// 2. of the group with the largest charge in scope, ties by the higher bytes;
+    /// 3. in it, of the owner with the largest charge there, ties by the higher bytes;
+    /// 4. in it, the one with the lowest rank, ties by slot and id.
+    ///
+    /// Groups and owners are measured apart for cached copies and for records, and with what is
+    /// kept. In the scope of one owner steps 2 and 3 are left out, so that its entries leave in the
+    /// order of their ranks.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store has stopped.
-    fn evict_cached(&self, charge: u64) -> Result<u64, StoreError>;
+    /// [`StoreError`] when the store has stopped; what had left before is not named.
+    fn evict(
+        &self,
+        scope: Scope,
+        needed: Needed,
+        keep: &[(Key, EntryId)],
+    ) -> Result<Vec<Evicted>, StoreError>;
+
+    /// What is kept in a container now, buffered changes and cached copies included.
+    fn usage(&self, container: &Container) -> Usage;
+
+    /// What `owner` has in a container now, as [`usage`](Self::usage) counts it.
+    fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage;
 
     /// What is kept now, buffered changes included.
     fn stats(&self) -> Stats;

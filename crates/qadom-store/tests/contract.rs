@@ -98,7 +98,7 @@ fn an_entry_of_the_largest_size_is_kept_and_a_larger_one_refused() {
 #[test]
 fn an_empty_entry_is_an_entry() {
     on_every_store(|store| {
-        let mut empty = entry(1, b"a", 0, Class::Floor);
+        let mut empty = entry(1, b"a", 0, Class::Record);
         empty.bytes = Vec::new().into();
         empty.columns.charge = 0;
         store.put(empty.clone()).unwrap();
@@ -199,7 +199,6 @@ enum Operation {
     ScanSlot(Key, Option<EntryId>, Option<EntryId>, usize),
     ScanKeys(Key, Key, Option<(Key, EntryId)>, usize),
     Expire(u64, usize),
-    EvictCached(u64),
     /// Commit, then start again as a new process or with `reopen`.
     Restart {
         is_new: bool,
@@ -216,7 +215,7 @@ fn any_id() -> impl Strategy<Value = EntryId> {
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
-    let class = prop::sample::select(vec![Class::Record, Class::Cached, Class::Floor]);
+    let class = prop::sample::select(vec![Class::Record, Class::Cached]);
     let bytes = prop::collection::vec(any::<u8>(), 0..300);
     (
         any_slot(),
@@ -251,7 +250,6 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (any_slot(), any_slot(), prop::option::of((any_slot(), any_id())), 0_usize..9)
             .prop_map(|(from, to, after, limit)| Operation::ScanKeys(from, to, after, limit)),
         1 => (0_u64..8, 0_usize..5).prop_map(|(until, limit)| Operation::Expire(until, limit)),
-        1 => (0_u64..200).prop_map(Operation::EvictCached),
         1 => any::<bool>().prop_map(|is_new| Operation::Restart { is_new }),
     ]
 }
@@ -324,17 +322,6 @@ fn step(store: &dyn Store, model: &mut Model, operation: Operation) {
                 expected += 1;
             }
             assert_eq!(store.expire(until, limit).unwrap(), expected);
-        }
-        Operation::EvictCached(charge) => {
-            let mut freed = 0;
-            while freed < charge
-                && let Some(name) =
-                    first_to_leave(model, |entry| entry.columns.class == Class::Cached)
-                && let Some(entry) = model.remove(&name)
-            {
-                freed += u64::from(entry.columns.charge);
-            }
-            assert_eq!(store.evict_cached(charge).unwrap(), freed);
         }
         Operation::Restart { .. } => {}
     }

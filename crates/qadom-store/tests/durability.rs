@@ -65,7 +65,7 @@ fn change(writer: u64, number: u64) -> ((Key, EntryId), Option<Entry>) {
                 owner: [7; 32],
                 // Lets the parent tell which change it found.
                 rank: number,
-                class: [Class::Record, Class::Cached, Class::Floor][number as usize % 3],
+                class: [Class::Record, Class::Cached][number as usize % 2],
             },
         }
     });

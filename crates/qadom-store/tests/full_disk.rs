@@ -16,7 +16,9 @@ use std::sync::Mutex;
 use std::thread;
 
 use qadom_routing::Key;
-use qadom_store::{Class, Columns, Entry, EntryId, OpenError, SledStore, Store, StoreError};
+use qadom_store::{
+    Class, Columns, Entry, EntryId, Needed, OpenError, Scope, SledStore, Store, StoreError,
+};
 
 const FOLDER: &str = "QADOM_FULL_DISK_FOLDER";
 
@@ -132,7 +134,11 @@ fn assert_is_stopped(store: &SledStore, kept: &Entry) {
     assert!(is_full(&store.put(kept.clone()).unwrap_err()));
     assert!(is_full(&store.remove(&kept.slot, &kept.id).unwrap_err()));
     assert!(is_full(&store.expire(0, 9).unwrap_err()));
-    assert!(is_full(&store.evict_cached(9).unwrap_err()));
+    let needed = Needed {
+        charge: 9,
+        records: 1,
+    };
+    assert!(is_full(&store.evict(Scope::All, needed, &[]).unwrap_err()));
     assert!(is_full(&store.commit().unwrap_err()));
     assert!(is_full(&store.sync().unwrap_err()));
     let found = store.get(&kept.slot, &kept.id).unwrap();

@@ -131,6 +131,24 @@ fn a_cached_copy_never_shortens_a_real_one() {
 }
 
 #[test]
+fn a_full_node_takes_a_value_in_place_of_another_but_no_cached_copy() {
+    let mut one = One::with(|config| config.limits.records = 2);
+    one.ask(&store(&value(b"first"), StoreClass::FirstHand, 60), true);
+    assert_eq!(one.committed_answer(), stored());
+    one.ask(&store(&value(b"copy"), StoreClass::Cached, 60), true);
+    assert_eq!(one.committed_answer(), stored());
+    for bytes in [b"second", b"third "] {
+        one.ask(&store(&value(bytes), StoreClass::FirstHand, 60), true);
+        assert_eq!(one.committed_answer(), stored());
+        assert_eq!(one.engine.status().records, 2);
+        assert_eq!(one.store.stats().cached, 0, "the copy leaves first");
+    }
+    one.ask(&store(&value(b"copy"), StoreClass::Cached, 60), true);
+    let refused = Answer::Stored(vec![StoreResult::Refused(Reason::Quota)]);
+    assert_eq!(one.answer(), refused);
+}
+
+#[test]
 fn the_asker_is_never_told_of_itself_and_clients_are_told_to_nobody() {
     let mut one = One::new(Mode::Storing);
     one.meet(1, true);

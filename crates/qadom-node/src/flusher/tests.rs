@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use qadom_routing::Key;
-use qadom_store::{Entry, EntryId, Stats};
+use qadom_store::{Container, Entry, EntryId, Evicted, Needed, Scope, Stats, Usage};
 
 use super::*;
 
@@ -63,8 +63,16 @@ impl Store for SlowStore {
         Ok(0)
     }
 
-    fn evict_cached(&self, _: u64) -> Result<u64, StoreError> {
-        Ok(0)
+    fn evict(&self, _: Scope, _: Needed, _: &[(Key, EntryId)]) -> Result<Vec<Evicted>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn usage(&self, _: &Container) -> Usage {
+        Usage::default()
+    }
+
+    fn owner_usage(&self, _: &Container, _: &[u8; 32]) -> Usage {
+        Usage::default()
     }
 
     fn stats(&self) -> Stats {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use qadom_engine::{Failure, Mode, WriteOptions};
 use qadom_routing::Key;
 use qadom_store::{
-    EngineFault, Entry, EntryId, MemoryStore, OpenError, Stats, Store, StoreError, Ticket,
+    Container, EngineFault, Entry, EntryId, Evicted, MemoryStore, Needed, OpenError, Scope, Stats,
+    Store, StoreError, Ticket, Usage,
 };
 use qadom_wire::Network;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -106,8 +107,21 @@ impl Store for Fragile {
         self.inner.expire(until, limit)
     }
 
-    fn evict_cached(&self, charge: u64) -> Result<u64, StoreError> {
-        self.inner.evict_cached(charge)
+    fn evict(
+        &self,
+        scope: Scope,
+        needed: Needed,
+        keep: &[(Key, EntryId)],
+    ) -> Result<Vec<Evicted>, StoreError> {
+        self.inner.evict(scope, needed, keep)
+    }
+
+    fn usage(&self, container: &Container) -> Usage {
+        self.inner.usage(container)
+    }
+
+    fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
+        self.inner.owner_usage(container, owner)
     }
 
     fn stats(&self) -> Stats {

@@ -90,6 +90,10 @@ pub struct Limits {
     pub blocks: usize,
     /// Answers held back until the store committed (4096).
     pub held_answers: usize,
+    /// Records that the node promised to keep alive, a count (250 000).
+    pub publications: usize,
+    /// Charge of these records in bytes, each its payload + 512 (512 MiB).
+    pub publication_bytes: usize,
 }
 
 impl Default for Limits {
@@ -101,6 +105,8 @@ impl Default for Limits {
             background: 4,
             blocks: 1024,
             held_answers: 4096,
+            publications: 250_000,
+            publication_bytes: 512 << 20,
         }
     }
 }

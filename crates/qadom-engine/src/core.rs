@@ -26,6 +26,7 @@ use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
 use crate::hello::Hellos;
 use crate::offset::ClockOffset;
 use crate::operation::OperationId;
+use crate::publications::Promises;
 use crate::reachability::SelfTest;
 use crate::records::{ENTRY_OVERHEAD, Held, value_id};
 use crate::status::Drops;
@@ -109,6 +110,7 @@ pub(crate) struct Core {
     pub(crate) self_test: SelfTest,
     pub(crate) dial_backs: DialBacks,
     pub(crate) clock: ClockOffset,
+    pub(crate) promises: Promises,
     round_trips: BTreeMap<NodeId, Duration>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
@@ -138,6 +140,7 @@ impl Core {
             self_test,
             dial_backs: DialBacks::new(now),
             clock: ClockOffset::default(),
+            promises: Promises::default(),
             round_trips: BTreeMap::new(),
             effects: VecDeque::new(),
             sent: BTreeMap::new(),

@@ -10,6 +10,7 @@ use qadom_routing::NodeKey;
 use qadom_store::Ticket;
 use qadom_wire::Hello;
 
+use crate::journal::JournalEntry;
 use crate::operation::{Difference, Failure, OperationId, Outcome};
 
 /// Names a request that the engine sent, until its answer or failure came.
@@ -67,6 +68,15 @@ pub enum Effect {
     /// [`Engine::on_committed`](crate::Engine::on_committed) or
     /// [`Engine::on_commit_failed`](crate::Engine::on_commit_failed).
     Commit(Ticket),
+    /// Make this entry of the journal durable, after all earlier ones, then report with
+    /// [`Engine::on_journalled`](crate::Engine::on_journalled) or
+    /// [`Engine::on_journal_failed`](crate::Engine::on_journal_failed).
+    Journal {
+        /// Comes back with the report. The entries are numbered from 1 in their order.
+        ticket: u64,
+        /// What is to be read back at the next start.
+        entry: JournalEntry,
+    },
     /// Keep the session with this node: it stands in the routing table.
     Pin(NodeKey),
     /// The node left the routing table; its session may end when idle.

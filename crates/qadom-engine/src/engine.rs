@@ -3,6 +3,8 @@
 //! What must stay true: every operation that was begun ends in exactly one [`Effect::Done`], and a
 //! peer's bytes never do more than be counted when they make no sense.
 
+mod publications;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

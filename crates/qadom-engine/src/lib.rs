@@ -17,9 +17,15 @@ mod dial_back;
 mod effect;
 mod engine;
 mod hello;
+mod journal;
 mod offset;
 mod operation;
 mod operations;
+#[allow(
+    dead_code,
+    reason = "operations that promise and renew are about to come"
+)]
+mod publications;
 mod reachability;
 mod records;
 mod serve;
@@ -33,10 +39,12 @@ pub use blocks::{Block, BlockCause, Blocked, TooManyBlocks};
 pub use config::{Config, Limits, Mode};
 pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size};
 pub use engine::Engine;
+pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Renewal};
 pub use operation::{
     Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
     PingReport, ReadFrom, Receipt, Refusal, Source, StreamKey, WriteOptions,
 };
+pub use publications::promise::{Promise, Promised, PublicationId, PublicationState};
 pub use reachability::Reachability;
 pub use status::{Drops, Peer, Status};
 pub use time::Time;

@@ -107,6 +107,15 @@ pub(crate) trait Operation: Debug + Send {
         Progress::Going
     }
 
+    /// Learns that its entries in the journal are durable, or why they are lost.
+    fn on_journalled(
+        &mut self,
+        _context: &mut Context<'_>,
+        _result: Result<(), Reason>,
+    ) -> Progress {
+        Progress::Going
+    }
+
     /// Learns who answers at an address that it asked about, or why nobody does.
     fn on_identified(
         &mut self,

@@ -26,6 +26,8 @@ impl Driver {
                 }
             }
             Effect::Commit(_) => self.commit(),
+            // There is no journal file yet, so that promises last as long as the node runs.
+            Effect::Journal { ticket, .. } => self.engine.on_journalled(now, ticket),
             Effect::Pin(key) => self.endpoint.pin(*key.as_bytes()),
             Effect::Unpin(key) => self.endpoint.unpin(*key.as_bytes()),
             Effect::Stream {

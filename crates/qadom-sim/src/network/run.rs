@@ -94,6 +94,10 @@ impl Network {
             }
             Effect::Answer { inbound, body } => self.answer(node, inbound, body),
             Effect::Commit(ticket) => self.commit(node, ticket),
+            // The journal is memory, which is durable at once.
+            Effect::Journal { ticket, .. } => self.feed(node, |engine, now| {
+                engine.on_journalled(now, ticket);
+            }),
             Effect::Pin(_) => self.count_pinned(node, 1),
             Effect::Unpin(_) => self.count_pinned(node, -1),
             // Simulated nodes speak no QUIC.

@@ -1,0 +1,95 @@
+//! The inputs of an engine that concern its journal and what it has promised.
+
+use qadom_wire::Reason;
+
+use super::Engine;
+use crate::journal::{JournalEntry, Renewal};
+use crate::operation::OperationId;
+use crate::publications::promise::{Promise, PublicationState};
+use crate::publications::schedule;
+use crate::time::Time;
+
+impl Engine {
+    /// Takes back an entry of the journal, as [`Effect::Journal`](crate::Effect::Journal) gave it
+    /// out. All of them are given in their order before the first other input.
+    pub fn restore(&mut self, entry: JournalEntry) {
+        let promises = &mut self.core.promises;
+        match entry {
+            JournalEntry::Published(promise) => {
+                promises.signatures.forget(&promise.id());
+                self.restore_promise(promise);
+            }
+            JournalEntry::Renewed(renewal) => self.restore_renewal(renewal),
+            JournalEntry::Withdrawn(id) => {
+                promises.book.remove(&id);
+            }
+            JournalEntry::Signed { id, seq, expiry } => {
+                promises.signatures.note(&id, seq, expiry);
+            }
+            JournalEntry::Stream { writer, stream } => {
+                promises.signatures.restore_stream(writer, stream);
+            }
+        }
+    }
+
+    /// The entries of a journal that says what the present one says, and nothing that is out of
+    /// date: what a driver writes in its place.
+    pub fn journal(&self) -> impl Iterator<Item = JournalEntry> {
+        let promises = &self.core.promises;
+        let published = promises.book.iter().cloned().map(JournalEntry::Published);
+        published.chain(promises.signatures.entries())
+    }
+
+    /// What this node has promised to keep alive, by slot.
+    pub fn publications(&self) -> impl Iterator<Item = &Promise> {
+        self.core.promises.book.iter()
+    }
+
+    /// The journal's entries up to a ticket are durable.
+    pub fn on_journalled(&mut self, now: Time, ticket: u64) {
+        let now = self.core.corrected(now);
+        let operations = self.core.promises.journalling.end(ticket);
+        self.tell_journalled(now, operations, Ok(()));
+    }
+
+    /// The journal's entries up to a ticket may be lost: what waited for them is refused, and
+    /// nothing is promised by them.
+    pub fn on_journal_failed(&mut self, now: Time, ticket: u64, reason: Reason) {
+        let now = self.core.corrected(now);
+        let operations = self.core.on_journal_lost(now, ticket);
+        self.tell_journalled(now, operations, Err(reason));
+    }
+
+    fn tell_journalled(
+        &mut self,
+        now: Time,
+        operations: Vec<OperationId>,
+        result: Result<(), Reason>,
+    ) {
+        for operation in operations {
+            self.step(now, operation, |machine, context| {
+                machine.on_journalled(context, result)
+            });
+        }
+    }
+
+    fn restore_promise(&mut self, promise: Promise) {
+        let now = self.core.started;
+        let is_active = promise.state == PublicationState::Active;
+        let due = schedule::after_restart(&promise, now, &mut self.core.rng);
+        let due = is_active.then_some(due);
+        self.core.promises.book.insert(promise, due);
+    }
+
+    fn restore_renewal(&mut self, renewal: Renewal) {
+        if let Some(promise) = self.core.promises.book.remove(&renewal.id) {
+            self.restore_promise(Promise {
+                renewed_at: renewal.renewed_at,
+                expires_at: renewal.expires_at,
+                stored: renewal.stored,
+                state: renewal.state,
+                ..promise
+            });
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What this node has promised to keep alive: the records with their payloads, which are the
+//! writer's own copies, and when each is due to be renewed.
+//!
+//! What must stay true: nothing is promised that the journal did not take; no seq is signed twice
+//! and no expiry goes back, whether the record is published or not. Operations promise here, and
+//! wait for the ticket; the renewal itself is `operations/renewal.rs`.
+
+pub(crate) mod book;
+pub(crate) mod journalling;
+pub(crate) mod promise;
+pub(crate) mod schedule;
+pub(crate) mod signatures;
+
+use qadom_routing::Key;
+use qadom_wire::Reason;
+
+use crate::core::Core;
+use crate::effect::Effect;
+use crate::journal::JournalEntry;
+use crate::operation::OperationId;
+use crate::publications::book::Publications;
+use crate::publications::journalling::{Journalling, Waiter};
+use crate::publications::promise::{Promise, PublicationId, PublicationState};
+use crate::publications::signatures::{NextEvent, Signatures};
+use crate::time::Time;
+
+/// What a core knows of promises and signatures.
+#[derive(Debug, Default)]
+pub(crate) struct Promises {
+    pub(crate) book: Publications,
+    pub(crate) signatures: Signatures,
+    pub(crate) journalling: Journalling,
+}
+
+impl Core {
+    /// The next seq of an identity, of which `seen` is known from elsewhere (0 when nothing is).
+    /// It is not given out again, so that an operation that fails leaves a hole.
+    pub(crate) fn next_seq(&mut self, id: &PublicationId, seen: u64, now: Time) -> u64 {
+        let published = self.promises.book.get(id);
+        let published = published.map_or(0, |promise| promise.promised.seq());
+        let seen = seen.max(published);
+        self.promises.signatures.next_seq(id, seen, now)
+    }
+
+    /// The highest seq that this node signed for an identity, 0 for none.
+    pub(crate) fn highest_seq(&self, id: &PublicationId) -> u64 {
+        let published = self.promises.book.get(id);
+        let published = published.map_or(0, |promise| promise.promised.seq());
+        self.promises.signatures.highest(id).max(published)
+    }
+
+    /// The latest expiry that this node may have signed for an identity, in seconds of UTC; 0 for
+    /// none. The next record of it must not expire before.
+    pub(crate) fn latest_expiry(&self, id: &PublicationId, now: Time) -> u64 {
+        let signed = self.promises.signatures.expiry(id);
+        let published = self.promises.book.get(id);
+        signed.max(published.map_or(0, |promise| promise.latest_expiry(now)))
+    }
+
+    /// Promises to keep a record alive, in the place of what was promised for its identity. The
+    /// operation learns by [`on_journalled`](crate::operations::Operation::on_journalled) when the
+    /// promise is durable, or that there is none.
+    ///
+    /// # Errors
+    ///
+    /// `quota` when as much is promised as the limits allow; nothing changed.
+    pub(crate) fn promise(
+        &mut self,
+        operation: Option<OperationId>,
+        promise: Promise,
+        now: Time,
+    ) -> Result<(), Reason> {
+        let id = promise.id();
+        let book = &self.promises.book;
+        let limits = &self.config.limits;
+        let is_new = book.get(&id).is_none();
+        let charge = book.charge() + promise.promised.charge();
+        if (is_new && book.len() >= limits.publications) || charge > limits.publication_bytes {
+            return Err(Reason::Quota);
+        }
+        let due = schedule::next(promise.ttl(), now.moment, &mut self.rng);
+        let entry = JournalEntry::Published(promise.clone());
+        let before = self.promises.book.insert(promise, Some(due));
+        // What the book knows needs not be known twice.
+        self.promises.signatures.forget(&id);
+        let before = Some((id, before));
+        self.journal(entry, Waiter { operation, before });
+        Ok(())
+    }
+
+    /// Notes how many copies of a record that was just promised were acknowledged. Nobody waits
+    /// for the journal.
+    pub(crate) fn note_copies(&mut self, id: &PublicationId, seq: u64, stored: u32) {
+        let promise = self.promises.book.get_mut(id);
+        let Some(promise) = promise.filter(|promise| promise.promised.seq() == seq) else {
+            return;
+        };
+        promise.stored = stored;
+        let entry = JournalEntry::Renewed(promise.renewal());
+        self.journal(entry, Waiter::default());
+    }
+
+    /// Ends the promise for an identity, if there is one: it is kept alive no longer, and its seq
+    /// and its expiry still bind.
+    pub(crate) fn unpublish(
+        &mut self,
+        operation: Option<OperationId>,
+        id: &PublicationId,
+        now: Time,
+    ) {
+        let before = self.promises.book.remove(id);
+        if let Some(promise) = &before {
+            let (seq, expiry) = (promise.promised.seq(), promise.latest_expiry(now));
+            if seq > 0 {
+                self.note_signed(None, id, seq, expiry);
+            }
+        }
+        let before = Some((*id, before));
+        let entry = JournalEntry::Withdrawn(*id);
+        self.journal(entry, Waiter { operation, before });
+    }
+
+    /// Notes what was signed and is not published: a tombstone, or what is written once. The
+    /// operation waits as for a promise.
+    pub(crate) fn note_signed(
+        &mut self,
+        operation: Option<OperationId>,
+        id: &PublicationId,
+        seq: u64,
+        expiry: u64,
+    ) {
+        self.promises.signatures.note(id, seq, expiry);
+        let id = *id;
+        let before = None;
+        let entry = JournalEntry::Signed { id, seq, expiry };
+        self.journal(entry, Waiter { operation, before });
+    }
+
+    /// The place of a writer's next event in a topic. When it opens a stream, the operation waits
+    /// for the journal: the second part says so.
+    pub(crate) fn next_event(
+        &mut self,
+        operation: Option<OperationId>,
+        writer: [u8; 32],
+        topic: Key,
+        now: Time,
+    ) -> (NextEvent, bool) {
+        let (next, is_opened) = self.promises.signatures.next_event(&writer, topic, now);
+        if is_opened {
+            let (before, stream) = (None, next.stream);
+            let entry = JournalEntry::Stream { writer, stream };
+            self.journal(entry, Waiter { operation, before });
+        }
+        (next, is_opened)
+    }
+
+    /// Whether a record of this version is still to be kept alive.
+    pub(crate) fn is_published(&self, id: &PublicationId, seq: u64) -> bool {
+        let promise = self.promises.book.get(id);
+        promise.is_some_and(|promise| {
+            promise.promised.seq() == seq && promise.state == PublicationState::Active
+        })
+    }
+
+    pub(crate) fn journal(&mut self, entry: JournalEntry, waiter: Waiter) {
+        let ticket = self.promises.journalling.begin(waiter);
+        self.emit(Effect::Journal { ticket, entry });
+    }
+
+    /// Takes back what was promised by journal entries that are lost, and gives who waits for
+    /// them.
+    pub(crate) fn on_journal_lost(&mut self, now: Time, ticket: u64) -> Vec<OperationId> {
+        let (operations, before) = self.promises.journalling.fail(ticket);
+        for (id, before) in before {
+            if let Some(promise) = self.promises.book.remove(&id) {
+                // The record may lie with holders all the same.
+                let (seq, expiry) = (promise.promised.seq(), promise.latest_expiry(now));
+                self.promises.signatures.note(&id, seq, expiry);
+            }
+            if let Some(promise) = before {
+                let due = schedule::retry(promise.ttl(), now.moment, &mut self.rng);
+                let is_active = promise.state == PublicationState::Active;
+                self.promises.book.insert(promise, is_active.then_some(due));
+            }
+        }
+        operations
+    }
+}

@@ -1,0 +1,131 @@
+//! A promise to keep a record alive, as it stands in memory, in the journal and in listings.
+
+use std::time::Duration;
+
+use qadom_routing::Key;
+use qadom_wire::{Kind, Value};
+
+use crate::journal::Renewal;
+use crate::time::Time;
+
+/// What every publication is charged beside its payload, in bytes.
+const OVERHEAD: usize = 512;
+
+/// Names what a publication keeps alive: one identity inside a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicationId {
+    /// Where the record lies in the key space.
+    pub slot: Key,
+    /// The kind of the record.
+    pub kind: Kind,
+    /// The identity among the records of this kind in the slot; zero for values.
+    pub item: Key,
+}
+
+/// Whether a publication goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum PublicationState {
+    /// It is renewed until it is withdrawn.
+    Active = 0,
+    /// A holder showed a higher seq of the same identity, so that this one is no longer renewed.
+    Superseded = 1,
+}
+
+/// The record that a publication keeps alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Promised {
+    /// A value, renewed by its key.
+    Value(Value),
+}
+
+/// A publication as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// The record.
+    pub promised: Promised,
+    /// The life that each renewal gives, in seconds.
+    pub ttl_seconds: u32,
+    /// When it was written or renewed last, in seconds of UTC.
+    pub renewed_at: u64,
+    /// When the holders forget it, in seconds of UTC.
+    pub expires_at: u64,
+    /// Durable copies acknowledged then.
+    pub stored: u32,
+    /// Whether it goes on.
+    pub state: PublicationState,
+}
+
+impl Promised {
+    /// What names the record among all that this node publishes.
+    pub fn id(&self) -> PublicationId {
+        match self {
+            Self::Value(value) => PublicationId {
+                slot: *value.key(),
+                kind: Kind::Value,
+                item: Key::ZERO,
+            },
+        }
+    }
+
+    /// The version of the record; 0 for values, which have none.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::Value(_) => 0,
+        }
+    }
+
+    /// What the publication is charged, in bytes.
+    pub(crate) fn charge(&self) -> usize {
+        let payload = match self {
+            Self::Value(value) => value.bytes(),
+        };
+        payload.len() + OVERHEAD
+    }
+}
+
+impl Promise {
+    /// The promise to keep a record alive that is written now.
+    pub(crate) fn new(promised: Promised, ttl: Duration, now: Time) -> Self {
+        let ttl_seconds = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
+        let expires_at = match &promised {
+            Promised::Value(_) => now.utc_seconds() + u64::from(ttl_seconds),
+        };
+        Self {
+            promised,
+            ttl_seconds,
+            renewed_at: now.utc_seconds(),
+            expires_at,
+            stored: 0,
+            state: PublicationState::Active,
+        }
+    }
+
+    /// What names the publication.
+    pub fn id(&self) -> PublicationId {
+        self.promised.id()
+    }
+
+    /// How it stands, to be journalled without its record.
+    pub(crate) fn renewal(&self) -> Renewal {
+        Renewal {
+            id: self.id(),
+            renewed_at: self.renewed_at,
+            expires_at: self.expires_at,
+            stored: self.stored,
+            state: self.state,
+        }
+    }
+
+    /// The latest expiry that a renewal may have signed, in seconds of UTC, also one that the
+    /// journal did not learn of.
+    pub(crate) fn latest_expiry(&self, now: Time) -> u64 {
+        let by_now = now.utc_seconds() + u64::from(self.ttl_seconds);
+        self.expires_at.max(by_now)
+    }
+
+    pub(crate) fn ttl(&self) -> Duration {
+        Duration::from_secs(u64::from(self.ttl_seconds))
+    }
+}

@@ -184,7 +184,11 @@ impl Core {
             Request::Ping(_) => (true, Size::Small, Duration::ZERO),
             Request::FindNode(_) | Request::Find(_) => (true, Size::Full, Duration::ZERO),
             Request::Store(_) => (false, Size::Small, COMMIT_PATIENCE),
-            Request::Stream(_) => (false, Size::Small, Duration::ZERO),
+            Request::Stream(_)
+            | Request::Digest(_)
+            | Request::Watch(_)
+            | Request::Notify(_)
+            | Request::Unwatch(_) => (false, Size::Small, Duration::ZERO),
             Request::DialBack(dial) if dial.key == self.config.key => {
                 (false, Size::Small, 2 * CALL_PATIENCE)
             }

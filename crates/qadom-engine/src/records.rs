@@ -64,6 +64,7 @@ impl Held {
             class: StoreClass::Replica,
             ttl_seconds: u32::try_from(left).ok().filter(|&left| left > 0)?,
             group: self.group,
+            exclusive: false,
         })
     }
 

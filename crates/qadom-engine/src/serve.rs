@@ -55,6 +55,10 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
         }
         Request::Store(store) => serve_store(core, now, inbound, store),
         Request::DialBack(dial) => core.serve_dial_back(now, inbound, dial),
+        Request::Digest(_) | Request::Watch(_) | Request::Notify(_) | Request::Unwatch(_) => {
+            core.drops.count(Reason::UnknownKind);
+            answer(core, inbound, &Answer::Refused(Reason::UnknownKind));
+        }
         Request::Stream(stream) if inbound.confirmed => core.emit(Effect::Stream {
             inbound: inbound.id,
             key: inbound.key,
@@ -196,8 +200,14 @@ fn store_item(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) ->
     held.group = group.or_else(|| Some(SourceGroup::of(inbound.address.ip())));
     // The answer goes out when the store has committed, so a copy that it names is durable.
     match core.keep(held, now) {
-        Ok(Kept::Stored) => StoreResult::Stored { committed: true },
-        Ok(Kept::Renewed) => StoreResult::Renewed { committed: true },
+        Ok(Kept::Stored) => StoreResult::Stored {
+            committed: true,
+            conflict: false,
+        },
+        Ok(Kept::Renewed) => StoreResult::Renewed {
+            committed: true,
+            conflict: false,
+        },
         Err(reason) => {
             core.drops.count(reason);
             StoreResult::Refused(reason)

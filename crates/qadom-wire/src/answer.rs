@@ -1,7 +1,7 @@
 //! What one node answers another.
 //!
-//! What must stay true: an answer that has to be shorter loses contacts from the far end, never a
-//! record.
+//! What must stay true: an answer that has to be shorter loses contacts from the far end, then the
+//! end of its page of signed records, which its cursor then names, and no difference silently.
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,7 @@ use qadom_routing::Contact;
 
 use crate::address::{pack_observed, unpack_observed};
 use crate::contacts::{pack_while, unpack_contacts};
+use crate::digest::{RangeDigest, digested_within, unpack_digested};
 use crate::error::{BodyTooLong, DecodeError};
 use crate::field::framed;
 use crate::find::Found;
@@ -19,6 +20,7 @@ use crate::proto::{self, answer::Kind};
 use crate::reason::Reason;
 use crate::request::Stream;
 use crate::store::StoreResult;
+use crate::watch::Watched;
 
 /// The answer to one request.
 ///
@@ -44,6 +46,17 @@ pub enum Answer {
     Found(Found),
     /// Answers [`Request::Store`](crate::Request::Store): one result for each item, in their order.
     Stored(Vec<StoreResult>),
+    /// Answers [`Request::Digest`](crate::Request::Digest): one for each range, in their order.
+    Digested(Vec<RangeDigest>),
+    /// Answers [`Request::Watch`](crate::Request::Watch).
+    Watched(Watched),
+    /// Answers [`Request::Notify`](crate::Request::Notify).
+    Notified {
+        /// The number of the batch.
+        number: u64,
+    },
+    /// Answers [`Request::Unwatch`](crate::Request::Unwatch).
+    Unwatched,
     /// Answers [`Request::Stream`](crate::Request::Stream): the key of the node that answers.
     Stream(Stream),
     /// Answers [`Request::DialBack`](crate::Request::DialBack).
@@ -83,8 +96,8 @@ impl Default for Pong {
     }
 }
 
-/// The numbers of the kinds that have a list: `Found` and `Stored`.
-const LISTING: &[u32] = &[3, 4];
+/// The numbers of the kinds that have a list: `Found`, `Stored`, `Digested`.
+const LISTING: &[u32] = &[3, 4, 5];
 
 impl Answer {
     /// Encodes the answer with all its contacts, but no more than
@@ -93,12 +106,18 @@ impl Answer {
         self.to_message(usize::MAX).encode_to_vec().into()
     }
 
-    /// Encodes the answer in at most `limit` bytes, with as many contacts as fit, the first ones
-    /// before the last. Records and results are never left out.
+    /// Encodes the answer in at most `limit` bytes.
+    ///
+    /// First contacts are left out, the last ones before the first. When that is not enough, a page
+    /// of signed records ends earlier, but not before its first record, and its cursor names the
+    /// next one; ranges of a digest are answered [`RangeDigest::Differs`], the last ones before the
+    /// first. Values and results are never left out. With a limit of
+    /// [`BODY_MAX`](crate::BODY_MAX) a digest within its limits always fits, with its first
+    /// difference in full.
     ///
     /// # Errors
     ///
-    /// [`BodyTooLong`] when the answer does not fit even without contacts.
+    /// [`BodyTooLong`] when the answer does not fit even so.
     pub fn encode_within(&self, limit: usize) -> Result<Bytes, BodyTooLong> {
         let message = self.to_message(limit);
         let needed = message.encoded_len();
@@ -123,6 +142,12 @@ impl Answer {
             Kind::Stored(stored) => {
                 Self::Stored(stored.results.into_iter().map(StoreResult::from).collect())
             }
+            Kind::Digested(digested) => Self::Digested(unpack_digested(digested)?),
+            Kind::Watched(watched) => Self::Watched(watched.try_into()?),
+            Kind::Notified(notified) => Self::Notified {
+                number: notified.number,
+            },
+            Kind::Unwatched(proto::Unwatched {}) => Self::Unwatched,
             Kind::Stream(stream) => Self::Stream(stream.try_into()?),
             Kind::DialedBack(dialed) => Self::DialedBack {
                 reached: dialed.reached,
@@ -138,13 +163,17 @@ impl Answer {
                 contacts: pack_beside(0, contacts, limit),
             }),
             Self::Found(found) => {
-                let mut message = found.without_contacts();
+                let mut message = found.without_contacts(limit);
                 message.contacts = pack_beside(message.encoded_len(), &found.contacts, limit);
                 Kind::Found(message)
             }
             Self::Stored(results) => Kind::Stored(proto::Stored {
                 results: results.iter().copied().map(Into::into).collect(),
             }),
+            Self::Digested(ranges) => Kind::Digested(digested_within(ranges, limit)),
+            Self::Watched(watched) => Kind::Watched(watched.into()),
+            Self::Notified { number } => Kind::Notified(proto::Notified { number: *number }),
+            Self::Unwatched => Kind::Unwatched(proto::Unwatched {}),
             Self::Stream(stream) => Kind::Stream(stream.into()),
             Self::DialedBack { reached } => {
                 Kind::DialedBack(proto::DialedBack { reached: *reached })

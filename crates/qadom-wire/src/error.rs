@@ -1,10 +1,12 @@
-//! Why a body is no message, and why a message does not fit into a body.
+//! Why a body is no message, why a record is refused, and why a message does not fit into a body.
 
 use crate::contacts::ContactsError;
+use crate::cursor::CursorError;
 use crate::hello::HelloError;
 use crate::limits::{BODY_MAX, ITEMS_MAX};
 use crate::reason::Reason;
 use crate::value::ValueError;
+use crate::writer::WeakKey;
 
 /// The body is no message of this protocol. Its sender is at fault, or speaks a later revision;
 /// nothing of it is used.
@@ -45,6 +47,12 @@ pub enum DecodeError {
     /// A value is too long.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A signed record breaks a rule of its kind.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The packed cursor is not valid.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
 }
 
 impl DecodeError {
@@ -54,9 +62,56 @@ impl DecodeError {
             Self::TooLong { .. } | Self::TooManyItems { .. } => Reason::TooLarge,
             Self::UnknownKind => Reason::UnknownKind,
             Self::Value(error) => error.reason(),
-            Self::Protobuf | Self::Field { .. } | Self::Contacts(_) | Self::Hello(_) => {
-                Reason::Malformed
-            }
+            Self::Record(error) => error.reason(),
+            Self::Protobuf
+            | Self::Field { .. }
+            | Self::Contacts(_)
+            | Self::Hello(_)
+            | Self::Cursor(_) => Reason::Malformed,
+        }
+    }
+}
+
+/// The record is none that its writer made for this network. Whoever gave it is at fault; nothing of
+/// it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The signature does not hold: the record was changed, is of another network, or nobody signed
+    /// it.
+    #[error("the signature of the record does not hold")]
+    BadSignature,
+    /// The writer's key is not canonical or of small order.
+    #[error(transparent)]
+    WeakKey(#[from] WeakKey),
+    /// The payload is too long for the kind.
+    #[error("the payload has {length} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The length of the payload in bytes.
+        length: usize,
+        /// The limit of the kind in bytes.
+        limit: usize,
+    },
+    /// A field breaks a rule of the kind.
+    #[error("the {field} of the record is not one that its kind may have")]
+    Malformed {
+        /// The name of the field.
+        field: &'static str,
+    },
+    /// The renewal is that of another record than the held one.
+    #[error("the renewal belongs to another record or payload")]
+    BadHash,
+}
+
+impl RecordError {
+    /// The reason by which the refusal is counted and told.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::BadSignature => Reason::BadSignature,
+            Self::WeakKey(_) => Reason::WeakKey,
+            Self::TooLarge { .. } => Reason::TooLarge,
+            Self::Malformed { .. } => Reason::Malformed,
+            Self::BadHash => Reason::BadHash,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Asking for the records under a slot, and the answer.
 
+use prost::Message;
 use qadom_routing::{Contact, Families, Key};
 
 use crate::contacts::unpack_contacts;
 use crate::error::DecodeError;
-use crate::field;
+use crate::field::{self, framed};
+use crate::limits::ITEMS_MAX;
 use crate::proto;
 use crate::record::{Kind, Record};
 
@@ -52,7 +54,7 @@ impl IdRange {
 /// What a node has under a slot, and the contacts nearest to it that it knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The records, at most [`ITEMS_MAX`](crate::ITEMS_MAX).
+    /// The records, at most [`ITEMS_MAX`]; signed ones ascending by id.
     pub records: Vec<Record>,
     /// The nearest contacts, nearest first; as many as fit.
     pub contacts: Vec<Contact>,
@@ -120,20 +122,94 @@ impl TryFrom<proto::Range> for IdRange {
     }
 }
 
+/// The length of the field that holds a cursor.
+const CURSOR_LENGTH: usize = 34;
+
 impl Found {
-    /// Everything but the contacts, for which the room is known only when the rest is.
-    pub(crate) fn without_contacts(&self) -> proto::Found {
+    /// Appends records, ascending by id, as long as the answer fits into `limit` bytes without its
+    /// contacts and lists at most [`ITEMS_MAX`]. Says how many were taken; when that is not all of
+    /// them, the cursor names the next one, else it stays as it is.
+    pub fn fill(&mut self, records: impl IntoIterator<Item = Record>, limit: usize) -> usize {
+        let mut records = records.into_iter().peekable();
+        let mut length = self.bare_length() + self.records.iter().map(framed_length).sum::<usize>();
+        let before = self.records.len();
+        while let Some(record) = records.next() {
+            let with_record = length + framed_length(&record);
+            // There has to be room for the cursor unless this record is the last one.
+            let is_last = records.peek().is_none();
+            let cursor = if is_last || self.cursor.is_some() {
+                0
+            } else {
+                CURSOR_LENGTH
+            };
+            let is_full = self.records.len() == ITEMS_MAX;
+            if is_full || framed(with_record + cursor) > limit {
+                self.cursor = Some(record.id());
+                break;
+            }
+            self.records.push(record);
+            length = with_record;
+        }
+        self.records.len() - before
+    }
+
+    /// The length of the records in bytes, each encoded by itself. Above
+    /// [`FIRST_RECORD_MAX`](crate::FIRST_RECORD_MAX) they are not handed out in an unconfirmed
+    /// session.
+    pub fn records_length(&self) -> usize {
+        self.records.iter().map(Record::encoded_length).sum()
+    }
+
+    /// The encoded length without records and contacts.
+    fn bare_length(&self) -> usize {
+        let bare = Self {
+            same: self.same,
+            cursor: self.cursor,
+            oversize: self.oversize,
+            ..Self::default()
+        };
+        bare.to_message(&[], self.cursor.as_ref()).encoded_len()
+    }
+
+    /// Everything but the contacts, for which the room is known only when the rest is. The end of a
+    /// page of signed records is left out as far as the answer is longer than `limit`.
+    pub(crate) fn without_contacts(&self, limit: usize) -> proto::Found {
+        let lengths: Vec<usize> = self.records.iter().map(framed_length).collect();
+        let bare = self.bare_length();
+        let mut length = bare + lengths.iter().sum::<usize>();
+        let (mut kept, mut cursor) = (self.records.len(), self.cursor.as_ref());
+        while framed(length) > limit && kept > 1 {
+            let Some((Record::Signed(last), last_length)) =
+                self.records.get(kept - 1).zip(lengths.get(kept - 1))
+            else {
+                break;
+            };
+            if cursor.is_none() {
+                length += CURSOR_LENGTH;
+            }
+            (kept, cursor) = (kept - 1, Some(last.id()));
+            length -= last_length;
+        }
+        self.to_message(self.records.get(..kept).unwrap_or_default(), cursor)
+    }
+
+    fn to_message(&self, records: &[Record], cursor: Option<&Key>) -> proto::Found {
         proto::Found {
-            records: self.records.iter().map(proto::Record::from).collect(),
+            records: records.iter().map(proto::Record::from).collect(),
             contacts: bytes::Bytes::new(),
             same: self.same,
-            cursor: self.cursor.as_ref().map(field::bytes),
+            cursor: cursor.map(field::bytes),
             oversize: self.oversize.map(|oversize| proto::Oversize {
                 size: oversize.size,
                 hash: oversize.hash.to_vec().into(),
             }),
         }
     }
+}
+
+/// The length of a record in the list of an answer.
+fn framed_length(record: &Record) -> usize {
+    framed(record.encoded_length())
 }
 
 impl TryFrom<proto::Found> for Found {

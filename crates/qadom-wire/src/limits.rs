@@ -8,6 +8,24 @@ pub const K: usize = 20;
 /// The longest payload of a value in bytes.
 pub const VALUE_MAX: usize = 8192;
 
+/// The longest payload of a bag item in bytes.
+pub const BAG_ITEM_MAX: usize = 1024;
+
+/// The longest name in bytes: of a network, a dict, a file.
+pub const NAME_MAX: usize = 256;
+
+/// The most writers that a cursor knows.
+pub const CURSOR_WRITERS_MAX: usize = 256;
+
+/// The most ranges in one digest.
+pub const DIGEST_RANGES_MAX: usize = 64;
+
+/// The most parts that a differing range is split into.
+pub const DIGEST_SPLIT: usize = 16;
+
+/// The most records of a differing range that are listed; with more it is split.
+pub const DIGEST_RECORDS_MAX: usize = 32;
+
 /// The longest message in bytes, envelope included.
 pub const MESSAGE_MAX: usize = 8960;
 

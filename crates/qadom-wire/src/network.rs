@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::limits::{K, MAX_TTL, VALUE_MAX};
+use crate::limits::{K, MAX_TTL, NAME_MAX, VALUE_MAX};
 
 /// The version of the protocol, fixed for a network.
 pub const PROTOCOL_MAJOR: u16 = 1;
@@ -14,9 +14,6 @@ pub const DEFAULT_NETWORK: &[u8] = b"qadom";
 
 /// The shortest secret in bytes that is not empty.
 const SECRET_MIN: usize = 32;
-
-/// The longest name in bytes.
-const NAME_MAX: usize = 256;
 
 /// Says in every handshake and under every signature which network is meant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

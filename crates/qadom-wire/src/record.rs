@@ -1,9 +1,15 @@
 //! Records as messages carry them, and the kinds there are.
 
 use prost::Message;
+use qadom_routing::Key;
 
+use crate::error::DecodeError;
+use crate::field;
+use crate::limits::{BAG_ITEM_MAX, VALUE_MAX};
 use crate::proto;
-use crate::value::{Value, ValueError};
+use crate::renewal::{Renewal, SignedRenewal};
+use crate::signed::SignedRecord;
+use crate::value::Value;
 
 /// The kind of a record. The numbers are those of the signed bytes; 0 is the unsigned value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +25,40 @@ pub enum Kind {
     NamespaceEntry = 3,
     /// A signed event of a topic.
     Event = 4,
+}
+
+impl Kind {
+    /// Every kind, by rising number.
+    pub const ALL: &[Self] = &[
+        Self::Value,
+        Self::BagItem,
+        Self::DictCell,
+        Self::NamespaceEntry,
+        Self::Event,
+    ];
+
+    /// The number in messages and signed bytes.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with a number; `None` when this revision does not know it.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Whether records of this kind are signed by a writer.
+    pub const fn is_signed(self) -> bool {
+        !matches!(self, Self::Value)
+    }
+
+    /// The longest payload in bytes.
+    pub const fn payload_max(self) -> usize {
+        match self {
+            Self::BagItem => BAG_ITEM_MAX,
+            Self::Value | Self::DictCell | Self::NamespaceEntry | Self::Event => VALUE_MAX,
+        }
+    }
 }
 
 impl From<Kind> for proto::RecordKind {
@@ -45,11 +85,16 @@ impl From<proto::RecordKind> for Kind {
     }
 }
 
-/// One record, verified in itself.
+/// One record, checked in itself as far as that goes without a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A value. Whether it is the one that was asked for is seen from its key.
     Value(Value),
+    /// A signed record. Its structure is checked, its signature is not.
+    Signed(SignedRecord),
+    /// The renewal of a record that the receiver already has. Only in a
+    /// [`Store`](crate::Store).
+    Renewal(Renewal),
     /// A record of a kind that this revision does not know. It keeps its place in a list, so that
     /// it can be refused with [`Reason::UnknownKind`](crate::Reason::UnknownKind) and counted; it
     /// is never stored or handed to anybody.
@@ -63,13 +108,28 @@ impl Record {
     pub fn encoded_length(&self) -> usize {
         proto::Record::from(self).encoded_len()
     }
+
+    /// The item id inside (slot, kind), by which pages ascend; zero for values.
+    pub fn id(&self) -> Key {
+        match self {
+            Self::Signed(record) => *record.id(),
+            Self::Renewal(renewal) => renewal.id(),
+            Self::Value(_) | Self::Unknown => Key::ZERO,
+        }
+    }
 }
 
 impl From<&Record> for proto::Record {
     fn from(record: &Record) -> Self {
+        use proto::record::Kind as Arm;
         Self {
             kind: match record {
-                Record::Value(value) => Some(proto::record::Kind::Value(value.bytes().clone())),
+                Record::Value(value) => Some(Arm::Value(value.bytes().clone())),
+                Record::Signed(record) => Some(Arm::Signed(record.into())),
+                Record::Renewal(Renewal::Value(key)) => Some(Arm::ValueRenewal(field::bytes(key))),
+                Record::Renewal(Renewal::Signed(renewal)) => {
+                    Some(Arm::SignedRenewal(renewal.into()))
+                }
                 Record::Unknown => None,
             },
         }
@@ -77,12 +137,24 @@ impl From<&Record> for proto::Record {
 }
 
 impl TryFrom<proto::Record> for Record {
-    type Error = ValueError;
+    type Error = DecodeError;
 
-    fn try_from(record: proto::Record) -> Result<Self, ValueError> {
-        match record.kind {
-            Some(proto::record::Kind::Value(bytes)) => Value::new(bytes).map(Self::Value),
-            None => Ok(Self::Unknown),
-        }
+    fn try_from(record: proto::Record) -> Result<Self, DecodeError> {
+        use proto::record::Kind as Arm;
+        // A later kind of signed record is as unknown as a later arm.
+        let is_known = |kind| proto::RecordKind::try_from(kind).is_ok();
+        Ok(match record.kind {
+            Some(Arm::Value(bytes)) => Self::Value(Value::new(bytes)?),
+            Some(Arm::Signed(record)) if is_known(record.kind) => {
+                Self::Signed(SignedRecord::try_from(record)?)
+            }
+            Some(Arm::ValueRenewal(key)) => {
+                Self::Renewal(Renewal::Value(field::key("value_renewal", &key)?))
+            }
+            Some(Arm::SignedRenewal(renewal)) if is_known(renewal.kind) => {
+                Self::Renewal(Renewal::Signed(SignedRenewal::try_from(renewal)?))
+            }
+            Some(Arm::Signed(_) | Arm::SignedRenewal(_)) | None => Self::Unknown,
+        })
     }
 }

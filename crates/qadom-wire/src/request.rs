@@ -10,6 +10,7 @@ use prost::Message;
 use qadom_routing::{Families, Key, NodeKey};
 
 use crate::address::{pack_observed, unpack_observed};
+use crate::digest::Digest;
 use crate::error::DecodeError;
 use crate::field;
 use crate::find::Find;
@@ -17,6 +18,7 @@ use crate::hello::Hello;
 use crate::item_count;
 use crate::proto::{self, request::Kind};
 use crate::store::Store;
+use crate::watch::{Notify, Unwatch, Watch};
 
 /// A request to one node.
 ///
@@ -42,6 +44,18 @@ pub enum Request {
     /// Keep these records. Answered by [`Answer::Stored`](crate::Answer::Stored); needs a confirmed
     /// session.
     Store(Store),
+    /// In which of these ranges do we differ? Answered by
+    /// [`Answer::Digested`](crate::Answer::Digested); needs a confirmed session.
+    Digest(Digest),
+    /// Tell me of new records under a slot. Answered by
+    /// [`Answer::Watched`](crate::Answer::Watched); needs a confirmed session.
+    Watch(Watch),
+    /// Here are new records of a slot that you watch. Answered by
+    /// [`Answer::Notified`](crate::Answer::Notified); needs a confirmed session.
+    Notify(Notify),
+    /// Tell me no more. Answered by [`Answer::Unwatched`](crate::Answer::Unwatched); needs a
+    /// confirmed session.
+    Unwatch(Unwatch),
     /// Let us talk over QUIC. Answered by [`Answer::Stream`](crate::Answer::Stream); needs a
     /// confirmed session.
     Stream(Stream),
@@ -83,12 +97,12 @@ pub struct DialBack {
     pub key: NodeKey,
 }
 
-/// The numbers of the kinds that have a list: `Store`.
-const LISTING: &[u32] = &[4];
+/// The numbers of the kinds that have a list: `Store`, `Digest`, `Notify`.
+const LISTING: &[u32] = &[4, 5, 7];
 
 impl Request {
-    /// Encodes the request. At most [`BODY_MAX`](crate::BODY_MAX) bytes, provided that a [`Store`]
-    /// keeps its limits.
+    /// Encodes the request. At most [`BODY_MAX`](crate::BODY_MAX) bytes, provided that a [`Store`],
+    /// a [`Digest`] or a [`Notify`] keeps its limits.
     pub fn encode(&self) -> Bytes {
         let kind = match self {
             Self::Ping(ping) => Kind::Ping(proto::Ping {
@@ -101,6 +115,10 @@ impl Request {
             }),
             Self::Find(find) => Kind::Find(find.into()),
             Self::Store(store) => Kind::Store(store.into()),
+            Self::Digest(digest) => Kind::Digest(digest.into()),
+            Self::Watch(watch) => Kind::Watch(watch.into()),
+            Self::Notify(notify) => Kind::Notify(notify.into()),
+            Self::Unwatch(unwatch) => Kind::Unwatch(unwatch.into()),
             Self::Stream(stream) => Kind::Stream(stream.into()),
             Self::DialBack(dial) => Kind::DialBack(dial.into()),
         };
@@ -130,6 +148,10 @@ impl Request {
             }),
             Kind::Find(find) => Self::Find(find.try_into()?),
             Kind::Store(store) => Self::Store(store.try_into()?),
+            Kind::Digest(digest) => Self::Digest(digest.try_into()?),
+            Kind::Watch(watch) => Self::Watch(watch.try_into()?),
+            Kind::Notify(notify) => Self::Notify(notify.try_into()?),
+            Kind::Unwatch(unwatch) => Self::Unwatch(unwatch.try_into()?),
             Kind::Stream(stream) => Self::Stream(stream.try_into()?),
             Kind::DialBack(dial) => Self::DialBack(dial.try_into()?),
         })

@@ -6,9 +6,12 @@
 
 use qadom_routing::{Key, NAME_LENGTH};
 
+use crate::limits::NAME_MAX;
+use crate::writer::Writer;
+
 /// A name that is empty or too long. The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a name has 1 to 256 bytes, this one has {length}")]
+#[error("a name has 1 to {NAME_MAX} bytes, this one has {length}")]
 pub struct NameError {
     /// The length of the refused name in bytes.
     pub length: usize,
@@ -52,9 +55,34 @@ pub fn chunk_slot(file_id: &[u8; 32], index: u64) -> Key {
 
 /// The id of a bag item, by its writer's public key and its payload. Pages of a bag ascend by it.
 pub fn bag_item_id(writer: &[u8; 32], payload: &[u8]) -> Key {
-    let label = blake3::hash(payload);
+    hash_pair(writer, &bag_label(payload))
+}
+
+/// The label of a bag item and of its tombstone: the BLAKE3 of the item's payload.
+pub fn bag_label(payload: &[u8]) -> [u8; 32] {
+    blake3::hash(payload).into()
+}
+
+/// The id of a bag item and of its tombstone, by writer and label.
+pub fn item_id(writer: &Writer, label: &[u8; 32]) -> Key {
+    hash_pair(writer.as_bytes(), label)
+}
+
+/// The id of an event: tag of the writer (16 bytes), stream and seq (8 bytes each, big-endian), so
+/// that the events of a stream lie one behind the other.
+pub fn event_id(writer: &Writer, stream: u64, seq: u64) -> Key {
+    let mut id = [0; 32];
+    let numbers = (u128::from(stream) << 64) | u128::from(seq);
+    if let ([tag, behind], _) = id.as_chunks_mut::<16>() {
+        *tag = writer.tag();
+        *behind = numbers.to_be_bytes();
+    }
+    Key::from_bytes(id)
+}
+
+fn hash_pair(writer: &[u8; 32], label: &[u8; 32]) -> Key {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(writer).update(label.as_bytes());
+    hasher.update(writer).update(label);
     Key::from_bytes(hasher.finalize().into())
 }
 

@@ -27,10 +27,15 @@ pub struct StoreItem {
     /// How it came to be stored.
     pub class: StoreClass,
     /// How long a value has left, in seconds. Holders keep it no longer than
-    /// [`VALUE_TTL_MAX`](crate::VALUE_TTL_MAX), whatever is asked for.
+    /// [`VALUE_TTL_MAX`](crate::VALUE_TTL_MAX), whatever is asked for. 0 for signed records, which
+    /// carry their expiry themselves.
     pub ttl_seconds: u32,
     /// For replicas, the address group that first stored the record, if it is known. A hint.
     pub group: Option<SourceGroup>,
+    /// Compare-and-swap: the holder refuses the record with [`Reason::StaleSeq`] or
+    /// [`Reason::Conflict`] when it has any of the same identity with this seq or a higher one. Of
+    /// no meaning for values.
+    pub exclusive: bool,
 }
 
 /// How a record came to be stored.
@@ -95,11 +100,15 @@ pub enum StoreResult {
     Stored {
         /// Whether the copy is durable: it survives a crash of the holder.
         committed: bool,
+        /// Whether there was another payload under the same seq, which the record now replaces.
+        conflict: bool,
     },
     /// The holder had the record already and keeps it at least as long as before.
     Renewed {
         /// Whether the copy is durable: it survives a crash of the holder.
         committed: bool,
+        /// Whether there was another payload under the same seq, which the record now replaces.
+        conflict: bool,
     },
     /// The holder does not keep the record.
     Refused(Reason),
@@ -115,7 +124,13 @@ impl StoreResult {
     pub const fn is_committed(&self) -> bool {
         matches!(
             self,
-            Self::Stored { committed: true } | Self::Renewed { committed: true }
+            Self::Stored {
+                committed: true,
+                ..
+            } | Self::Renewed {
+                committed: true,
+                ..
+            }
         )
     }
 }
@@ -175,6 +190,7 @@ impl From<&StoreItem> for proto::StoreItem {
             class: class.into(),
             ttl_seconds: item.ttl_seconds,
             group: item.group.map(|group| group.0.to_vec().into()),
+            exclusive: item.exclusive,
         }
     }
 }
@@ -198,31 +214,50 @@ impl TryFrom<proto::StoreItem> for StoreItem {
             },
             ttl_seconds: item.ttl_seconds,
             group: item.group.as_deref().map(group).transpose()?,
+            exclusive: item.exclusive,
         })
     }
 }
 
 impl From<StoreResult> for proto::StoreResult {
     fn from(result: StoreResult) -> Self {
-        let (outcome, committed, reason) = match result {
-            StoreResult::Stored { committed } => (proto::StoreOutcome::Stored, committed, 0),
-            StoreResult::Renewed { committed } => (proto::StoreOutcome::Renewed, committed, 0),
-            StoreResult::Refused(reason) => (proto::StoreOutcome::Refused, false, reason.number()),
+        use proto::StoreOutcome;
+        let (outcome, committed, conflict) = match result {
+            StoreResult::Stored {
+                committed,
+                conflict,
+            } => (StoreOutcome::Stored, committed, conflict),
+            StoreResult::Renewed {
+                committed,
+                conflict,
+            } => (StoreOutcome::Renewed, committed, conflict),
+            StoreResult::Refused(_) => (StoreOutcome::Refused, false, false),
+        };
+        let reason = match result {
+            StoreResult::Refused(reason) => reason.number(),
+            _ => 0,
         };
         Self {
             outcome: outcome.into(),
             committed,
             reason: reason.into(),
+            conflict,
         }
     }
 }
 
 impl From<proto::StoreResult> for StoreResult {
     fn from(result: proto::StoreResult) -> Self {
-        let committed = result.committed;
+        let (committed, conflict) = (result.committed, result.conflict);
         match result.outcome() {
-            proto::StoreOutcome::Stored => Self::Stored { committed },
-            proto::StoreOutcome::Renewed => Self::Renewed { committed },
+            proto::StoreOutcome::Stored => Self::Stored {
+                committed,
+                conflict,
+            },
+            proto::StoreOutcome::Renewed => Self::Renewed {
+                committed,
+                conflict,
+            },
             proto::StoreOutcome::Refused => Self::Refused(Reason::from_number(result.reason)),
             proto::StoreOutcome::Unspecified => Self::Refused(Reason::Internal),
         }

@@ -121,6 +121,7 @@ fn store() {
         class,
         ttl_seconds,
         group: source.map(|source| SourceGroup::of(source.parse().expect("an address"))),
+        exclusive: false,
     };
     let items = vec![
         item("sudo python", StoreClass::FirstHand, 129_600, None),
@@ -213,8 +214,14 @@ fn founds() {
 #[test]
 fn stored() {
     let answer = Answer::Stored(vec![
-        StoreResult::Stored { committed: true },
-        StoreResult::Renewed { committed: false },
+        StoreResult::Stored {
+            committed: true,
+            conflict: false,
+        },
+        StoreResult::Renewed {
+            committed: false,
+            conflict: false,
+        },
         StoreResult::Refused(Reason::TooLarge),
     ]);
     check_answer(&answer, include_str!("vectors/messages/answer_stored.hex"));

@@ -84,6 +84,7 @@ fn any_item(longest: usize) -> impl Strategy<Value = StoreItem> {
             class,
             ttl_seconds,
             group: source.map(SourceGroup::of),
+            exclusive: false,
         },
     )
 }
@@ -165,8 +166,14 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         },
     );
     let result = prop_oneof![
-        any::<bool>().prop_map(|committed| StoreResult::Stored { committed }),
-        any::<bool>().prop_map(|committed| StoreResult::Renewed { committed }),
+        any::<(bool, bool)>().prop_map(|(committed, conflict)| StoreResult::Stored {
+            committed,
+            conflict
+        }),
+        any::<(bool, bool)>().prop_map(|(committed, conflict)| StoreResult::Renewed {
+            committed,
+            conflict
+        }),
         any_reason().prop_map(StoreResult::Refused),
     ];
     prop_oneof![
@@ -299,6 +306,7 @@ fn many_small_items_are_split_at_the_limit_of_a_list() {
         class: StoreClass::FirstHand,
         ttl_seconds: 60,
         group: None,
+        exclusive: false,
     };
     for (count, batches) in [
         (0, vec![]),
@@ -320,6 +328,7 @@ fn a_batch_is_filled_to_the_last_byte() {
         class: StoreClass::FirstHand,
         ttl_seconds: 60,
         group: None,
+        exclusive: false,
     };
     let mut longest = 0;
     for length in 800..1000 {

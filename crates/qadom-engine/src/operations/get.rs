@@ -71,6 +71,7 @@ impl GetOperation {
             class: StoreClass::Cached,
             ttl_seconds,
             group: None,
+            exclusive: false,
         };
         let request = Request::Store(Store { items: vec![item] });
         context

@@ -112,6 +112,7 @@ impl PutOperation {
             class: StoreClass::FirstHand,
             ttl_seconds,
             group: None,
+            exclusive: false,
         };
         let request = Request::Store(Store { items: vec![item] });
         for holder in &holders {
@@ -202,10 +203,7 @@ impl Operation for PutOperation {
         self.waiting_for = self.waiting_for.saturating_sub(1);
         match answer {
             Answer::Stored(results) => match results.first() {
-                Some(
-                    StoreResult::Stored { committed: true }
-                    | StoreResult::Renewed { committed: true },
-                ) => self.stored += 1,
+                Some(result) if result.is_committed() => self.stored += 1,
                 Some(StoreResult::Refused(reason)) => self.refuse(from.id(), *reason),
                 Some(_) => self.refuse(from.id(), Reason::StorageFailed),
                 None => self.refuse(from.id(), Reason::Malformed),

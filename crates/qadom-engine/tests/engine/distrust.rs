@@ -28,6 +28,7 @@ fn store(value: &Value, class: StoreClass, ttl_seconds: u32) -> Request {
         class,
         ttl_seconds,
         group: None,
+        exclusive: false,
     };
     Request::Store(Store { items: vec![item] })
 }
@@ -198,9 +199,10 @@ fn a_put_whose_own_disk_fails_tells_what_the_others_hold() {
             }
             Effect::Request(outgoing) => {
                 let answer = match request(&outgoing) {
-                    Request::Store(_) => {
-                        Answer::Stored(vec![StoreResult::Stored { committed: true }])
-                    }
+                    Request::Store(_) => Answer::Stored(vec![StoreResult::Stored {
+                        committed: true,
+                        conflict: false,
+                    }]),
                     _ => Answer::Contacts(Vec::new()),
                 };
                 one.answer_with(&outgoing, &answer);

@@ -33,8 +33,11 @@ fn willing(outgoing: &Outgoing) -> Option<Answer> {
         }),
         Request::FindNode(_) => Answer::Contacts(Vec::new()),
         Request::Find(_) => Answer::Found(Found::default()),
-        Request::Store(_) => Answer::Stored(vec![StoreResult::Stored { committed: true }]),
-        Request::Stream(_) | Request::DialBack(_) => Answer::Refused(Reason::UnknownKind),
+        Request::Store(_) => Answer::Stored(vec![StoreResult::Stored {
+            committed: true,
+            conflict: false,
+        }]),
+        _ => Answer::Refused(Reason::UnknownKind),
     })
 }
 
@@ -79,6 +82,7 @@ fn a_receipt_counts_the_durable_copies_and_names_each_refusal() {
         Request::Store(_) if outgoing.key == node_key(2) => {
             Some(Answer::Stored(vec![StoreResult::Stored {
                 committed: false,
+                conflict: false,
             }]))
         }
         Request::Store(_) if outgoing.key == node_key(3) => None,

@@ -199,6 +199,7 @@ fn a_node_that_became_a_client_stores_for_nobody() {
         class: StoreClass::FirstHand,
         ttl_seconds: 60,
         group: None,
+        exclusive: false,
     };
     one.ask(&Request::Store(Store { items: vec![item] }), true);
     assert_eq!(one.answer(), Answer::Refused(Reason::ClientMode));

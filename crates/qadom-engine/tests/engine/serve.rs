@@ -29,12 +29,16 @@ fn store(value: &Value, class: StoreClass, ttl_seconds: u32) -> Request {
             class,
             ttl_seconds,
             group: None,
+            exclusive: false,
         }],
     })
 }
 
 fn stored() -> Answer {
-    Answer::Stored(vec![StoreResult::Stored { committed: true }])
+    Answer::Stored(vec![StoreResult::Stored {
+        committed: true,
+        conflict: false,
+    }])
 }
 
 #[test]
@@ -123,7 +127,10 @@ fn a_cached_copy_never_shortens_a_real_one() {
     one.ask(&store(&value, StoreClass::Replica, 3600), true);
     one.committed_answer();
     one.ask(&store(&value, StoreClass::Cached, 5), true);
-    let renewed = Answer::Stored(vec![StoreResult::Renewed { committed: true }]);
+    let renewed = Answer::Stored(vec![StoreResult::Renewed {
+        committed: true,
+        conflict: false,
+    }]);
     assert_eq!(one.committed_answer(), renewed);
     one.pass(3000);
     one.ask(&find(&value), true);

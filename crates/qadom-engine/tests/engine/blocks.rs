@@ -38,6 +38,7 @@ fn store(value: &Value) -> Request {
         class: StoreClass::FirstHand,
         ttl_seconds: 7200,
         group: None,
+        exclusive: false,
     };
     Request::Store(Store { items: vec![item] })
 }

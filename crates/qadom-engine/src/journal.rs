@@ -7,7 +7,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::Key;
-use qadom_wire::{Kind, Value};
+use qadom_wire::{Kind, SignedRecord, Value, Writer};
 
 use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState};
 
@@ -24,7 +24,7 @@ pub enum JournalEntry {
     /// A record is kept alive from now on, in the place of an earlier one of the same identity.
     Published(Promise),
     /// A publication was renewed, or found to be superseded.
-    Renewed(Renewal),
+    Renewed(Standing),
     /// A record is no longer kept alive.
     Withdrawn(PublicationId),
     /// The highest seq and the latest expiry that this node signed for an identity.
@@ -39,15 +39,15 @@ pub enum JournalEntry {
     /// A writer opened a stream of events; later ones are higher.
     Stream {
         /// The public key of the writer.
-        writer: [u8; 32],
+        writer: Writer,
         /// The number of the stream.
         stream: u64,
     },
 }
 
-/// How a publication stands after a round of renewal.
+/// How a publication stands after a round of standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Renewal {
+pub struct Standing {
     /// The publication.
     pub id: PublicationId,
     /// When the round ended, in seconds of UTC.
@@ -89,13 +89,13 @@ impl JournalEntry {
                 bytes.put_u8(1);
                 put_promise(&mut bytes, promise);
             }
-            Self::Renewed(renewal) => {
+            Self::Renewed(standing) => {
                 bytes.put_u8(2);
-                put_id(&mut bytes, &renewal.id);
-                bytes.put_u64(renewal.renewed_at);
-                bytes.put_u64(renewal.expires_at);
-                bytes.put_u32(renewal.stored);
-                bytes.put_u8(renewal.state as u8);
+                put_id(&mut bytes, &standing.id);
+                bytes.put_u64(standing.renewed_at);
+                bytes.put_u64(standing.expires_at);
+                bytes.put_u32(standing.stored);
+                bytes.put_u8(standing.state as u8);
             }
             Self::Withdrawn(id) => {
                 bytes.put_u8(3);
@@ -109,7 +109,7 @@ impl JournalEntry {
             }
             Self::Stream { writer, stream } => {
                 bytes.put_u8(5);
-                bytes.put_slice(writer);
+                bytes.put_slice(writer.as_bytes());
                 bytes.put_u64(*stream);
             }
         }
@@ -137,7 +137,7 @@ impl JournalEntry {
 }
 
 fn put_id(bytes: &mut BytesMut, id: &PublicationId) {
-    bytes.put_u8(id.kind as u8);
+    bytes.put_u8(id.kind.number());
     bytes.put_slice(id.slot.as_bytes());
     bytes.put_slice(id.item.as_bytes());
 }
@@ -152,6 +152,10 @@ fn put_promise(bytes: &mut BytesMut, promise: &Promise) {
         Promised::Value(value) => {
             bytes.put_u8(0);
             bytes.put_slice(value.bytes());
+        }
+        Promised::Signed(record) => {
+            bytes.put_u8(1);
+            bytes.put_slice(&record.to_bytes());
         }
     }
 }
@@ -183,16 +187,8 @@ impl Reader {
     }
 
     fn id(&mut self) -> Option<PublicationId> {
-        let number = self.u8()?;
-        let kinds = [
-            Kind::Value,
-            Kind::BagItem,
-            Kind::DictCell,
-            Kind::NamespaceEntry,
-            Kind::Event,
-        ];
         Some(PublicationId {
-            kind: kinds.into_iter().find(|kind| *kind as u8 == number)?,
+            kind: Kind::from_number(self.u8()?)?,
             slot: self.key()?,
             item: self.key()?,
         })
@@ -218,17 +214,20 @@ impl Reader {
     }
 
     fn promised(&mut self) -> Option<Promised> {
-        let is_value = self.u8()? == 0;
+        let form = self.u8()?;
         // A copy of its own, so that the buffer that the entry was read from can go.
-        let payload = Bytes::copy_from_slice(&std::mem::take(&mut self.0));
-        let value = is_value.then(|| Value::new(payload))?;
-        value.ok().map(Promised::Value)
+        let bytes = Bytes::copy_from_slice(&std::mem::take(&mut self.0));
+        match form {
+            0 => Value::new(bytes).ok().map(Promised::Value),
+            1 => SignedRecord::from_bytes(bytes).ok().map(Promised::Signed),
+            _ => None,
+        }
     }
 
     fn entry(&mut self) -> Option<JournalEntry> {
         Some(match self.u8()? {
             1 => JournalEntry::Published(self.promise()?),
-            2 => JournalEntry::Renewed(Renewal {
+            2 => JournalEntry::Renewed(Standing {
                 id: self.id()?,
                 renewed_at: self.u64()?,
                 expires_at: self.u64()?,
@@ -242,7 +241,7 @@ impl Reader {
                 expiry: self.u64()?,
             },
             5 => JournalEntry::Stream {
-                writer: self.array()?,
+                writer: Writer::new(self.array()?).ok()?,
                 stream: self.u64()?,
             },
             _ => return None,

@@ -39,7 +39,7 @@ pub use blocks::{Block, BlockCause, Blocked, TooManyBlocks};
 pub use config::{Config, Limits, Mode};
 pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size};
 pub use engine::Engine;
-pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Renewal};
+pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Standing};
 pub use operation::{
     Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
     PingReport, ReadFrom, Receipt, Refusal, Source, StreamKey, WriteOptions,

@@ -8,11 +8,15 @@
 pub(crate) mod book;
 pub(crate) mod journalling;
 pub(crate) mod promise;
+pub(crate) mod region;
 pub(crate) mod schedule;
 pub(crate) mod signatures;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use qadom_routing::Key;
-use qadom_wire::Reason;
+use qadom_wire::{Identity, Reason, Writer};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -30,9 +34,16 @@ pub(crate) struct Promises {
     pub(crate) book: Publications,
     pub(crate) signatures: Signatures,
     pub(crate) journalling: Journalling,
+    /// The secrets of this node's writers.
+    pub(crate) identities: BTreeMap<Writer, Arc<Identity>>,
 }
 
 impl Core {
+    /// The secret of a writer of this node.
+    pub(crate) fn identity(&self, writer: &Writer) -> Option<Arc<Identity>> {
+        self.promises.identities.get(writer).cloned()
+    }
+
     /// The next seq of an identity, of which `seen` is known from elsewhere (0 when nothing is).
     /// It is not given out again, so that an operation that fails leaves a hole.
     pub(crate) fn next_seq(&mut self, id: &PublicationId, seen: u64, now: Time) -> u64 {
@@ -96,7 +107,7 @@ impl Core {
             return;
         };
         promise.stored = stored;
-        let entry = JournalEntry::Renewed(promise.renewal());
+        let entry = JournalEntry::Renewed(promise.standing());
         self.journal(entry, Waiter::default());
     }
 
@@ -141,7 +152,7 @@ impl Core {
     pub(crate) fn next_event(
         &mut self,
         operation: Option<OperationId>,
-        writer: [u8; 32],
+        writer: Writer,
         topic: Key,
         now: Time,
     ) -> (NextEvent, bool) {

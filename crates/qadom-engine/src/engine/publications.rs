@@ -1,15 +1,23 @@
 //! The inputs of an engine that concern its journal and what it has promised.
 
-use qadom_wire::Reason;
+use std::sync::Arc;
+
+use qadom_wire::{Identity, Reason};
 
 use super::Engine;
-use crate::journal::{JournalEntry, Renewal};
+use crate::journal::{JournalEntry, Standing};
 use crate::operation::OperationId;
 use crate::publications::promise::{Promise, PublicationState};
 use crate::publications::schedule;
 use crate::time::Time;
 
 impl Engine {
+    /// Gives the engine the secret of a writer, which it signs with and renews by.
+    pub fn add_identity(&mut self, identity: Arc<Identity>) {
+        let identities = &mut self.core.promises.identities;
+        identities.insert(identity.writer(), identity);
+    }
+
     /// Takes back an entry of the journal, as [`Effect::Journal`](crate::Effect::Journal) gave it
     /// out. All of them are given in their order before the first other input.
     pub fn restore(&mut self, entry: JournalEntry) {
@@ -19,7 +27,7 @@ impl Engine {
                 promises.signatures.forget(&promise.id());
                 self.restore_promise(promise);
             }
-            JournalEntry::Renewed(renewal) => self.restore_renewal(renewal),
+            JournalEntry::Renewed(standing) => self.restore_standing(standing),
             JournalEntry::Withdrawn(id) => {
                 promises.book.remove(&id);
             }
@@ -81,13 +89,13 @@ impl Engine {
         self.core.promises.book.insert(promise, due);
     }
 
-    fn restore_renewal(&mut self, renewal: Renewal) {
-        if let Some(promise) = self.core.promises.book.remove(&renewal.id) {
+    fn restore_standing(&mut self, standing: Standing) {
+        if let Some(promise) = self.core.promises.book.remove(&standing.id) {
             self.restore_promise(Promise {
-                renewed_at: renewal.renewed_at,
-                expires_at: renewal.expires_at,
-                stored: renewal.stored,
-                state: renewal.state,
+                renewed_at: standing.renewed_at,
+                expires_at: standing.expires_at,
+                stored: standing.stored,
+                state: standing.state,
                 ..promise
             });
         }

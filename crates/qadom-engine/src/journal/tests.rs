@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use qadom_routing::Moment;
+use qadom_wire::{Draft, Identity, Network, NetworkId};
 
 use super::*;
 use crate::time::Time;
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![
-        Just(Kind::Value),
-        Just(Kind::BagItem),
-        Just(Kind::DictCell),
-        Just(Kind::NamespaceEntry),
-        Just(Kind::Event),
-    ]
+    prop::sample::select(Kind::ALL)
 }
 
 fn ids() -> impl Strategy<Value = PublicationId> {
@@ -34,11 +29,26 @@ fn states() -> impl Strategy<Value = PublicationState> {
     })
 }
 
+fn promised() -> impl Strategy<Value = Promised> {
+    let payloads = || prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
+    let values = payloads().prop_map(|payload| Promised::Value(Value::new(payload).unwrap()));
+    let parts = (payloads(), any::<([u8; 32], u64, u64)>());
+    let signed = parts.prop_map(|(payload, (slot, seq, expiry))| {
+        let draft = Draft::dict_cell(Key::from_bytes(slot), payload, seq, expiry);
+        let identity = Identity::from_seed([7; 32]);
+        Promised::Signed(identity.sign(&network(), draft).unwrap().into_inner())
+    });
+    prop_oneof![values, signed]
+}
+
+fn network() -> NetworkId {
+    Network::new(b"test", b"").unwrap().id()
+}
+
 fn promises() -> impl Strategy<Value = Promise> {
-    let payloads = prop::collection::vec(any::<u8>(), 0..300);
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>());
-    (payloads, numbers, states()).prop_map(|(payload, numbers, state)| Promise {
-        promised: Promised::Value(Value::new(payload.into()).unwrap()),
+    (promised(), numbers, states()).prop_map(|(promised, numbers, state)| Promise {
+        promised,
         ttl_seconds: numbers.0,
         renewed_at: numbers.1,
         expires_at: numbers.2,
@@ -49,7 +59,7 @@ fn promises() -> impl Strategy<Value = Promise> {
 
 fn entries() -> impl Strategy<Value = JournalEntry> {
     let renewals = (ids(), any::<(u64, u64, u32)>(), states()).prop_map(|(id, numbers, state)| {
-        JournalEntry::Renewed(Renewal {
+        JournalEntry::Renewed(Standing {
             id,
             renewed_at: numbers.0,
             expires_at: numbers.1,
@@ -59,6 +69,7 @@ fn entries() -> impl Strategy<Value = JournalEntry> {
     });
     let signed = (ids(), any::<(u64, u64)>());
     let streams = any::<([u8; 32], u64)>();
+    let streams = streams.prop_map(|(seed, stream)| (Identity::from_seed(seed).writer(), stream));
     prop_oneof![
         promises().prop_map(JournalEntry::Published),
         renewals,

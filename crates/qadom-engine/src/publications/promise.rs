@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use qadom_routing::Key;
-use qadom_wire::{Kind, Value};
+use qadom_wire::{Kind, SignedRecord, Value, Writer};
 
-use crate::journal::Renewal;
+use crate::journal::Standing;
 use crate::time::Time;
 
 /// What every publication is charged beside its payload, in bytes.
@@ -38,6 +39,9 @@ pub enum PublicationState {
 pub enum Promised {
     /// A value, renewed by its key.
     Value(Value),
+    /// A record that this node signed, renewed by being signed anew with a later expiry. Never a
+    /// tombstone, and never an event.
+    Signed(SignedRecord),
 }
 
 /// A publication as it stands in the journal.
@@ -57,6 +61,17 @@ pub struct Promise {
     pub state: PublicationState,
 }
 
+impl PublicationId {
+    /// The identity that a signed record belongs to.
+    pub fn of(record: &SignedRecord) -> Self {
+        Self {
+            slot: *record.slot(),
+            kind: record.kind(),
+            item: *record.id(),
+        }
+    }
+}
+
 impl Promised {
     /// What names the record among all that this node publishes.
     pub fn id(&self) -> PublicationId {
@@ -66,6 +81,7 @@ impl Promised {
                 kind: Kind::Value,
                 item: Key::ZERO,
             },
+            Self::Signed(record) => PublicationId::of(record),
         }
     }
 
@@ -73,15 +89,29 @@ impl Promised {
     pub fn seq(&self) -> u64 {
         match self {
             Self::Value(_) => 0,
+            Self::Signed(record) => record.seq(),
+        }
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &Bytes {
+        match self {
+            Self::Value(value) => value.bytes(),
+            Self::Signed(record) => record.payload(),
+        }
+    }
+
+    /// Who signed it; none for values.
+    pub fn identity(&self) -> Option<&Writer> {
+        match self {
+            Self::Value(_) => None,
+            Self::Signed(record) => Some(record.writer()),
         }
     }
 
     /// What the publication is charged, in bytes.
     pub(crate) fn charge(&self) -> usize {
-        let payload = match self {
-            Self::Value(value) => value.bytes(),
-        };
-        payload.len() + OVERHEAD
+        self.payload().len() + OVERHEAD
     }
 }
 
@@ -91,6 +121,7 @@ impl Promise {
         let ttl_seconds = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
         let expires_at = match &promised {
             Promised::Value(_) => now.utc_seconds() + u64::from(ttl_seconds),
+            Promised::Signed(record) => record.expiry(),
         };
         Self {
             promised,
@@ -108,8 +139,8 @@ impl Promise {
     }
 
     /// How it stands, to be journalled without its record.
-    pub(crate) fn renewal(&self) -> Renewal {
-        Renewal {
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
             id: self.id(),
             renewed_at: self.renewed_at,
             expires_at: self.expires_at,

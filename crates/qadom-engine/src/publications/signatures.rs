@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use qadom_routing::Key;
-use qadom_wire::Kind;
+use qadom_wire::{Kind, Writer};
 
 use crate::journal::JournalEntry;
 use crate::publications::promise::PublicationId;
@@ -38,8 +38,8 @@ pub(crate) struct NextEvent {
 #[derive(Debug, Default)]
 pub(crate) struct Signatures {
     last: BTreeMap<PublicationId, Last>,
-    streams: BTreeMap<[u8; 32], u64>,
-    topics: BTreeMap<([u8; 32], Key), NextEvent>,
+    streams: BTreeMap<Writer, u64>,
+    topics: BTreeMap<(Writer, Key), NextEvent>,
 }
 
 impl Signatures {
@@ -78,7 +78,7 @@ impl Signatures {
     /// the journal has to know.
     pub(crate) fn next_event(
         &mut self,
-        writer: &[u8; 32],
+        writer: &Writer,
         topic: Key,
         now: Time,
     ) -> (NextEvent, bool) {
@@ -102,11 +102,11 @@ impl Signatures {
     }
 
     /// Closes a topic whose stream may not be durable: the next event opens another one.
-    pub(crate) fn close(&mut self, writer: &[u8; 32], topic: Key) {
+    pub(crate) fn close(&mut self, writer: &Writer, topic: Key) {
         self.topics.remove(&(*writer, topic));
     }
 
-    pub(crate) fn restore_stream(&mut self, writer: [u8; 32], stream: u64) {
+    pub(crate) fn restore_stream(&mut self, writer: Writer, stream: u64) {
         let last = self.streams.entry(writer).or_default();
         *last = stream.max(*last);
     }

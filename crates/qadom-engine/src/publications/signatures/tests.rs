@@ -4,7 +4,9 @@ use qadom_routing::Moment;
 
 use super::*;
 
-const WRITER: [u8; 32] = [7; 32];
+fn writer() -> Writer {
+    qadom_wire::Identity::from_seed([7; 32]).writer()
+}
 
 fn id(kind: Kind) -> PublicationId {
     PublicationId {
@@ -71,7 +73,7 @@ fn events_count_without_holes_and_streams_rise_over_restarts() {
     let mut places = Vec::new();
     for (topic, now) in [(1, 9), (1, 9), (2, 9), (1, 10)] {
         let topic = Key::from_bytes([topic; 32]);
-        let (next, is_opened) = signatures.next_event(&WRITER, topic, at(now));
+        let (next, is_opened) = signatures.next_event(&writer(), topic, at(now));
         places.push((next.stream, next.seq, is_opened));
     }
     let (first, second) = (9_000_000, 9_000_001);
@@ -84,10 +86,10 @@ fn events_count_without_holes_and_streams_rise_over_restarts() {
     assert_eq!(places, expected);
 
     let mut restarted = Signatures::default();
-    restarted.restore_stream(WRITER, second);
-    restarted.restore_stream(WRITER, first);
+    restarted.restore_stream(writer(), second);
+    restarted.restore_stream(writer(), first);
     // Even when the clock stood still.
-    let (next, is_opened) = restarted.next_event(&WRITER, Key::ZERO, at(9));
+    let (next, is_opened) = restarted.next_event(&writer(), Key::ZERO, at(9));
     assert_eq!((next.stream, next.seq, is_opened), (second + 1, 1, true));
 }
 
@@ -100,9 +102,9 @@ fn the_topic_that_was_opened_first_gives_way() {
         Key::from_bytes(bytes)
     };
     for number in 0..=TOPICS_MAX {
-        signatures.next_event(&WRITER, topic(number), at(1));
+        signatures.next_event(&writer(), topic(number), at(1));
     }
     assert_eq!(signatures.topics.len(), TOPICS_MAX);
-    assert!(!signatures.next_event(&WRITER, topic(1), at(1)).1);
-    assert!(signatures.next_event(&WRITER, topic(0), at(1)).1);
+    assert!(!signatures.next_event(&writer(), topic(1), at(1)).1);
+    assert!(signatures.next_event(&writer(), topic(0), at(1)).1);
 }

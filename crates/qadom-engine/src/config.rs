@@ -82,6 +82,20 @@ pub struct Limits {
     pub records: u64,
     /// Charge of the records held in bytes, each its size + 512 (256 MiB).
     pub record_bytes: u64,
+    /// Items of one bag, a count (16 384).
+    pub bag_items: u64,
+    /// Payloads of one bag in bytes (16 MiB).
+    pub bag_bytes: u64,
+    /// Cells of one dict name, a count (64).
+    pub dict_cells: u64,
+    /// Payloads of one dict name in bytes (512 KiB).
+    pub dict_bytes: u64,
+    /// Events of one writer in one topic, a count (1024).
+    pub topic_events: u64,
+    /// Payloads of one writer in one topic in bytes (1 MiB).
+    pub topic_writer_bytes: u64,
+    /// Payloads of one topic in bytes (8 MiB).
+    pub topic_bytes: u64,
     /// Operations of users under way at once (4096).
     pub operations: usize,
     /// Background operations (refresh, replication) under way at once (4).
@@ -101,6 +115,13 @@ impl Default for Limits {
         Self {
             records: 250_000,
             record_bytes: 256 << 20,
+            bag_items: 16_384,
+            bag_bytes: 16 << 20,
+            dict_cells: 64,
+            dict_bytes: 512 << 10,
+            topic_events: 1024,
+            topic_writer_bytes: 1 << 20,
+            topic_bytes: 8 << 20,
             operations: 4096,
             background: 4,
             blocks: 1024,

@@ -13,8 +13,8 @@ use std::time::Duration;
 use qadom_routing::{
     Contact, Key, Moment, NodeId, Observation, Removal, RoutingTable, TableConfig,
 };
-use qadom_store::{Needed, Scope, Store, StoreError, Ticket};
-use qadom_wire::{K, Ping, Reason, Request, StoreResult};
+use qadom_store::{Store, StoreError, Ticket};
+use qadom_wire::{K, Kind, Ping, Reason, Request, StoreResult};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
@@ -24,11 +24,13 @@ use crate::config::{Config, Mode};
 use crate::dial_back::DialBacks;
 use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
 use crate::hello::Hellos;
+use crate::listing::Listings;
 use crate::offset::ClockOffset;
 use crate::operation::OperationId;
 use crate::publications::Promises;
+use crate::quota::Hints;
 use crate::reachability::SelfTest;
-use crate::records::{ENTRY_OVERHEAD, Held, value_id};
+use crate::records::{Held, entry_id};
 use crate::status::Drops;
 use crate::time::Time;
 
@@ -102,6 +104,8 @@ pub(crate) struct Core {
     /// The latest moment that an input told.
     pub(crate) moment: Moment,
     pub(crate) blocks: Blocks,
+    pub(crate) hints: Hints,
+    pub(crate) listings: Listings,
     pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
     /// A join has ended: every bucket is to be refreshed.
     pub(crate) is_refresh_wanted: bool,
@@ -133,6 +137,8 @@ impl Core {
             started: now,
             moment: now.moment,
             blocks: Blocks::new(config.limits.blocks),
+            hints: Hints::default(),
+            listings: Listings::default(),
             held: BTreeMap::new(),
             is_refresh_wanted: false,
             addresses: OwnAddresses::new(advertised, interface, config.local),
@@ -384,67 +390,13 @@ impl Core {
 
     /// The value held under a key, as long as it may be given out.
     pub(crate) fn held_value(&self, key: &Key, now: Time) -> Result<Option<Held>, StoreError> {
-        let entry = self.store.get(key, &value_id())?;
+        let entry = self.store.get(key, &entry_id(Kind::Value, key))?;
         // While the own clock is not to be trusted nothing counts as expired.
         let is_time_known = self.is_time_known(now);
         Ok(entry
             .as_ref()
             .and_then(Held::from_entry)
             .filter(|held| !is_time_known || held.is_alive(now)))
-    }
-
-    /// Buffers a value in the store. The caller waits for the ticket that [`Core::commit`] gives.
-    pub(crate) fn keep(&mut self, held: Held, now: Time) -> Result<Kept, Reason> {
-        if self.is_key_blocked(held.value.key()) {
-            return Err(Reason::Blocked);
-        }
-        let old = self
-            .held_value(held.value.key(), now)
-            .map_err(|error| reason_of_store(&error))?;
-        let kept = if old.is_some() {
-            Kept::Renewed
-        } else {
-            Kept::Stored
-        };
-        if old.is_none() {
-            self.make_room(&held)?;
-        }
-        let held = match &old {
-            Some(old) => held.merged(old),
-            None => held,
-        };
-        self.store
-            .put(held.into_entry(self.own.key()))
-            .map_err(|error| reason_of_store(&error))?;
-        Ok(kept)
-    }
-
-    /// Refuses with `quota` when no room can be made for a value that is new here. A cached copy
-    /// takes the place of other copies only.
-    fn make_room(&self, held: &Held) -> Result<(), Reason> {
-        let limits = &self.config.limits;
-        let stats = self.store.stats();
-        let length = u64::try_from(held.value.bytes().len()).unwrap_or(u64::MAX);
-        let charge = length.saturating_add(u64::from(ENTRY_OVERHEAD));
-        let needed = Needed {
-            charge: stats
-                .charge
-                .saturating_add(charge)
-                .saturating_sub(limits.record_bytes),
-            records: (stats.records + 1).saturating_sub(limits.records),
-        };
-        if needed == Needed::default() {
-            return Ok(());
-        }
-        let is_touching_records = needed.charge.max(1) > stats.cached;
-        let is_too_large = charge > limits.record_bytes || limits.records == 0;
-        if is_too_large || held.cached && is_touching_records {
-            return Err(Reason::Quota);
-        }
-        self.store
-            .evict(Scope::All, needed, &[])
-            .map(drop)
-            .map_err(|error| reason_of_store(&error))
     }
 
     /// Asks for a commit of everything buffered so far, and lets something wait for it.
@@ -465,13 +417,6 @@ impl Core {
         self.next_request += 1;
         RequestId(self.next_request)
     }
-}
-
-/// Whether a value was new here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    Stored,
-    Renewed,
 }
 
 /// The reason that stands for a failure of the store.

@@ -18,6 +18,8 @@ mod effect;
 mod engine;
 mod hello;
 mod journal;
+mod keep;
+mod listing;
 mod offset;
 mod operation;
 mod operations;
@@ -26,6 +28,7 @@ mod operations;
     reason = "operations that promise and renew are about to come"
 )]
 mod publications;
+mod quota;
 mod reachability;
 mod records;
 mod serve;

@@ -1,162 +1,52 @@
-//! Values as entries of the store: what stands in an entry's bytes and columns.
+//! Records as entries of the store: what stands in an entry's id, bytes and columns.
 //!
-//! What must stay true: a value is only read back under the key that its bytes hash to, and is
-//! given out only before its deadline. The store knows nothing of this.
+//! What must stay true: the first byte of an entry's id is the kind of its record, so that the
+//! store counts apart what has limits of its own. The store knows nothing of all this.
 
-use std::time::Duration;
+pub(crate) mod acceptance;
+pub(crate) mod signed;
+pub(crate) mod value;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::Key;
-use qadom_store::{Class, Columns, Entry, EntryId};
-use qadom_wire::{Record, SourceGroup, StoreClass, StoreItem, VALUE_TTL_MAX, Value};
+use qadom_store::{Container, EntryId};
+use qadom_wire::Kind;
 
-use crate::time::Time;
+pub(crate) use signed::HeldRecord;
+pub(crate) use value::{CACHED_TTL, Held};
 
-/// The longest life of a copy that a reader leaves on its path.
-pub(crate) const CACHED_TTL: Duration = Duration::from_mins(10);
-
-/// What every entry costs beside its bytes, in bytes.
+/// What every entry costs beside its payload, in bytes.
 pub(crate) const ENTRY_OVERHEAD: u32 = 512;
-/// Deadline and time of storing, in front of the payload.
-const HEADER_LENGTH: usize = 16;
-/// The entry id of a value: there is one value to a slot.
-const VALUE_ID: [u8; 1] = [0];
 
-/// A value as this node holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// The value, known to hash to its key.
-    pub(crate) value: Value,
-    /// Until when the value lives, in seconds of UTC; only what is left of it is passed on.
-    pub(crate) deadline: u64,
-    /// Until when this node keeps it, never after the deadline.
-    pub(crate) keep_until: u64,
-    /// When it was last stored or renewed here, in microseconds of UTC.
-    pub(crate) stored_at: u64,
-    /// Whether it is a copy left on a lookup's path.
-    pub(crate) cached: bool,
-    /// Where it was first stored from; none when this node wrote it.
-    pub(crate) group: Option<SourceGroup>,
-}
-
-impl Held {
-    /// A value that is stored now, with this much life left.
-    pub(crate) fn new(value: Value, class: StoreClass, ttl_seconds: u64, now: Time) -> Self {
-        let cached = class == StoreClass::Cached;
-        let longest = if cached { CACHED_TTL } else { VALUE_TTL_MAX };
-        let deadline = now.utc_seconds() + ttl_seconds.min(longest.as_secs());
-        let stored_at = now.utc_micros;
-        Self {
-            value,
-            deadline,
-            keep_until: deadline,
-            stored_at,
-            cached,
-            group: None,
-        }
-    }
-
-    /// The value for another holder, with what is left of its life; `None` when that is over.
-    pub(crate) fn to_replica(&self, now: Time) -> Option<StoreItem> {
-        let left = self.deadline.saturating_sub(now.utc_seconds());
-        Some(StoreItem {
-            record: Record::Value(self.value.clone()),
-            class: StoreClass::Replica,
-            ttl_seconds: u32::try_from(left).ok().filter(|&left| left > 0)?,
-            group: self.group,
-            exclusive: false,
-        })
-    }
-
-    /// The value as it stands after it was stored once more: life only grows, and a cached copy
-    /// never touches a real one.
-    pub(crate) fn merged(self, old: &Self) -> Self {
-        if self.cached && !old.cached {
-            return old.clone();
-        }
-        let deadline = self.deadline.max(old.deadline);
-        if self.cached || !old.cached {
-            let group = old.group;
-            Self {
-                deadline,
-                keep_until: self.keep_until.max(old.keep_until),
-                group,
-                ..self
-            }
-        } else {
-            self
-        }
-    }
-
-    /// Whether it may still be given out.
-    pub(crate) const fn is_alive(&self, now: Time) -> bool {
-        now.utc_seconds() < self.keep_until
-    }
-
-    /// The entry that the store of the node at `own` keeps.
-    pub(crate) fn into_entry(self, own: &Key) -> Entry {
-        let payload = self.value.bytes();
-        let mut bytes = BytesMut::with_capacity(HEADER_LENGTH + payload.len());
-        bytes.put_u64(self.deadline);
-        bytes.put_u64(self.stored_at);
-        bytes.extend_from_slice(payload);
-        let charge = u32::try_from(payload.len()).unwrap_or(u32::MAX - ENTRY_OVERHEAD);
-        let key = *self.value.key();
-        Entry {
-            slot: key,
-            id: value_id(),
-            bytes: bytes.freeze(),
-            columns: Columns {
-                expires_at: self.keep_until,
-                charge: charge + ENTRY_OVERHEAD,
-                group: self.group.map_or([0; 8], |group| *group.as_bytes()),
-                owner: [0; 32],
-                rank: u64::from(own.distance(&key).shared_bits()),
-                class: if self.cached {
-                    Class::Cached
-                } else {
-                    Class::Record
-                },
-            },
-        }
-    }
-
-    /// Whether an entry was not renewed for this long and is to be brought to others again. Tells
-    /// without reading the value.
-    pub(crate) fn is_due(entry: &Entry, every: Duration, now: Time) -> bool {
-        let stored_at = entry
-            .bytes
-            .get(8..HEADER_LENGTH)
-            .and_then(|bytes| bytes.try_into().ok());
-        let age = now
-            .utc_micros
-            .saturating_sub(stored_at.map_or(0, u64::from_be_bytes));
-        entry.columns.class == Class::Record
-            && now.utc_seconds() < entry.columns.expires_at
-            && u128::from(age) >= every.as_micros()
-    }
-
-    /// Reads an entry back; `None` when it is no value or does not hash to its slot.
-    pub(crate) fn from_entry(entry: &Entry) -> Option<Self> {
-        let (deadline, rest) = entry.bytes.split_first_chunk::<8>()?;
-        let (stored_at, _) = rest.split_first_chunk::<8>()?;
-        let payload: Bytes = entry.bytes.slice(HEADER_LENGTH..);
-        Some(Self {
-            value: Value::checked(&entry.slot, payload).ok()?,
-            deadline: u64::from_be_bytes(*deadline),
-            keep_until: entry.columns.expires_at,
-            stored_at: u64::from_be_bytes(*stored_at),
-            cached: entry.columns.class == Class::Cached,
-            group: SourceGroup::from_bytes(entry.columns.group),
-        })
-    }
-}
-
-/// The id of a value's entry inside its slot.
+/// The id of a record's entry inside its slot; there is one value to a slot.
 #[expect(
     clippy::expect_used,
-    reason = "one byte lies within the 1 to 64 bytes of an entry id"
+    reason = "33 bytes lie within the 1 to 64 bytes of an entry id"
 )]
-pub(crate) fn value_id() -> EntryId {
-    EntryId::new(&VALUE_ID).expect("one byte is an entry id")
+pub(crate) fn entry_id(kind: Kind, id: &Key) -> EntryId {
+    let mut bytes = [kind.number(); 33];
+    let length = if kind.is_signed() { 33 } else { 1 };
+    if let Some(place) = bytes.get_mut(1..) {
+        place.copy_from_slice(id.as_bytes());
+    }
+    EntryId::new(bytes.get(..length).unwrap_or_default()).expect("33 bytes are an entry id")
+}
+
+/// The kind of an entry's record, and its item id.
+pub(crate) fn item_of(id: &EntryId) -> Option<(Kind, Key)> {
+    let (number, id) = id.as_bytes().split_first()?;
+    let kind = Kind::from_number(*number)?;
+    let id = if kind.is_signed() {
+        Key::from_bytes(id.try_into().ok()?)
+    } else {
+        Key::ZERO
+    };
+    Some((kind, id))
+}
+
+/// What the records of one kind in one slot are counted in.
+pub(crate) const fn container(slot: &Key, kind: Kind) -> Container {
+    Container {
+        slot: *slot,
+        first: kind.number(),
+    }
 }

@@ -16,3 +16,4 @@ mod one;
 mod operations;
 mod reachability;
 mod serve;
+mod signed;

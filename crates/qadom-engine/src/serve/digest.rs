@@ -1,0 +1,119 @@
+//! Telling another holder in which records this node differs from it.
+//!
+//! What must stay true: the work for one request is bounded by what one slot may hold, or a fixed
+//! number of entries across slots, and every range is answered.
+
+use std::sync::Arc;
+
+use qadom_routing::Key;
+use qadom_wire::{
+    Answer, DIGEST_RECORDS_MAX, DIGEST_SPLIT, Digest, DigestRange, Kind, RangeDigest, Reason,
+};
+
+use crate::core::{Core, reason_of_store};
+use crate::effect::Inbound;
+use crate::listing::{Listed, fingerprint_of, within};
+use crate::time::Time;
+
+/// Entries that are looked at for ranges across slots in one request.
+const ENTRIES: usize = 16_384;
+
+/// Answers each range with what is different here.
+pub(super) fn digest(core: &mut Core, now: Time, digest: &Digest, inbound: &Inbound) -> Answer {
+    let refused = |core: &mut Core, reason| {
+        core.drops.count(reason);
+        Answer::Refused(reason)
+    };
+    if !inbound.confirmed {
+        return refused(core, Reason::NotConfirmed);
+    }
+    let mut most = ENTRIES;
+    let mut slot = None;
+    let mut answers = Vec::with_capacity(digest.ranges.len());
+    for range in &digest.ranges {
+        // A slot that was looked at is not looked at again for the next range in it.
+        let is_new = slot.replace(range.start.slot) != slot;
+        if is_new && most == 0 {
+            answers.push(RangeDigest::Differs);
+            continue;
+        }
+        match compare(core, now, digest.kind, range, &mut most) {
+            Ok(answer) => answers.push(answer),
+            Err(Reason::TooLarge) if !answers.is_empty() => answers.push(RangeDigest::Differs),
+            Err(reason) => return refused(core, reason),
+        }
+    }
+    Answer::Digested(answers)
+}
+
+fn compare(
+    core: &mut Core,
+    now: Time,
+    kind: Kind,
+    range: &DigestRange,
+    most: &mut usize,
+) -> Result<RangeDigest, Reason> {
+    let slot = range.start.slot;
+    let is_one_slot = range.end.is_some_and(|end| end.slot == slot);
+    let listing: Arc<Vec<Listed>>;
+    let across;
+    let listed: &[Listed] = if is_one_slot {
+        listing = core
+            .listing(&slot, kind, now)
+            .map_err(|error| reason_of_store(&error))?;
+        *most = most.saturating_sub(listing.len());
+        within(&listing, range)
+    } else {
+        across = core
+            .listing_across(kind, range, most, now)
+            .map_err(|error| reason_of_store(&error))?
+            .ok_or(Reason::TooLarge)?;
+        &across
+    };
+    let is_visible = |slot: &Key| !core.is_key_blocked(slot);
+    let visible: Vec<Listed>;
+    let listed = if listed
+        .iter()
+        .all(|(position, _)| is_visible(&position.slot))
+    {
+        listed
+    } else {
+        visible = listed
+            .iter()
+            .filter(|(position, _)| is_visible(&position.slot))
+            .copied()
+            .collect();
+        &visible
+    };
+    Ok(difference(listed, range))
+}
+
+/// What is here, as far as it has to be told to somebody whose fingerprint is another one.
+fn difference(listed: &[Listed], range: &DigestRange) -> RangeDigest {
+    if fingerprint_of(listed) == range.fingerprint {
+        return RangeDigest::Same;
+    }
+    if listed.len() <= DIGEST_RECORDS_MAX {
+        return RangeDigest::Records(listed.to_vec());
+    }
+    let parts: Vec<&[Listed]> = listed.chunks(listed.len().div_ceil(DIGEST_SPLIT)).collect();
+    // A part reaches to the first record of the next one, the outer ones to the ends of the range.
+    let starts = parts
+        .iter()
+        .map(|part| part.first().map(|(first, _)| *first));
+    let starts: Vec<_> = starts.collect();
+    let split = parts.iter().enumerate().map(|(index, part)| DigestRange {
+        start: starts
+            .get(index)
+            .copied()
+            .flatten()
+            .filter(|_| index > 0)
+            .unwrap_or(range.start),
+        end: starts.get(index + 1).copied().flatten().or(range.end),
+        fingerprint: fingerprint_of(part),
+    });
+    RangeDigest::Split(split.collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 //! that promises durability is held back until the store has committed; only nodes that a session
 //! has confirmed, that store and that solved the puzzle stand in the table.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +115,8 @@ pub(crate) struct Core {
     pub(crate) dial_backs: DialBacks,
     pub(crate) clock: ClockOffset,
     pub(crate) promises: Promises,
+    /// Operations whose outcome nobody waits for.
+    pub(crate) background: BTreeSet<OperationId>,
     round_trips: BTreeMap<NodeId, Duration>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
@@ -147,6 +149,7 @@ impl Core {
             dial_backs: DialBacks::new(now),
             clock: ClockOffset::default(),
             promises: Promises::default(),
+            background: BTreeSet::new(),
             round_trips: BTreeMap::new(),
             effects: VecDeque::new(),
             sent: BTreeMap::new(),
@@ -200,6 +203,8 @@ impl Core {
             }
             Request::DialBack(_) => (false, Size::Small, CALL_PATIENCE),
         };
+        let is_background = purpose == Purpose::Background
+            || operation.is_some_and(|operation| self.background.contains(&operation));
         let key = *contact.key();
         self.sent.insert(
             id,
@@ -218,6 +223,7 @@ impl Core {
             first_ok,
             size,
             patience,
+            is_background,
         }));
         Some(id)
     }
@@ -260,6 +266,7 @@ impl Core {
             first_ok: true,
             size: Size::Small,
             patience: Duration::ZERO,
+            is_background: purpose == Purpose::Check,
         }));
         Some(id)
     }

@@ -121,6 +121,8 @@ pub struct Outgoing {
     /// How long the peer may take to do what is asked, beside the round trip; zero for what is
     /// answered at once.
     pub patience: Duration,
+    /// Whether no user waits for it, so that it may wait for the budget of background work.
+    pub is_background: bool,
 }
 
 /// The two sizes of a first datagram.

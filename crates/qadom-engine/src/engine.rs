@@ -40,17 +40,8 @@ use crate::walk::Context;
 pub struct Engine {
     pub(crate) core: Core,
     pub(crate) upkeep: Upkeep,
-    operations: BTreeMap<OperationId, Running>,
-    background: usize,
+    operations: BTreeMap<OperationId, Box<dyn Operation>>,
     next_operation: u64,
-}
-
-/// An operation under way.
-#[derive(Debug)]
-struct Running {
-    machine: Box<dyn Operation>,
-    /// Nobody waits for the outcome of background work.
-    is_background: bool,
 }
 
 impl Engine {
@@ -62,7 +53,6 @@ impl Engine {
             core,
             upkeep,
             operations: BTreeMap::new(),
-            background: 0,
             next_operation: 0,
         }
     }
@@ -176,6 +166,7 @@ impl Engine {
     /// Gives an operation up; no `Effect::Done` follows. What it already stored remains.
     pub fn cancel(&mut self, operation: OperationId) {
         self.operations.remove(&operation);
+        self.core.background.remove(&operation);
     }
 
     // What the transport reports.
@@ -356,22 +347,17 @@ impl Engine {
 
     /// Operations of users under way.
     pub(crate) fn running(&self) -> usize {
-        self.operations.len().saturating_sub(self.background)
+        self.operations.len().saturating_sub(self.background())
     }
 
-    pub(crate) const fn background(&self) -> usize {
-        self.background
+    pub(crate) fn background(&self) -> usize {
+        self.core.background.len()
     }
 
     pub(crate) fn start_background(&mut self, now: Time, machine: Box<dyn Operation>) {
-        self.background += 1;
-        self.begin(
-            now,
-            Running {
-                machine,
-                is_background: true,
-            },
-        );
+        let operation = self.number();
+        self.core.background.insert(operation);
+        self.begin(now, operation, machine);
     }
 
     fn start(&mut self, now: Time, machine: Box<dyn Operation>) -> OperationId {
@@ -380,20 +366,14 @@ impl Engine {
                 reason: Reason::Busy,
             }));
         }
-        self.begin(
-            now,
-            Running {
-                machine,
-                is_background: false,
-            },
-        )
+        let operation = self.number();
+        self.begin(now, operation, machine);
+        operation
     }
 
-    fn begin(&mut self, now: Time, running: Running) -> OperationId {
-        let operation = self.number();
-        self.operations.insert(operation, running);
+    fn begin(&mut self, now: Time, operation: OperationId, machine: Box<dyn Operation>) {
+        self.operations.insert(operation, machine);
         self.step(now, operation, |machine, context| machine.begin(context));
-        operation
     }
 
     fn end_at_once(&mut self, result: Result<Outcome, Failure>) -> OperationId {
@@ -414,7 +394,7 @@ impl Engine {
         operation: OperationId,
         step: impl FnOnce(&mut dyn Operation, &mut Context<'_>) -> Progress,
     ) {
-        let Some(running) = self.operations.get_mut(&operation) else {
+        let Some(machine) = self.operations.get_mut(&operation) else {
             return;
         };
         let mut context = Context {
@@ -422,14 +402,11 @@ impl Engine {
             operation,
             now,
         };
-        let Progress::Ended(result) = step(running.machine.as_mut(), &mut context) else {
+        let Progress::Ended(result) = step(machine.as_mut(), &mut context) else {
             return;
         };
-        let is_background = running.is_background;
         self.operations.remove(&operation);
-        if is_background {
-            self.background = self.background.saturating_sub(1);
-        } else {
+        if !self.core.background.remove(&operation) {
             self.core.emit(Effect::Done {
                 operation,
                 result: *result,

@@ -87,6 +87,7 @@ fn first_datagram(to: &Endpoint, length: usize) -> Vec<u8> {
             first_ok: true,
             class,
             patience: Duration::ZERO,
+            is_background: false,
         },
     );
     ann.poll_transmit()
@@ -173,6 +174,7 @@ impl Pair {
                 first_ok: true,
                 class: Class::Short,
                 patience: Duration::ZERO,
+                is_background: false,
             },
         );
         while let Some(transmit) = self.ann.poll_transmit() {

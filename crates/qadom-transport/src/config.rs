@@ -82,6 +82,11 @@ pub struct Limits {
     pub pinned: usize,
     /// Messages that arrive in pieces, over all peers; seven in one session.
     pub assemblies: usize,
+    /// Bytes of datagrams that carry background requests, their handshakes and copies included,
+    /// in a second: over any span no more than this times the span and 16 KiB. At least 1.
+    pub background: u32,
+    /// Background requests that wait for their turn; one more fails.
+    pub background_queue: usize,
     /// Local mode: everybody shares few addresses, so rules per address or group are lifted.
     pub local: bool,
 }
@@ -98,6 +103,8 @@ impl Default for Limits {
             queue: 16_384,
             pinned: 4096,
             assemblies: 448,
+            background: 64_000,
+            background_queue: 1024,
             local: false,
         }
     }

@@ -5,8 +5,8 @@
 //! itself is longer than the one that it answers. Who may ask what is the engine's business.
 //!
 //! `initiate` and `respond` are the two sides of a handshake, `strangers` limits what they may
-//! cost, `identify` asks for keys, `outbound` sends requests and `answers` answers, `inbound`
-//! takes datagrams apart, `sessions` keeps sessions, `renewal` replaces
+//! cost, `identify` asks for keys, `outbound` sends requests, `background` those that may wait, and
+//! `answers` answers, `inbound` takes datagrams apart, `sessions` keeps sessions, `renewal` replaces
 //! them in time and `deadlines` does what falls due.
 
 use core::fmt;
@@ -34,12 +34,14 @@ use crate::suite::{NoiseSuite, Suite};
 use crate::timers::Timers;
 
 use self::answers::Held;
+use self::background::Budget;
 use self::identify::Search;
 use self::initiate::Attempt;
 use self::respond::Pending;
 use self::strangers::Strangers;
 
 mod answers;
+mod background;
 mod deadlines;
 mod identify;
 mod inbound;
@@ -105,6 +107,7 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     queued: usize,
     /// Peers whose queue waits for room among all requests in flight.
     waiting: VecDeque<[u8; 32]>,
+    budget: Budget,
     /// Requests of peers that are being served.
     serving: Recent<(u32, RequestId)>,
     /// Long answers, kept for peers that miss pieces.
@@ -156,6 +159,8 @@ pub struct Usage {
     pub in_flight: usize,
     /// Requests that wait.
     pub queued: usize,
+    /// Background requests that wait for their budget.
+    pub background: usize,
     /// Pinned peers.
     pub pinned: usize,
     /// Messages that arrive in pieces.
@@ -188,6 +193,7 @@ impl<S: Suite> Endpoint<S> {
             in_flight: 0,
             queued: 0,
             waiting: VecDeque::new(),
+            budget: Budget::full(now.monotonic, config.limits.background),
             serving: Recent::new(SERVING_FOR, SERVING),
             held: VecDeque::new(),
             assemblies: Assemblies::new(config.limits.assemblies),
@@ -246,6 +252,7 @@ impl<S: Suite> Endpoint<S> {
             attempts: self.attempts.len(),
             in_flight: self.in_flight,
             queued: self.queued,
+            background: self.budget.waiting(),
             pinned: self.pinned.len(),
             assemblies: self.assemblies.len(),
             traffic: self.traffic,

@@ -30,6 +30,9 @@ pub struct Outgoing {
     /// given up before this has passed since it was first sent, and measures no round trip. Zero
     /// for what is answered at once.
     pub patience: Duration,
+    /// Whether nobody waits for it: then it leaves only as far as
+    /// [`Limits::background`](crate::Limits::background) allows.
+    pub is_background: bool,
 }
 
 /// The size of a handshake's datagrams.

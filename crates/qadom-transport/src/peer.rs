@@ -51,10 +51,23 @@ impl Peer {
 pub(crate) enum Place {
     /// In its peer's queue.
     Queued,
+    /// In the line for the budget of background work.
+    Background,
     /// Inside the INIT of this handshake.
     Handshake(u32),
     /// Sent over this session.
     Session(u32),
+}
+
+/// Whether a request waits for the budget of background work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Somebody waits for it, so it never does.
+    Foreground,
+    /// It does, behind those that came before it.
+    Background,
+    /// It stood in line and had its turn: it goes before those in line.
+    HadTurn,
 }
 
 /// A request of ours.
@@ -79,6 +92,9 @@ pub(crate) struct Request {
     /// How often the other side asked for pieces of it.
     pub(crate) needs: u8,
     pub(crate) is_slow: bool,
+    pub(crate) urgency: Urgency,
+    /// Whether it goes out in a handshake of its own, whatever sessions there are.
+    pub(crate) is_probe: bool,
 }
 
 #[cfg(test)]

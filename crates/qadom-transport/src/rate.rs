@@ -24,14 +24,36 @@ impl Bucket {
 
     /// Takes one token; `false` when there is none.
     pub(crate) fn take(&mut self, now: Duration, rate: u32, burst: u32) -> bool {
+        self.take_many(now, (rate, burst), 1)
+    }
+
+    /// Takes this many tokens, or none and gives `false` when there are fewer.
+    pub(crate) fn take_many(
+        &mut self,
+        now: Duration,
+        (rate, burst): (u32, u32),
+        count: u32,
+    ) -> bool {
         let filled = self.credit + now.saturating_sub(self.at);
         self.at = now;
         self.credit = filled.min(interval(rate) * burst);
-        let is_there = self.credit >= interval(rate);
+        let price = interval(rate) * count;
+        let is_there = self.credit >= price;
         if is_there {
-            self.credit -= interval(rate);
+            self.credit -= price;
         }
         is_there
+    }
+
+    /// When there will be this many tokens, if none is taken before; more than the burst never are.
+    pub(crate) fn ready_at(
+        &self,
+        now: Duration,
+        (rate, burst): (u32, u32),
+        count: u32,
+    ) -> Duration {
+        let filled = (self.credit + now.saturating_sub(self.at)).min(interval(rate) * burst);
+        now + (interval(rate) * count).saturating_sub(filled)
     }
 
     /// Whether the bucket has filled up, so that forgetting it changes nothing.
@@ -40,8 +62,9 @@ impl Bucket {
     }
 }
 
+/// Rounded up, so that the rate is never exceeded.
 fn interval(rate: u32) -> Duration {
-    Duration::from_secs(1) / rate.max(1)
+    Duration::from_nanos(1_000_000_000_u64.div_ceil(rate.max(1).into()))
 }
 
 #[cfg(test)]

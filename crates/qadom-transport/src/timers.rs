@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Pending(u32),
     /// A sender of pieces fell silent.
     Silence(AssemblyId),
+    /// The budget allows the next background request.
+    Background,
 }
 
 /// The armed timers.

@@ -78,6 +78,7 @@ fn outgoing(request: Outgoing) -> qadom_transport::Outgoing {
         key: *request.key.as_bytes(),
         address: request.address,
         patience: request.patience,
+        is_background: request.is_background,
         body: request.body,
         first_ok: request.first_ok,
         class: match request.size {

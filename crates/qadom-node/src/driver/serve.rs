@@ -118,6 +118,11 @@ impl Driver {
             count("pending-handshakes", usage.pending, sessions.pending),
             count("requests-in-flight", usage.in_flight, sessions.in_flight),
             count("requests-queued", usage.queued, sessions.queue),
+            count(
+                "background-requests",
+                usage.background,
+                sessions.background_queue,
+            ),
             count("pinned-sessions", usage.pinned, sessions.pinned),
             count("messages-in-pieces", usage.assemblies, sessions.assemblies),
             count("quic-grants", quic.grants, quic.grants_max),

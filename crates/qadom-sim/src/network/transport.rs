@@ -35,6 +35,7 @@ impl Network {
             first_ok,
             size,
             patience,
+            ..
         } = outgoing;
         let question = Question::Body { key, body, size };
         let slow_at = match self.peer(from, key) {

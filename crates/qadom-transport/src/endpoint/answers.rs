@@ -106,7 +106,7 @@ impl<S: Suite> Endpoint<S> {
         bitmap: u8,
     ) {
         let message = match direction {
-            Direction::Request => self.needed_request(id, key),
+            Direction::Request => self.needed_request(id, key, bitmap),
             Direction::Answer => self.needed_answer(session, id),
         };
         match message {
@@ -117,7 +117,7 @@ impl<S: Suite> Endpoint<S> {
         }
     }
 
-    fn needed_request(&mut self, id: RequestId, key: &[u8; 32]) -> Option<Envelope> {
+    fn needed_request(&mut self, id: RequestId, key: &[u8; 32], bitmap: u8) -> Option<Envelope> {
         let now = self.now.monotonic;
         let request = self.requests.get_mut(&id)?;
         let is_it = request.key == *key && matches!(request.place, Place::Session(_));
@@ -129,7 +129,7 @@ impl<S: Suite> Endpoint<S> {
         request.last_sent = now;
         let message = Envelope::request(id, request.body.clone());
         self.arm_request(id);
-        Some(message)
+        self.may_add(id, bitmap).then_some(message)
     }
 
     fn needed_answer(&mut self, session: u32, id: RequestId) -> Option<Envelope> {

@@ -20,6 +20,7 @@ impl<S: Suite> Endpoint<S> {
                 Timer::Sessions => self.on_sessions_due(),
                 Timer::Pending(index) => self.on_pending_due(index),
                 Timer::Silence(id) => self.on_silence_due(id),
+                Timer::Background => self.on_background_due(),
             }
         }
         self.forget_held();

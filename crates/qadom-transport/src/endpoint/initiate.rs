@@ -20,7 +20,7 @@ use crate::message::{Envelope, Message, REQUEST_HEAD, RequestId};
 use crate::packet::{
     CookiePacket, INIT_HEADER, InitHeader, MACS, MismatchPacket, RESP_HEADER, RespHeader,
 };
-use crate::peer::{Place, Request};
+use crate::peer::{Place, Request, Urgency};
 use crate::replay::ReplayWindow;
 use crate::session::Session;
 use crate::slack::Slack;
@@ -75,8 +75,11 @@ impl<S: Suite> Endpoint<S> {
             self.queued -= 1;
             self.launch(head, version, false);
         } else {
-            let address = request.address;
-            let ping = self.own_ping(*key, address);
+            let (address, urgency) = (request.address, request.urgency);
+            let ping = Request {
+                urgency,
+                ..self.own_ping(*key, address)
+            };
             let id = self.fresh_request_id();
             self.requests.insert(id, ping);
             if !self.launch(id, version, false) {
@@ -102,6 +105,8 @@ impl<S: Suite> Endpoint<S> {
             losses: 0,
             needs: 0,
             is_slow: true,
+            urgency: Urgency::Foreground,
+            is_probe: false,
         }
     }
 
@@ -277,8 +282,10 @@ impl<S: Suite> Endpoint<S> {
         if let Some(request) = self.requests.get_mut(&id) {
             request.last_sent = self.now.monotonic;
         }
-        self.transmit(from, packet);
-        self.arm_request(id);
+        if self.may_repeat(id) {
+            self.transmit(from, packet);
+            self.arm_request(id);
+        }
         Ok(())
     }
 

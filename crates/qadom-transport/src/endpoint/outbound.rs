@@ -16,7 +16,7 @@ use crate::frame::{self, BURST, Direction, WHOLE_MAX, pieces};
 use crate::key::is_node_key;
 use crate::message::{Envelope, RequestId};
 use crate::packet::data_size;
-use crate::peer::{Place, Request};
+use crate::peer::{Place, Request, Urgency};
 use crate::rtt::Rtt;
 use crate::slack::Slack;
 use crate::suite::Suite;
@@ -35,15 +35,22 @@ impl<S: Suite> Endpoint<S> {
     /// [`Slow`](Event::Slow) may come before.
     pub fn request(&mut self, now: Time, outgoing: Outgoing) {
         self.now = now;
-        let key = outgoing.key;
+        let (key, is_background) = (outgoing.key, outgoing.is_background);
         if let Some(id) = self.admit(outgoing) {
+            if !is_background {
+                self.hurry_attempt(&key);
+            }
             let peer = self.peers.entry(key).or_default();
             match peer.open_session() {
                 // What need not wait never touches the queue.
                 Some(session)
                     if peer.queue.is_empty() && self.in_flight < self.config.limits.in_flight =>
                 {
-                    self.send_request(id, session);
+                    if self.may_leave(id) {
+                        self.send_request(id, session);
+                    } else {
+                        self.postpone(id);
+                    }
                 }
                 _ => {
                     peer.queue.push_back(id);
@@ -77,8 +84,15 @@ impl<S: Suite> Endpoint<S> {
                 reason,
             });
         } else if let Some(id) = self.admit(outgoing) {
-            let version = self.revision_of(&key);
-            self.launch(id, version, true);
+            if let Some(request) = self.requests.get_mut(&id) {
+                request.is_probe = true;
+            }
+            if self.may_leave(id) {
+                let version = self.revision_of(&key);
+                self.launch(id, version, true);
+            } else {
+                self.postpone(id);
+            }
         }
     }
 
@@ -92,12 +106,15 @@ impl<S: Suite> Endpoint<S> {
             first_ok,
             class,
             patience,
+            is_background,
         } = outgoing;
+        let is_crowded =
+            is_background && self.budget.waiting() >= self.config.limits.background_queue;
         let refusal = if key == self.key || !is_node_key(&key) {
             Some(FailReason::WrongKey)
         } else if body.len() > BODY_MAX {
             Some(FailReason::TooLong)
-        } else if self.queued >= self.config.limits.queue {
+        } else if self.queued >= self.config.limits.queue || is_crowded {
             Some(FailReason::Overloaded)
         } else {
             None
@@ -122,6 +139,12 @@ impl<S: Suite> Endpoint<S> {
             losses: 0,
             needs: 0,
             is_slow: false,
+            urgency: if is_background {
+                Urgency::Background
+            } else {
+                Urgency::Foreground
+            },
+            is_probe: false,
         };
         self.requests.insert(id, request);
         Some(id)
@@ -156,16 +179,29 @@ impl<S: Suite> Endpoint<S> {
                 }
                 return;
             }
-            if let Some(session) = peer.open_session() {
-                peer.queue.pop_front();
-                self.queued -= 1;
-                self.send_request(id, session);
-            } else if peer.current.is_none() && peer.attempt.is_none() {
-                self.begin_attempt(key);
-            } else {
+            let session = peer.open_session();
+            if session.is_none() && (peer.current.is_some() || peer.attempt.is_some()) {
                 return;
             }
+            if !self.may_leave(id) {
+                self.unqueue(key);
+                self.postpone(id);
+            } else if let Some(session) = session {
+                self.unqueue(key);
+                self.send_request(id, session);
+            } else {
+                self.begin_attempt(key);
+            }
         }
+    }
+
+    /// Takes the request at the head of a peer's queue out of it.
+    fn unqueue(&mut self, key: &[u8; 32]) {
+        let head = self
+            .peers
+            .get_mut(key)
+            .and_then(|peer| peer.queue.pop_front());
+        self.queued -= usize::from(head.is_some());
     }
 
     /// Room was made among all requests in flight: the next peer in line sends.
@@ -303,12 +339,18 @@ impl<S: Suite> Endpoint<S> {
         }
         let may_retry = request.tries < TRIES;
         let is_patient = !request.patience.is_zero();
+        if may_retry && !self.may_repeat(id) {
+            return;
+        }
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
         if may_retry {
             request.tries += 1;
             request.last_sent = now;
         }
         match place {
-            Place::Queued => {}
+            Place::Queued | Place::Background => {}
             Place::Handshake(index) => self.retry_init(id, index, may_retry),
             Place::Session(session) => {
                 // What takes the peer its time to do is no sign of loss.
@@ -391,6 +433,7 @@ impl<S: Suite> Endpoint<S> {
                 self.in_flight -= 1;
             }
             (Place::Session(_) | Place::Handshake(_), _) => self.in_flight -= 1,
+            (Place::Background, _) => self.budget.forget(id),
             (Place::Queued, None) => {}
         }
         if let Some(token) = request.token {

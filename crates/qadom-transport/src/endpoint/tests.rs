@@ -47,6 +47,7 @@ fn ask(from: &mut Endpoint, to: u8, token: u64) {
         first_ok: true,
         class: Class::Short,
         patience: Duration::ZERO,
+        is_background: false,
     };
     from.request(Time::default(), outgoing);
 }

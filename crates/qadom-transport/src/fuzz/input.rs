@@ -86,6 +86,8 @@ pub(crate) fn limits() -> Limits {
         queue: 8,
         pinned: 1,
         assemblies: 3,
+        background: 20_000,
+        background_queue: 4,
         local: false,
     }
 }

@@ -191,6 +191,7 @@ impl World {
                 Class::Long
             },
             patience: Duration::from_secs(u64::from(kind >> 6)),
+            is_background: kind & 0b11_0000 == 0b11_0000,
         };
         if kind & 0b1100 == 0b1100 {
             side.endpoint.probe(now, outgoing);

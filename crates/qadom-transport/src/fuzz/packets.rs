@@ -415,6 +415,7 @@ fn outgoing(key: [u8; 32], to: u8) -> Outgoing {
         first_ok: true,
         class: Class::Long,
         patience: Duration::ZERO,
+        is_background: false,
     }
 }
 

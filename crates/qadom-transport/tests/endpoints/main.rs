@@ -2,6 +2,8 @@
 //! and lies. Every run follows from its seed.
 
 #[cfg(test)]
+mod background;
+#[cfg(test)]
 mod contact;
 #[cfg(test)]
 mod hostile;

@@ -176,6 +176,7 @@ impl Wire {
             first_ok,
             class: Class::Short,
             patience: Duration::ZERO,
+            is_background: false,
         }
     }
 

@@ -41,6 +41,7 @@ fn ask(nodes: &mut [Endpoint; 2], token: u64) -> (usize, Vec<u8>) {
         first_ok: true,
         class: crate::Class::Short,
         patience: Duration::ZERO,
+        is_background: false,
     };
     nodes[0].request(Time::default(), outgoing);
     let (mut answers, mut kinds) = (0, Vec::new());
@@ -106,6 +107,7 @@ fn a_session_at_the_end_of_its_counters_never_uses_one_more() {
         first_ok: true,
         class: crate::Class::Short,
         patience: Duration::ZERO,
+        is_background: false,
     };
     nodes[0].request(Time::default(), outgoing);
     let sent = nodes[0].poll_transmit().unwrap();

@@ -7,11 +7,13 @@
 )]
 
 use bytes::Bytes;
-use qadom_routing::{Contact, Families, NodeKey};
+use qadom_routing::{Contact, Families, Key, NodeKey};
 use qadom_wire::{
-    Answer, BODY_MAX, BodyTooLong, CONTACTS_MAX, ContactsError, ENVELOPE_LENGTH, FIRST_RECORD_MAX,
-    Found, K, MAX_TTL, MESSAGE_MAX, NameError, Network, NetworkError, Oversize, Record, VALUE_MAX,
-    VALUE_TTL_MAX, Value, ValueError, dict_slot, file_name_slot, pack_contacts, unpack_contacts,
+    Answer, BODY_MAX, BodyTooLong, CONTACTS_MAX, CURSOR_WRITERS_MAX, ContactsError, Cursor,
+    DIGEST_RANGES_MAX, Digest, DigestRange, Draft, ENVELOPE_LENGTH, FIRST_RECORD_MAX, Found,
+    Identity, K, Kind, MAX_TTL, MESSAGE_MAX, NameError, Network, NetworkError, Oversize, Position,
+    Record, Request, VALUE_MAX, VALUE_TTL_MAX, Value, ValueError, Watch, Watched, dict_slot,
+    file_name_slot, pack_contacts, unpack_contacts,
 };
 
 /// The longest answer to a cold request of 1200 bytes, at the least.
@@ -147,6 +149,109 @@ fn the_length_of_a_record_decides_whether_it_is_handed_out_at_once() {
         ..Found::default()
     });
     assert!(answer.encode_within(COLD_BODY).is_ok());
+}
+
+#[test]
+fn the_longest_signed_record_fits_with_contacts_beside_it() {
+    let entry = |length: usize| {
+        let identity = Identity::from_seed([7; 32]);
+        let payload = vec![7; length].into();
+        let draft = Draft::namespace_entry(&identity.writer(), Key::MAX, payload, 1, 1 << 35);
+        let network = Network::new(b"n", b"").expect("a network").id();
+        let signed = identity.sign(&network, draft).expect("a valid draft");
+        Record::Signed(signed.into_inner())
+    };
+    assert_eq!(entry(VALUE_MAX).encoded_length(), VALUE_MAX + 185);
+    let answer = Answer::Found(Found {
+        records: vec![entry(VALUE_MAX)],
+        contacts: contacts(K, IPV4_ONLY),
+        ..Found::default()
+    });
+    assert_eq!(kept(&answer, BODY_MAX).0, 14);
+    let mut found = Found::default();
+    assert_eq!(found.fill([entry(700), entry(100)], COLD_BODY), 1);
+    assert_eq!(found.records_length(), entry(700).encoded_length());
+}
+
+#[test]
+fn a_digest_of_whole_slots_fits_into_one_message() {
+    let range = |index: usize| {
+        let slot = |index: usize| {
+            let mut slot = [9; 32];
+            slot[..8].copy_from_slice(&index.to_be_bytes());
+            Position::first_of(Key::from_bytes(slot))
+        };
+        let (start, end) = (slot(index), Some(slot(index + 1)));
+        DigestRange {
+            start,
+            end,
+            fingerprint: [7; 32],
+        }
+    };
+    let batches = |count| Digest::batches(Kind::BagItem, (0..count).map(range)).len();
+    assert_eq!(batches(0), 0);
+    assert_eq!(batches(DIGEST_RANGES_MAX), 1);
+    assert_eq!(batches(DIGEST_RANGES_MAX + 1), 2);
+}
+
+#[test]
+fn a_full_cursor_keeps_no_further_writer_but_goes_on_with_its_own() {
+    let writer = |seed: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        Identity::from_seed(bytes).writer()
+    };
+    let mut cursor = Cursor::new();
+    for seed in 0..CURSOR_WRITERS_MAX {
+        cursor.note(&writer(seed), 1, 5);
+    }
+    assert_eq!(cursor.len(), CURSOR_WRITERS_MAX);
+    let full = cursor.clone();
+    cursor.note(&writer(CURSOR_WRITERS_MAX), 1, 5);
+    assert_eq!(cursor, full);
+    assert_eq!(cursor.seen(&writer(CURSOR_WRITERS_MAX)), None);
+    cursor.note(&writer(0), 1, 4);
+    cursor.note(&writer(0), 0, 9);
+    assert_eq!(cursor.seen(&writer(0)), Some((1, 5)));
+    cursor.note(&writer(0), 2, 1);
+    assert_eq!(cursor.seen(&writer(0)), Some((2, 1)));
+    cursor.merge(&full);
+    assert_eq!(cursor.seen(&writer(0)), Some((2, 1)));
+    // It fits into both messages beside the longest of all else.
+    let watch = Watch {
+        slot: Key::MAX,
+        kind: Kind::Event,
+        since: Some(cursor.clone()),
+    };
+    assert!(Request::Watch(watch).encode().len() <= BODY_MAX);
+    let watched = Answer::Watched(Watched {
+        lease_seconds: u32::MAX,
+        cursor,
+    });
+    assert!(watched.encode_within(BODY_MAX).is_ok());
+}
+
+#[test]
+fn a_cursor_covers_what_was_seen() {
+    let identity = Identity::from_seed([7; 32]);
+    let network = Network::new(b"n", b"").expect("a network").id();
+    let covers = |cursor: &Cursor, stream, seq| {
+        let draft = Draft::event(Key::MAX, stream, seq, Bytes::new(), 9);
+        cursor.covers(&identity.sign(&network, draft).expect("a valid draft"))
+    };
+    let mut cursor = Cursor::new();
+    assert!(!covers(&cursor, 0, 0));
+    cursor.note(&identity.writer(), 5, 7);
+    for (stream, seq, is_covered) in [(5, 6, true), (5, 7, true), (5, 8, false)] {
+        assert_eq!(covers(&cursor, stream, seq), is_covered);
+    }
+    assert!(covers(&cursor, 4, u64::MAX) && !covers(&cursor, 6, 0));
+    let entry = cursor.entries().next().expect("one entry");
+    assert_eq!((entry.stream, entry.seq), (5, 7));
+    assert_eq!(entry.tag, identity.writer().tag());
+    for text in ["", "1", "00", "AAAA", "=", "AA=="] {
+        assert!(text.parse::<Cursor>().is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -142,8 +142,9 @@ impl Cursor {
     ///
     /// [`CursorError`] when the bytes are no cursor.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CursorError> {
-        let (entries, rest) = bytes.as_chunks::<ENTRY_LENGTH>();
-        if !rest.is_empty() {
+        let (halves, rest) = bytes.as_chunks::<16>();
+        let (entries, odd) = halves.as_chunks::<2>();
+        if !rest.is_empty() || !odd.is_empty() {
             let length = bytes.len();
             return Err(CursorError::Length { length });
         }
@@ -152,11 +153,7 @@ impl Cursor {
             return Err(CursorError::TooMany { count });
         }
         let mut cursor = Self::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let ([tag, numbers], _) = entry.as_chunks::<16>() else {
-                return Err(CursorError::Length { length: 0 });
-            };
-            let numbers = u128::from_be_bytes(*numbers);
+        for (index, [tag, numbers]) in entries.iter().enumerate() {
             if cursor
                 .0
                 .last_key_value()
@@ -164,7 +161,9 @@ impl Cursor {
             {
                 return Err(CursorError::Order { index });
             }
-            cursor.0.insert(*tag, halves(numbers));
+            cursor
+                .0
+                .insert(*tag, stream_and_seq(u128::from_be_bytes(*numbers)));
         }
         Ok(cursor)
     }
@@ -188,7 +187,7 @@ impl Cursor {
     clippy::cast_possible_truncation,
     reason = "the halves are taken apart"
 )]
-const fn halves(number: u128) -> (u64, u64) {
+const fn stream_and_seq(number: u128) -> (u64, u64) {
     ((number >> 64) as u64, number as u64)
 }
 

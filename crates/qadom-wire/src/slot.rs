@@ -71,12 +71,9 @@ pub fn item_id(writer: &Writer, label: &[u8; 32]) -> Key {
 /// The id of an event: tag of the writer (16 bytes), stream and seq (8 bytes each, big-endian), so
 /// that the events of a stream lie one behind the other.
 pub fn event_id(writer: &Writer, stream: u64, seq: u64) -> Key {
-    let mut id = [0; 32];
     let numbers = (u128::from(stream) << 64) | u128::from(seq);
-    if let ([tag, behind], _) = id.as_chunks_mut::<16>() {
-        *tag = writer.tag();
-        *behind = numbers.to_be_bytes();
-    }
+    let mut id = [0; 32];
+    id.copy_from_slice([writer.tag(), numbers.to_be_bytes()].as_flattened());
     Key::from_bytes(id)
 }
 

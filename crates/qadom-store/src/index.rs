@@ -19,7 +19,7 @@ mod shares;
 pub(crate) use record::Record;
 
 use record::{ByExpiry, ByName, Line};
-use shares::{Crowd, Shares};
+use shares::{Crowd, Shares, sum};
 
 /// `T` is what a store keeps of each entry in memory.
 #[derive(Debug)]
@@ -45,7 +45,9 @@ impl<T> Index<T> {
             ticket,
         }
     }
+}
 
+impl<T: Default> Index<T> {
     pub(crate) const fn stats(&self) -> Stats {
         self.stats
     }
@@ -127,26 +129,23 @@ impl<T> Index<T> {
     pub(crate) fn usage(&self, container: &Container) -> Usage {
         match self.crowds.get(container) {
             Some(crowd) => crowd.usage,
-            None => sum(self.records_in(container)),
+            None => sum(self.records_in(container).map(|record| &record.columns)),
         }
     }
 
     pub(crate) fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
-        match self.crowds.get(container) {
-            Some(crowd) => crowd.owner_usage(owner),
-            None => sum(self
-                .records_in(container)
-                .filter(|record| record.columns.owner == *owner)),
+        if let Some(crowd) = self.crowds.get(container) {
+            return crowd.owner_usage(owner);
         }
+        let columns = self.records_in(container).map(|record| &record.columns);
+        sum(columns.filter(|columns| columns.owner == *owner))
     }
 
     fn records_in(&self, container: &Container) -> impl Iterator<Item = &Arc<Record<T>>> {
         let (from, to) = Name::container_range(container);
         self.range(&from, &to)
     }
-}
 
-impl<T: Default> Index<T> {
     /// The entry in `scope` that is the next to leave by the fair order, `keep` aside.
     pub(crate) fn victim(&self, scope: Scope, keep: &[Name]) -> Option<Arc<Record<T>>> {
         let may_leave = |record: &&Arc<Record<T>>| !keep.contains(&record.name);
@@ -167,13 +166,6 @@ impl<T: Default> Index<T> {
             Some(owner) => crowd.victims_of(owner).find(may_leave).cloned(),
         }
     }
-}
-
-fn sum<'a, T: 'a>(records: impl Iterator<Item = &'a Arc<Record<T>>>) -> Usage {
-    records.fold(Usage::NONE, |mut usage, record| {
-        usage.add(record.columns.charge);
-        usage
-    })
 }
 
 /// Up to this many records are looked through when their container is asked for.

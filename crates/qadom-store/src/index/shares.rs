@@ -1,10 +1,11 @@
 //! The fair order in which records leave: of the group that has most, of its owner that has most,
 //! the one with the lowest rank.
 //!
-//! What must stay true: every listed record is in the sums of its group and its owner, and a sum
-//! without records is forgotten. Cached copies have sums of their own and leave before the first
-//! record does. All lists are flat, because a tree for each of many small groups would take a
-//! kilobyte each. How many leave is not decided here.
+//! What must stay true: groups and owners stand in their order with the sum of what is listed.
+//! Cached copies have sums of their own and leave before the first record does. Whoever lists
+//! many records from many places makes this as large as it can get, so all lists are flat, because
+//! a tree for each of many small groups would take a kilobyte each, and a sum is kept only where
+//! adding it up again would take long. How many leave is not decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,27 +32,43 @@ impl<T> Shares<T> {
             owners: Sums::new(),
         }
     }
+}
 
+impl<T: Default> Shares<T> {
     pub(crate) fn add(&mut self, record: &Arc<Record<T>>) {
-        let columns = &record.columns;
-        self.groups
-            .add(columns.class, columns.group, columns.charge);
-        let among = (columns.class, columns.group);
-        self.owners.add(among, columns.owner, columns.charge);
+        self.change(&record.columns, |usage| usage.add(record.columns.charge));
         self.lines.insert(Line::new(record));
     }
 
     pub(crate) fn strike(&mut self, record: &Arc<Record<T>>) {
-        let columns = &record.columns;
-        self.groups
-            .subtract(columns.class, columns.group, columns.charge);
-        let among = (columns.class, columns.group);
-        self.owners.subtract(among, columns.owner, columns.charge);
+        self.change(&record.columns, |usage| {
+            usage.subtract(record.columns.charge);
+        });
         self.lines.remove(&Line::new(record));
     }
-}
 
-impl<T: Default> Shares<T> {
+    /// Changes the sums that a record with these columns belongs to, before its line is.
+    fn change(&mut self, columns: &Columns, change: impl Fn(&mut Usage)) {
+        let Columns {
+            class,
+            group,
+            owner,
+            ..
+        } = *columns;
+        let lines = &self.lines;
+        self.groups.change(class, group, &change, || {
+            sum(lines_from(lines, class, group, [0; 32])
+                .take_while(|columns| (columns.class, columns.group) == (class, group)))
+        });
+        self.owners.change((class, group), owner, &change, || {
+            sum(
+                lines_from(lines, class, group, owner).take_while(|columns| {
+                    (columns.class, columns.group, columns.owner) == (class, group, owner)
+                }),
+            )
+        });
+    }
+
     /// All records; the first is the one to leave. Which comes next changes with every departure.
     pub(crate) fn victims(&self) -> impl Iterator<Item = &Arc<Record<T>>> {
         let classes = [Class::Cached, Class::Record].into_iter();
@@ -64,8 +81,9 @@ impl<T: Default> Shares<T> {
             owners.map(move |owner| (among, owner))
         });
         owners.flat_map(|((class, group), owner)| {
-            let first = first_of(class, group, owner);
-            let lines = self.lines.range(Line::before(first)..);
+            let lines = self
+                .lines
+                .range(Line::before(first_of(class, group, owner))..);
             lines.map(|line| &line.record).take_while(move |record| {
                 let columns = &record.columns;
                 (columns.class, columns.group, columns.owner) == (class, group, owner)
@@ -74,12 +92,31 @@ impl<T: Default> Shares<T> {
     }
 }
 
+fn lines_from<T: Default>(
+    lines: &BTreeSet<Line<T, ByShare>>,
+    class: Class,
+    group: Group,
+    owner: Owner,
+) -> impl Iterator<Item = &Columns> {
+    let lines = lines.range(Line::before(first_of(class, group, owner))..);
+    lines.map(|line| &line.record.columns)
+}
+
+/// What entries with these columns are together.
+pub(crate) fn sum<'a>(columns: impl Iterator<Item = &'a Columns>) -> Usage {
+    columns.fold(Usage::NONE, |mut usage, columns| {
+        usage.add(columns.charge);
+        usage
+    })
+}
+
 /// The records of a container that has many, with what each owner has in it.
 #[derive(Debug)]
 pub(crate) struct Crowd<T> {
     pub(crate) usage: Usage,
     pub(crate) shares: Shares<T>,
     lines: BTreeSet<Line<T, ByOwner>>,
+    /// Of the owners that have more than [`LARGE`] records.
     owners: BTreeMap<Owner, Usage>,
 }
 
@@ -92,37 +129,34 @@ impl<T> Crowd<T> {
             owners: BTreeMap::new(),
         }
     }
+}
 
+impl<T: Default> Crowd<T> {
     pub(crate) fn add(&mut self, record: &Arc<Record<T>>) {
         let columns = &record.columns;
+        let mut usage = self.owner_usage(&columns.owner);
+        usage.add(columns.charge);
+        keep_large(&mut self.owners, columns.owner, usage);
         self.usage.add(columns.charge);
         self.shares.add(record);
         self.lines.insert(Line::new(record));
-        self.owners
-            .entry(columns.owner)
-            .or_default()
-            .add(columns.charge);
     }
 
     pub(crate) fn strike(&mut self, record: &Arc<Record<T>>) {
         let columns = &record.columns;
+        let mut usage = self.owner_usage(&columns.owner);
+        usage.subtract(columns.charge);
+        keep_large(&mut self.owners, columns.owner, usage);
         self.usage.subtract(columns.charge);
         self.shares.strike(record);
         self.lines.remove(&Line::new(record));
-        if let Some(usage) = self.owners.get_mut(&columns.owner) {
-            usage.subtract(columns.charge);
-            if usage.records == 0 {
-                self.owners.remove(&columns.owner);
-            }
-        }
     }
 
     pub(crate) fn owner_usage(&self, owner: &Owner) -> Usage {
-        self.owners.get(owner).copied().unwrap_or_default()
+        let large = self.owners.get(owner).copied();
+        large.unwrap_or_else(|| sum(self.victims_of(*owner).map(|record| &record.columns)))
     }
-}
 
-impl<T: Default> Crowd<T> {
     /// What `owner` has; the first is the one to leave.
     pub(crate) fn victims_of(&self, owner: Owner) -> impl Iterator<Item = &Arc<Record<T>>> {
         let first = first_of(Class::Cached, [0; 8], owner);
@@ -133,7 +167,7 @@ impl<T: Default> Crowd<T> {
     }
 }
 
-impl<'a, T: 'a> FromIterator<&'a Arc<Record<T>>> for Crowd<T> {
+impl<'a, T: Default + 'a> FromIterator<&'a Arc<Record<T>>> for Crowd<T> {
     fn from_iter<I: IntoIterator<Item = &'a Arc<Record<T>>>>(records: I) -> Self {
         let mut crowd = Self::new();
         for record in records {
@@ -155,43 +189,40 @@ const fn first_of(class: Class, group: Group, owner: Owner) -> Columns {
     }
 }
 
-/// What members of `N` bytes have, and their order by it, apart for each `P` that they are among.
+/// How members of `N` bytes are ordered by what they have, apart for each `P` that they are among.
 #[derive(Debug)]
 struct Sums<P, const N: usize> {
-    usage: BTreeMap<(P, [u8; N]), Usage>,
     order: BTreeSet<(P, u64, [u8; N])>,
+    /// Of the members that have more than [`LARGE`] records.
+    usage: BTreeMap<(P, [u8; N]), Usage>,
 }
 
 impl<P, const N: usize> Sums<P, N> {
     const fn new() -> Self {
         Self {
-            usage: BTreeMap::new(),
             order: BTreeSet::new(),
+            usage: BTreeMap::new(),
         }
     }
 }
 
 impl<P: Copy + Ord, const N: usize> Sums<P, N> {
-    fn add(&mut self, among: P, member: [u8; N], charge: u32) {
-        let usage = self.usage.entry((among, member)).or_default();
-        if usage.records > 0 {
-            self.order.remove(&(among, usage.charge, member));
-        }
-        usage.add(charge);
-        self.order.insert((among, usage.charge, member));
-    }
-
-    fn subtract(&mut self, among: P, member: [u8; N], charge: u32) {
-        let Some(usage) = self.usage.get_mut(&(among, member)) else {
-            return;
-        };
+    /// Changes what a member has; `sum` adds it up as it was before.
+    fn change(
+        &mut self,
+        among: P,
+        member: [u8; N],
+        change: impl Fn(&mut Usage),
+        sum: impl FnOnce() -> Usage,
+    ) {
+        let large = self.usage.get(&(among, member)).copied();
+        let mut usage = large.unwrap_or_else(sum);
         self.order.remove(&(among, usage.charge, member));
-        usage.subtract(charge);
-        if usage.records == 0 {
-            self.usage.remove(&(among, member));
-        } else {
+        change(&mut usage);
+        if usage.records > 0 {
             self.order.insert((among, usage.charge, member));
         }
+        keep_large(&mut self.usage, (among, member), usage);
     }
 
     /// Whoever has most first, ties by the higher bytes.
@@ -200,3 +231,15 @@ impl<P: Copy + Ord, const N: usize> Sums<P, N> {
         self.order.range(range).rev().map(|&(_, _, member)| member)
     }
 }
+
+/// Notes what `member` has if it is much, and forgets it otherwise.
+fn keep_large<M: Ord>(large: &mut BTreeMap<M, Usage>, member: M, usage: Usage) {
+    if usage.records > LARGE {
+        large.insert(member, usage);
+    } else {
+        large.remove(&member);
+    }
+}
+
+/// Up to this many records are added up again when their sum is asked for.
+const LARGE: u64 = 8;

@@ -48,6 +48,9 @@ pub struct Config {
     /// For this long after the start nothing expires, since the wall clock may be off; less when
     /// the clocks of five peers are known before (60 s).
     pub expiry_grace: Duration,
+    /// How fast publications are renewed, in bytes of their messages for each second (32 000): half
+    /// of what background work has at all.
+    pub publication_bytes_per_second: u64,
     /// What the engine keeps at most.
     pub limits: Limits,
 }
@@ -70,6 +73,7 @@ impl Config {
             replicate_every: Duration::from_hours(1),
             test_every: Duration::from_mins(15),
             expiry_grace: Duration::from_mins(1),
+            publication_bytes_per_second: 32_000,
             limits: Limits::default(),
         }
     }
@@ -104,6 +108,11 @@ pub struct Limits {
     pub blocks: usize,
     /// Answers held back until the store committed (4096).
     pub held_answers: usize,
+    /// Rounds of renewal under way at once, each of one region (2). They count as background
+    /// operations too.
+    pub renewals: usize,
+    /// Publications renewed in one such round (4096).
+    pub renewed_at_once: usize,
     /// Records that the node promised to keep alive, a count (250 000).
     pub publications: usize,
     /// Charge of these records in bytes, each its payload + 512 (512 MiB).
@@ -126,6 +135,8 @@ impl Default for Limits {
             background: 4,
             blocks: 1024,
             held_answers: 4096,
+            renewals: 2,
+            renewed_at_once: 4096,
             publications: 250_000,
             publication_bytes: 512 << 20,
         }

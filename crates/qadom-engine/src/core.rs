@@ -62,6 +62,8 @@ pub(crate) enum Purpose {
     Dial,
     /// A call to an address that a contact advertises.
     Check,
+    /// The question what a holder has in the place of a record that it refused.
+    Look,
     /// A sign of life of a contact that another one waits to replace, or a copy left on a path:
     /// nobody waits for it.
     Background,
@@ -148,7 +150,7 @@ impl Core {
             self_test,
             dial_backs: DialBacks::new(now),
             clock: ClockOffset::default(),
-            promises: Promises::default(),
+            promises: Promises::new(config.publication_bytes_per_second),
             background: BTreeSet::new(),
             round_trips: BTreeMap::new(),
             effects: VecDeque::new(),

@@ -330,6 +330,7 @@ impl Engine {
         let own = [
             self.core.hellos.next_deadline(),
             self.core.self_test.next_deadline(),
+            self.renewal_deadline(),
         ];
         let upkeep = self.upkeep.next_deadline();
         Some(own.into_iter().flatten().fold(upkeep, Moment::min))
@@ -402,15 +403,15 @@ impl Engine {
             operation,
             now,
         };
-        let Progress::Ended(result) = step(machine.as_mut(), &mut context) else {
-            return;
+        let result = match step(machine.as_mut(), &mut context) {
+            Progress::Going => return,
+            Progress::Ended(result) => Some(*result),
+            Progress::Quiet => None,
         };
         self.operations.remove(&operation);
-        if !self.core.background.remove(&operation) {
-            self.core.emit(Effect::Done {
-                operation,
-                result: *result,
-            });
+        let is_background = self.core.background.remove(&operation);
+        if let Some(result) = result.filter(|_| !is_background) {
+            self.core.emit(Effect::Done { operation, result });
         }
     }
 

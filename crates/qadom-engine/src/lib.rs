@@ -45,7 +45,7 @@ pub use engine::Engine;
 pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Standing};
 pub use operation::{
     Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
-    PingReport, ReadFrom, Receipt, Refusal, Source, StreamKey, WriteOptions,
+    PingReport, ReadFrom, Receipt, Refusal, Source, StreamKey, Withdrawn, WriteOptions,
 };
 pub use publications::promise::{Promise, Promised, PublicationId, PublicationState};
 pub use reachability::Reachability;

@@ -52,6 +52,8 @@ pub enum Outcome {
     Pong(PingReport),
     /// A node is ready to speak QUIC.
     Stream(StreamKey),
+    /// What was published in a slot is no longer kept alive.
+    Withdrawn(Withdrawn),
 }
 
 /// What became of a write.
@@ -77,6 +79,21 @@ pub struct Receipt {
     pub took: Duration,
     /// When the holders forget the copy, in seconds of UTC.
     pub expires_at: u64,
+}
+
+/// The end of everything that was published in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The slot.
+    pub key: Key,
+    /// Publications that ended.
+    pub withdrawn: u32,
+    /// Signed records among them, for which holders were sent a tombstone.
+    pub buried: u32,
+    /// Durable copies of the tombstone that has the fewest; 0 when there is none.
+    pub smallest_copies: u32,
+    /// From the call to the last acknowledgement.
+    pub took: Duration,
 }
 
 /// A node that did not take a copy.
@@ -231,6 +248,15 @@ pub enum Failure {
     Store {
         /// `storage-failed`, `disk-full` or `quota`.
         reason: Reason,
+    },
+    /// The journal refused or failed: nothing is promised, and what was promised before stays so.
+    /// Copies that holders took remain with them until they expire.
+    #[error("the journal of this node failed, and nothing is promised: {}", reason.as_str())]
+    Journal {
+        /// `storage-failed` or `disk-full`.
+        reason: Reason,
+        /// What holders took all the same, if anything was sent.
+        receipt: Option<Receipt>,
     },
     /// The request itself cannot be carried out.
     #[error("refused: {}", reason.as_str())]

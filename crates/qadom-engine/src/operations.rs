@@ -5,12 +5,15 @@
 //! everything that it sent for, exactly once.
 
 pub(crate) mod directed;
+pub(crate) mod distribution;
 pub(crate) mod get;
 pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod ping;
 pub(crate) mod put;
+pub(crate) mod renewal;
 pub(crate) mod stream;
+pub(crate) mod withdrawal;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -30,6 +33,8 @@ pub(crate) enum Progress {
     Going,
     /// It is over.
     Ended(Box<Result<Outcome, Failure>>),
+    /// It is over, and was nobody's to wait for.
+    Quiet,
 }
 
 impl Progress {

@@ -12,30 +12,66 @@ pub(crate) mod region;
 pub(crate) mod schedule;
 pub(crate) mod signatures;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use qadom_routing::Key;
-use qadom_wire::{Identity, Reason, Writer};
+use qadom_routing::{Key, Moment};
+use qadom_wire::{Identity, K, Reason, Writer};
 
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::journal::JournalEntry;
 use crate::operation::OperationId;
+use crate::operations::distribution::item::Item;
 use crate::publications::book::Publications;
 use crate::publications::journalling::{Journalling, Waiter};
-use crate::publications::promise::{Promise, PublicationId, PublicationState};
+use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState};
+use crate::publications::schedule::Pace;
 use crate::publications::signatures::{NextEvent, Signatures};
 use crate::time::Time;
 
+/// k as a number that floats.
+const K_NEAREST: u8 = 20;
+
 /// What a core knows of promises and signatures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Promises {
     pub(crate) book: Publications,
     pub(crate) signatures: Signatures,
     pub(crate) journalling: Journalling,
     /// The secrets of this node's writers.
     pub(crate) identities: BTreeMap<Writer, Arc<Identity>>,
+    /// How fast records are brought to their holders.
+    pub(crate) pace: Pace,
+    /// Rounds of renewal under way.
+    pub(crate) renewing: BTreeSet<OperationId>,
+    /// Operations that wait for a moment.
+    wakes: BTreeMap<OperationId, Moment>,
+}
+
+impl Promises {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self {
+            book: Publications::default(),
+            signatures: Signatures::default(),
+            journalling: Journalling::default(),
+            identities: BTreeMap::new(),
+            pace: Pace::new(bytes_per_second),
+            renewing: BTreeSet::new(),
+            wakes: BTreeMap::new(),
+        }
+    }
+
+    /// When the first operation that waits for a moment goes on.
+    pub(crate) fn next_wake(&self) -> Option<Moment> {
+        self.wakes.values().min().copied()
+    }
+
+    /// The operations whose moment has come.
+    pub(crate) fn take_wakes(&mut self, now: Moment) -> Vec<OperationId> {
+        let due = self.wakes.extract_if(.., |_, at| *at <= now);
+        due.map(|(operation, _)| operation).collect()
+    }
 }
 
 impl Core {
@@ -171,6 +207,59 @@ impl Core {
         promise.is_some_and(|promise| {
             promise.promised.seq() == seq && promise.state == PublicationState::Active
         })
+    }
+
+    /// Takes in what a round of renewal did for a record. What was withdrawn or written anew
+    /// meanwhile is left as it is.
+    pub(crate) fn on_renewed(&mut self, item: &Item, is_alone: bool, now: Time) {
+        let id = item.id;
+        if !self.is_published(&id, item.seq) {
+            return;
+        }
+        let Some(promise) = self.promises.book.get_mut(&id) else {
+            return;
+        };
+        let ttl = promise.ttl();
+        let mut due = Some(schedule::next(ttl, now.moment, &mut self.rng));
+        if item.is_superseded {
+            promise.state = PublicationState::Superseded;
+            due = None;
+        } else if item.copies == 0 || is_alone {
+            due = Some(schedule::retry(ttl, now.moment, &mut self.rng));
+        }
+        if item.copies > 0 {
+            promise.renewed_at = now.utc_seconds();
+            promise.expires_at = match item.signed() {
+                Some(signed) => signed.expiry(),
+                None => now.utc_seconds() + u64::from(promise.ttl_seconds),
+            };
+            promise.stored = item.copies;
+            if let Some(signed) = item.signed() {
+                promise.promised = Promised::Signed(signed.clone());
+            }
+        }
+        let entry = JournalEntry::Renewed(promise.standing());
+        self.promises.book.schedule(&id, due);
+        if item.copies > 0 || item.is_superseded {
+            self.journal(entry, Waiter::default());
+        }
+    }
+
+    /// Has an operation go on at a moment.
+    pub(crate) fn wake(&mut self, operation: OperationId, at: Moment) {
+        self.promises.wakes.insert(operation, at);
+    }
+
+    /// About how many nodes the network has, by those nearest to this one.
+    pub(crate) fn nodes_nearby(&self) -> f64 {
+        let nearest = self.table.closest(self.own.key(), K);
+        let farthest = nearest.get(K - 1);
+        let radius = farthest.map(|node| node.id().key().distance(self.own.key()).to_fraction());
+        match radius {
+            // Between this node and the k-th nearest lie k - 1 others.
+            Some(radius) if radius > 0.0 => f64::from(K_NEAREST - 1) / radius,
+            _ => f64::from(K_NEAREST),
+        }
     }
 
     pub(crate) fn journal(&mut self, entry: JournalEntry, waiter: Waiter) {

@@ -84,6 +84,7 @@ impl Engine {
             self.upkeep.sweep_at = now.moment + jittered(every, &mut self.core.rng);
             self.upkeep.sweep.get_or_insert_default();
         }
+        self.renew(now);
         self.upkeep.page_at = None;
         while self.background() < self.core.config.limits.background {
             if let Some(target) = self.upkeep.refresh.pop_front() {

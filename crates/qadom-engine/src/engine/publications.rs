@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use qadom_routing::{Key, Moment};
 use qadom_wire::{Identity, Reason};
 
 use super::Engine;
 use crate::journal::{JournalEntry, Standing};
 use crate::operation::OperationId;
+use crate::operations::renewal::RenewalOperation;
+use crate::operations::withdrawal::WithdrawalOperation;
 use crate::publications::promise::{Promise, PublicationState};
 use crate::publications::schedule;
 use crate::time::Time;
@@ -66,6 +69,52 @@ impl Engine {
         let now = self.core.corrected(now);
         let operations = self.core.on_journal_lost(now, ticket);
         self.tell_journalled(now, operations, Err(reason));
+    }
+
+    /// Ends everything that this node publishes in a slot: values are renewed no longer, signed
+    /// records get a tombstone that outlives them.
+    pub fn withdraw(&mut self, now: Time, slot: Key) -> OperationId {
+        let now = self.core.corrected(now);
+        self.start(now, Box::new(WithdrawalOperation::new(slot, now)))
+    }
+
+    /// Goes on with what waited for a moment, and begins to renew what is due.
+    pub(crate) fn renew(&mut self, now: Time) {
+        for operation in self.core.promises.take_wakes(now.moment) {
+            self.step(now, operation, |machine, context| machine.go_on(context));
+        }
+        while self.may_renew() && self.core.is_time_known(now) {
+            let bits = schedule::region_bits(self.core.nodes_nearby());
+            let most = self.core.config.limits.renewed_at_once;
+            let due = self.core.promises.book.take_due(now.moment, bits, most);
+            if due.is_empty() {
+                break;
+            }
+            let operation = RenewalOperation::new(&self.core, due, bits);
+            self.start_background(now, Box::new(operation));
+        }
+    }
+
+    /// When [`renew`](Self::renew) has something to do.
+    pub(crate) fn renewal_deadline(&self) -> Option<Moment> {
+        let core = &self.core;
+        let due = core.promises.book.next_due().filter(|_| self.may_renew());
+        let trusted_at = core.started.moment + core.config.expiry_grace;
+        let due = due.map(|due| {
+            if core.clock.is_known() {
+                due
+            } else {
+                due.max(trusted_at)
+            }
+        });
+        let wake = core.promises.next_wake();
+        due.into_iter().chain(wake).min()
+    }
+
+    fn may_renew(&self) -> bool {
+        let limits = &self.core.config.limits;
+        self.core.promises.renewing.len() < limits.renewals
+            && self.background() < limits.background
     }
 
     fn tell_journalled(

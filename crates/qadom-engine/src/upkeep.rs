@@ -114,6 +114,7 @@ impl Engine {
         if !self.core.is_time_known(now) {
             return;
         }
+        self.core.promises.signatures.prune(now);
         match self.core.store.expire(now.utc_seconds(), EXPIRED) {
             Ok(removed) if removed >= EXPIRED => self.upkeep.check_at = now.moment,
             Ok(_) => {}

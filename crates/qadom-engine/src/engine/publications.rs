@@ -113,8 +113,7 @@ impl Engine {
 
     fn may_renew(&self) -> bool {
         let limits = &self.core.config.limits;
-        self.core.promises.renewing.len() < limits.renewals
-            && self.background() < limits.background
+        self.core.promises.renewing.len() < limits.renewals && self.background() < limits.background
     }
 
     fn tell_journalled(

@@ -183,13 +183,18 @@ impl Distribution {
             let slot = item.id.slot;
             let mut nearest = self.survey.nearest(&slot);
             let own = core.own.key().distance(&slot);
-            let farthest = nearest.get(K - 1).map(|node| node.id().key().distance(&slot));
+            let farthest = nearest
+                .get(K - 1)
+                .map(|node| node.id().key().distance(&slot));
             item.is_own_near = is_storing && farthest.is_none_or(|farthest| own < farthest);
             if item.is_own_near {
                 nearest.truncate(K - 1);
             }
             for node in nearest {
-                let holder = self.holders.entry(*node.id()).or_insert_with(|| Holder::new(node));
+                let holder = self
+                    .holders
+                    .entry(*node.id())
+                    .or_insert_with(|| Holder::new(node));
                 let is_whole = item.is_whole_only();
                 holder.waiting.push_back(Load {
                     item: index,
@@ -342,7 +347,7 @@ impl Holder {
             && let Some(load) = self.waiting.front().copied()
         {
             let item = items.get_mut(load.item);
-            let item = item.and_then(|item| item.to_store(load.is_whole, context));
+            let item = item.and_then(|item| item.store_item(load.is_whole, context));
             let Some(item) = item else {
                 // It was withdrawn or written anew meanwhile.
                 self.waiting.pop_front();

@@ -149,11 +149,7 @@ impl Operation for WithdrawalOperation {
         }
     }
 
-    fn on_journalled(
-        &mut self,
-        context: &mut Context<'_>,
-        result: Result<(), Reason>,
-    ) -> Progress {
+    fn on_journalled(&mut self, context: &mut Context<'_>, result: Result<(), Reason>) -> Progress {
         self.journalling = self.journalling.saturating_sub(1);
         match result {
             Ok(()) => self.go_on(context),

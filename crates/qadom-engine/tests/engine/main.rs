@@ -14,6 +14,7 @@ mod distrust;
 mod hello;
 mod one;
 mod operations;
+mod publications;
 mod reachability;
 mod serve;
 mod signed;

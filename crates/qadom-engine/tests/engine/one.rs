@@ -165,6 +165,10 @@ impl One {
                     let ticket = self.store.commit().unwrap();
                     self.engine.on_committed(self.now, ticket);
                 }
+                Effect::Journal { ticket, entry } => {
+                    self.engine.on_journalled(self.now, ticket);
+                    others.push(Effect::Journal { ticket, entry });
+                }
                 other => others.push(other),
             }
         }

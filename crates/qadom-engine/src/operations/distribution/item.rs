@@ -77,7 +77,11 @@ impl Item {
     }
 
     /// What is sent to a holder; none when the record is no longer to be kept alive.
-    pub(crate) fn to_store(&mut self, is_whole: bool, context: &Context<'_>) -> Option<StoreItem> {
+    pub(crate) fn store_item(
+        &mut self,
+        is_whole: bool,
+        context: &Context<'_>,
+    ) -> Option<StoreItem> {
         let (promised, ttl_seconds) = self.current(context.core, context.now)?;
         let record = match promised {
             Current::Value(value) if is_whole => Record::Value(value),

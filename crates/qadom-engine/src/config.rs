@@ -113,6 +113,12 @@ pub struct Limits {
     pub renewals: usize,
     /// Publications renewed in one such round (4096).
     pub renewed_at_once: usize,
+    /// Leases of watchers, of all slots together (4096); one slot has at most 1024 and one watcher
+    /// at most 64.
+    pub leases: usize,
+    /// Slots that this node watches for its users, each one counted as often as it is watched
+    /// (1024).
+    pub subscriptions: usize,
     /// Records that the node promised to keep alive, a count (250 000).
     pub publications: usize,
     /// Charge of these records in bytes, each its payload + 512 (512 MiB).
@@ -137,6 +143,8 @@ impl Default for Limits {
             held_answers: 4096,
             renewals: 2,
             renewed_at_once: 4096,
+            leases: 4096,
+            subscriptions: 1024,
             publications: 250_000,
             publication_bytes: 512 << 20,
         }

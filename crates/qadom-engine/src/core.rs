@@ -32,7 +32,9 @@ use crate::quota::Hints;
 use crate::reachability::SelfTest;
 use crate::records::{Held, entry_id};
 use crate::status::Drops;
+use crate::subscriptions::Subscriptions;
 use crate::time::Time;
+use crate::watchers::Watchers;
 
 /// How long a holder's disk may take to commit what it is given.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -54,6 +56,12 @@ pub(crate) enum Purpose {
     Ping,
     /// The keys of both sides for QUIC.
     Stream,
+    /// The question for a lease.
+    Watch,
+    /// What is missing between the events of a writer.
+    Fill,
+    /// What somebody watches here.
+    Notify,
     /// The question to a helper whether this node is reached.
     SelfTest,
     /// Somebody else's such question, passed on.
@@ -116,6 +124,8 @@ pub(crate) struct Core {
     pub(crate) self_test: SelfTest,
     pub(crate) dial_backs: DialBacks,
     pub(crate) clock: ClockOffset,
+    pub(crate) watchers: Watchers,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) promises: Promises,
     /// Operations whose outcome nobody waits for.
     pub(crate) background: BTreeSet<OperationId>,
@@ -151,6 +161,8 @@ impl Core {
             dial_backs: DialBacks::new(now),
             clock: ClockOffset::default(),
             promises: Promises::new(config.publication_bytes_per_second),
+            watchers: Watchers::new(config.limits.leases, now.moment),
+            subscriptions: Subscriptions::default(),
             background: BTreeSet::new(),
             round_trips: BTreeMap::new(),
             effects: VecDeque::new(),

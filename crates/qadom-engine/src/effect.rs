@@ -12,6 +12,7 @@ use qadom_wire::Hello;
 
 use crate::journal::JournalEntry;
 use crate::operation::{Difference, Failure, OperationId, Outcome};
+use crate::watch::WatchEvent;
 
 /// Names a request that the engine sent, until its answer or failure came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +94,16 @@ pub enum Effect {
         /// The SHA-256 of the Ed25519 public key that it drew at its start.
         fingerprint: [u8; 32],
     },
+    /// A subscription has something to tell.
+    Event {
+        /// The subscription, as [`Engine::watch`](crate::Engine::watch) named it.
+        operation: OperationId,
+        /// What it tells.
+        event: WatchEvent,
+    },
+    /// Send this node an empty packet, if there is a session with it, so that address translators
+    /// on the way go on letting it through.
+    KeepAlive(NodeKey),
     /// An operation ended.
     Done {
         /// The operation, as the call that began it named it.

@@ -4,6 +4,7 @@
 //! peer's bytes never do more than be counted when they make no sense.
 
 mod publications;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::operations::stream::StreamOperation;
 use crate::operations::{Operation, Progress};
 use crate::serve;
 use crate::time::Time;
+use crate::timers::Timers;
 use crate::upkeep::Upkeep;
 use crate::walk::Context;
 
@@ -41,6 +43,7 @@ pub struct Engine {
     pub(crate) core: Core,
     pub(crate) upkeep: Upkeep,
     operations: BTreeMap<OperationId, Box<dyn Operation>>,
+    timers: Timers,
     next_operation: u64,
 }
 
@@ -53,6 +56,7 @@ impl Engine {
             core,
             upkeep,
             operations: BTreeMap::new(),
+            timers: Timers::default(),
             next_operation: 0,
         }
     }
@@ -165,8 +169,11 @@ impl Engine {
 
     /// Gives an operation up; no `Effect::Done` follows. What it already stored remains.
     pub fn cancel(&mut self, operation: OperationId) {
-        self.operations.remove(&operation);
-        self.core.background.remove(&operation);
+        if let Some(mut machine) = self.operations.remove(&operation) {
+            self.timers.set(operation, None);
+            self.core.background.remove(&operation);
+            machine.on_cancel(&mut self.core, operation);
+        }
     }
 
     // What the transport reports.
@@ -190,6 +197,7 @@ impl Engine {
         let now = self.core.corrected(now);
         self.core.dial_backs.on_heard(&inbound.key, now);
         serve::serve(&mut self.core, now, inbound);
+        self.tell_watchers(now);
     }
 
     /// A request was answered. `utc_micros` is what the peer's wall clock showed when it did so, in
@@ -221,6 +229,7 @@ impl Engine {
         match (sent.purpose, &answer) {
             (Purpose::Dial, _) => return self.core.on_dialed(id, Ok(())),
             (Purpose::Check, _) => return self.core.on_checked(now, &sent.contact),
+            (Purpose::Notify, _) => self.core.on_notified(now, id, &answer),
             (_, Answer::Refused(Reason::ClientMode)) => self.core.forget(sent.contact.id()),
             _ => self.core.on_heard(sent.contact.id(), now),
         }
@@ -276,6 +285,7 @@ impl Engine {
             Purpose::Check => return,
             Purpose::SelfTest => self.core.on_self_test(now, id, &sent.contact, None),
             Purpose::Pass => self.core.on_passed(id, None),
+            Purpose::Notify => self.core.on_notify_failed(now, id, failure),
             _ => {}
         }
         // A peer that is busy is alive, and a request that never left says nothing about it.
@@ -310,6 +320,7 @@ impl Engine {
     pub fn on_committed(&mut self, now: Time, ticket: Ticket) {
         let now = self.core.corrected(now);
         self.release(now, ticket, Ok(()));
+        self.tell_watchers(now);
     }
 
     /// The store's changes up to a ticket may be lost: what waited for them is refused.
@@ -331,6 +342,8 @@ impl Engine {
             self.core.hellos.next_deadline(),
             self.core.self_test.next_deadline(),
             self.renewal_deadline(),
+            self.core.watchers.next_deadline(),
+            self.timers.next_deadline(),
         ];
         let upkeep = self.upkeep.next_deadline();
         Some(own.into_iter().flatten().fold(upkeep, Moment::min))
@@ -341,6 +354,7 @@ impl Engine {
         let now = self.core.corrected(now);
         self.core.tell_hello(now);
         self.core.test_reachability(now);
+        self.run_timers(now);
         self.upkeep(now);
     }
 
@@ -375,6 +389,7 @@ impl Engine {
     fn begin(&mut self, now: Time, operation: OperationId, machine: Box<dyn Operation>) {
         self.operations.insert(operation, machine);
         self.step(now, operation, |machine, context| machine.begin(context));
+        self.tell_watchers(now);
     }
 
     fn end_at_once(&mut self, result: Result<Outcome, Failure>) -> OperationId {
@@ -404,11 +419,15 @@ impl Engine {
             now,
         };
         let result = match step(machine.as_mut(), &mut context) {
-            Progress::Going => return,
+            Progress::Going => {
+                let wake_at = machine.next_deadline();
+                return self.timers.set(operation, wake_at);
+            }
             Progress::Ended(result) => Some(*result),
             Progress::Quiet => None,
         };
         self.operations.remove(&operation);
+        self.timers.set(operation, None);
         let is_background = self.core.background.remove(&operation);
         if let Some(result) = result.filter(|_| !is_background) {
             self.core.emit(Effect::Done { operation, result });

@@ -188,13 +188,14 @@ impl Core {
         let place = container(record.slot(), kind);
         let size = u64::try_from(record.payload().len()).unwrap_or(u64::MAX);
         let group = self.group_of(origin, &place, size);
+        let news = (!is_renewal).then(|| (*record).clone());
         let held = HeldRecord::replacing(record, old.as_ref(), group, now);
         self.put(held.into_entry(), kind, old.map(HeldRecord::into_entry))?;
-        Ok(if is_renewal {
-            Kept::Renewed
-        } else {
-            Kept::Stored { conflict }
-        })
+        let Some(news) = news else {
+            return Ok(Kept::Renewed);
+        };
+        self.watchers.on_kept(&news);
+        Ok(Kept::Stored { conflict })
     }
 
     /// Puts an entry, then makes every limit hold that it may have broken.

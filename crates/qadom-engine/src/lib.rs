@@ -23,6 +23,7 @@ mod listing;
 mod offset;
 mod operation;
 mod operations;
+mod ordering;
 #[allow(
     dead_code,
     reason = "operations that promise and renew are about to come"
@@ -33,9 +34,13 @@ mod reachability;
 mod records;
 mod serve;
 mod status;
+mod subscriptions;
 mod time;
+mod timers;
 mod upkeep;
 mod walk;
+mod watch;
+mod watchers;
 
 pub use addresses::Addresses;
 pub use blocks::{Block, BlockCause, Blocked, TooManyBlocks};
@@ -51,3 +56,4 @@ pub use publications::promise::{Promise, Promised, PublicationId, PublicationSta
 pub use reachability::Reachability;
 pub use status::{Drops, Peer, Status};
 pub use time::Time;
+pub use watch::{Since, WatchEvent, WatchSlot};

@@ -13,17 +13,18 @@ pub(crate) mod ping;
 pub(crate) mod put;
 pub(crate) mod renewal;
 pub(crate) mod stream;
+pub(crate) mod subscribe;
 pub(crate) mod withdrawal;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
-use qadom_routing::{Contact, NodeKey};
-use qadom_wire::{Answer, Reason};
+use qadom_routing::{Contact, Moment, NodeKey};
+use qadom_wire::{Answer, Notify, Reason};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
-use crate::operation::{Failure, Outcome};
+use crate::operation::{Failure, OperationId, Outcome};
 use crate::walk::{Context, Walk};
 
 /// Whether an operation goes on.
@@ -120,6 +121,24 @@ pub(crate) trait Operation: Debug + Send {
     ) -> Progress {
         Progress::Going
     }
+
+    /// Takes a batch that a holder pushes.
+    fn on_pushed(
+        &mut self,
+        _context: &mut Context<'_>,
+        _from: &NodeKey,
+        _batch: Notify,
+    ) -> Progress {
+        Progress::Going
+    }
+
+    /// When it wants to be called, at the latest, if nothing comes before.
+    fn next_deadline(&self) -> Option<Moment> {
+        None
+    }
+
+    /// Lets go of what it has at others, since the user gave it up.
+    fn on_cancel(&mut self, _core: &mut Core, _operation: OperationId) {}
 
     /// Learns who answers at an address that it asked about, or why nobody does.
     fn on_identified(

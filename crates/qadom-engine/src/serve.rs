@@ -61,9 +61,17 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
             let digested = digest::digest(core, now, &digest, inbound);
             answer(core, inbound, &digested);
         }
-        Request::Watch(_) | Request::Notify(_) | Request::Unwatch(_) => {
-            core.drops.count(Reason::UnknownKind);
-            answer(core, inbound, &Answer::Refused(Reason::UnknownKind));
+        Request::Watch(watch) => {
+            let watched = core.serve_watch(now, inbound, watch);
+            answer(core, inbound, &watched);
+        }
+        Request::Unwatch(unwatch) => {
+            let unwatched = core.serve_unwatch(inbound, unwatch);
+            answer(core, inbound, &unwatched);
+        }
+        Request::Notify(batch) => {
+            let notified = core.serve_notify(inbound, &batch);
+            answer(core, inbound, &notified);
         }
         Request::Stream(stream) if inbound.confirmed => core.emit(Effect::Stream {
             inbound: inbound.id,

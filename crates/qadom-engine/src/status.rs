@@ -58,6 +58,12 @@ pub struct Status {
     pub background: usize,
     /// Answers that wait for the store.
     pub held_answers: usize,
+    /// Leases that watchers have here.
+    pub leases: usize,
+    /// Slots that are watched here.
+    pub watched_slots: usize,
+    /// Subscriptions of this node's users.
+    pub subscriptions: usize,
     /// What the engine keeps at most of each of these.
     pub limits: Limits,
     /// Messages dropped or refused, by reason.
@@ -102,6 +108,9 @@ impl Engine {
             operations: self.running(),
             background: self.background(),
             held_answers: self.core.held_answers(),
+            leases: self.core.watchers.len(),
+            watched_slots: self.core.watchers.slots(),
+            subscriptions: self.core.subscriptions.len(),
             limits: self.core.config.limits.clone(),
             drops: self.core.drops.clone(),
         }

@@ -66,6 +66,7 @@ impl Upkeep {
 impl Engine {
     /// Does what is due and begins as much of what waits as the limit allows.
     pub(crate) fn upkeep(&mut self, now: Time) {
+        self.tell_watchers(now);
         if now.moment >= self.upkeep.check_at {
             self.upkeep.check_at = now.moment + CHECK_EVERY;
             self.expire(now);

@@ -191,6 +191,17 @@ const fn stream_and_seq(number: u128) -> (u64, u64) {
     ((number >> 64) as u64, number as u64)
 }
 
+impl FromIterator<CursorEntry> for Cursor {
+    /// The cursor that has seen what the entries say; a writer that does not fit is not kept.
+    fn from_iter<T: IntoIterator<Item = CursorEntry>>(entries: T) -> Self {
+        let mut cursor = Self::new();
+        for entry in entries {
+            cursor.raise(entry.tag, (entry.stream, entry.seq));
+        }
+        cursor
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {

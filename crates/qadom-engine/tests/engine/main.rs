@@ -18,3 +18,4 @@ mod publications;
 mod reachability;
 mod serve;
 mod signed;
+mod watched;

@@ -44,6 +44,9 @@ impl Driver {
                 let result = let_in(&self.quic, &theirs);
                 self.engine.answer_stream(inbound, result);
             }
+            Effect::KeepAlive(key) => self.endpoint.keep_alive(*key.as_bytes()),
+            // Nobody subscribes through this driver yet.
+            Effect::Event { .. } => {}
             Effect::Done { operation, result } => self.on_done(now, operation, result),
         }
     }

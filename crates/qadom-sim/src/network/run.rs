@@ -100,6 +100,8 @@ impl Network {
             }),
             Effect::Pin(_) => self.count_pinned(node, 1),
             Effect::Unpin(_) => self.count_pinned(node, -1),
+            // The virtual network has no address translators, and nobody subscribes yet.
+            Effect::KeepAlive(_) | Effect::Event { .. } => {}
             // Simulated nodes speak no QUIC.
             Effect::Stream { inbound, .. } => self.feed(node, |engine, _| {
                 engine.answer_stream(inbound, Err(Reason::UnknownKind));

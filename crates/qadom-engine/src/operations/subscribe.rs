@@ -1,0 +1,315 @@
+//! Watching a slot: leases at three of the nodes near it, what they push brought into order, what
+//! is missing asked for, and the application told.
+//!
+//! What must stay true: whatever becomes of holders, a new lease begins where the telling stands,
+//! so that nothing is missed that somebody still holds; only verified records are told; and what
+//! waits in here is bounded. It ends when the user cancels it.
+
+mod arrivals;
+mod holders;
+mod latest;
+mod search;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use qadom_routing::{Contact, Moment, NodeKey};
+use qadom_wire::{Answer, Cursor, K, Kind, Notify, Reason, SignedRecord, Verified};
+
+use self::arrivals::Arrivals;
+use self::holders::{Candidate, Holders};
+use self::search::Searches;
+use crate::core::{Core, Purpose};
+use crate::effect::{Effect, RequestFailure};
+use crate::operation::OperationId;
+use crate::operations::{Operation, Progress};
+use crate::reachability::Reachability;
+use crate::time::{Time, jittered};
+use crate::walk::{Context, Query, Walk};
+use crate::watch::{Since, WatchEvent, WatchSlot};
+
+/// How often the nodes near the slot are looked up anew.
+const WALK_EVERY: Duration = Duration::from_mins(15);
+/// The pause before that is done because too few of them are left.
+const WALK_SHORT: Duration = Duration::from_secs(10);
+/// How often address translators on the way to the holders are kept open.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
+/// How long after its end a record is still taken, in seconds.
+const LATE: u64 = 3600;
+
+/// One subscription.
+#[derive(Debug)]
+pub(crate) struct SubscribeOperation {
+    slot: WatchSlot,
+    arrivals: Arrivals,
+    /// What was told, and what lies before.
+    cursor: Cursor,
+    /// Whether the cursor says where the subscription begins: a live one learns it from its first
+    /// holder.
+    is_begun: bool,
+    holders: Holders,
+    searches: Searches,
+    walk: Option<Walk>,
+    walk_at: Moment,
+    keep_alive_at: Moment,
+}
+
+impl SubscribeOperation {
+    pub(crate) fn new(slot: WatchSlot, since: Since, now: Time) -> Self {
+        let arrivals = Arrivals::new(slot.kind, &since, now);
+        let is_begun = since != Since::Now;
+        let cursor = match since {
+            Since::Now => Cursor::new(),
+            Since::Cursor(cursor) => cursor,
+        };
+        Self {
+            slot,
+            arrivals,
+            cursor,
+            is_begun,
+            holders: Holders::new(slot),
+            searches: Searches::default(),
+            walk: None,
+            walk_at: now.moment,
+            keep_alive_at: now.moment + KEEP_ALIVE_EVERY,
+        }
+    }
+
+    /// The nodes that a lookup found, this one among them when it is that near.
+    fn take_near(&mut self, context: &Context<'_>, closest: Vec<Contact>) {
+        let core = &*context.core;
+        let target = &self.slot.slot;
+        let mut near: Vec<Candidate> = closest
+            .into_iter()
+            .map(|contact| Candidate {
+                key: *contact.key(),
+                contact: Some(contact),
+            })
+            .collect();
+        if core.is_storing() {
+            let own = core.own.key().distance(target);
+            let farthest = near.get(K - 1);
+            let is_near = farthest.is_none_or(|node| own < node.key.id().key().distance(target));
+            if is_near {
+                near.truncate(K - 1);
+                near.push(Candidate {
+                    key: core.config.key,
+                    contact: None,
+                });
+            }
+        }
+        self.holders.set_near(near, &core.own);
+    }
+
+    fn look_up(&mut self, context: &mut Context<'_>) {
+        let now = context.now.moment;
+        if self.walk.is_none() && now >= self.walk_at {
+            let target = self.slot.slot;
+            self.walk = Some(Walk::new(context.core, target, Query::Node, context.now));
+        }
+        let Some(mut walk) = self.walk.take() else {
+            return;
+        };
+        if !walk.go_on(context) {
+            self.walk = Some(walk);
+            return;
+        }
+        self.take_near(context, walk.closest());
+        self.walk_at = now + jittered(WALK_EVERY, &mut context.core.rng);
+    }
+
+    /// Notes what a holder had when it granted a live lease: writers of which nothing is known yet
+    /// have written that before the subscription.
+    fn begin_behind(&mut self, had: &Cursor) {
+        let known: BTreeSet<_> = self.cursor.entries().map(|entry| entry.tag).collect();
+        let unknown = had.entries().filter(|entry| !known.contains(&entry.tag));
+        let unknown: Cursor = unknown.collect();
+        self.arrivals.skip(&unknown);
+        self.cursor.merge(&unknown);
+        self.is_begun = true;
+    }
+
+    /// Takes records in; tells whether one was new, or why the sender is not to be believed.
+    fn take(
+        &mut self,
+        context: &mut Context<'_>,
+        records: Vec<SignedRecord>,
+        is_own: bool,
+    ) -> Result<bool, Reason> {
+        let mut is_new = false;
+        let now = context.now;
+        for record in records {
+            if !self.arrivals.wants(&record) {
+                continue;
+            }
+            let is_over = record.expiry().saturating_add(LATE) <= now.utc_seconds();
+            if is_over && context.core.is_time_known(now) {
+                context.core.drops.count(Reason::Expired);
+                continue;
+            }
+            let network = &context.core.config.network;
+            let verified = if is_own {
+                Verified::from_own_store(record, network)
+            } else {
+                record.verify(network).map_err(|error| error.reason())?
+            };
+            self.arrivals.take(verified, now.moment);
+            is_new = true;
+        }
+        Ok(is_new)
+    }
+
+    fn on_lie(&mut self, context: &mut Context<'_>, from: &NodeKey, reason: Reason) {
+        if let Some(contact) = self.holders.contact(from) {
+            context.core.refuse_answer(&contact, reason);
+        }
+        self.holders.on_lie(context, from);
+    }
+
+    fn tell(&mut self, context: &mut Context<'_>) {
+        while let Some(next) = self.arrivals.next() {
+            let (operation, record) = (context.operation, next.item);
+            if let Some((from_seq, to_seq)) = next.missed {
+                let event = WatchEvent::Gap {
+                    writer: *record.writer(),
+                    stream: record.stream(),
+                    from_seq,
+                    to_seq,
+                };
+                context.core.emit(Effect::Event { operation, event });
+            }
+            self.cursor
+                .note(record.writer(), record.stream(), record.seq());
+            let cursor = self.cursor.clone();
+            let event = WatchEvent::Record { record, cursor };
+            context.core.emit(Effect::Event { operation, event });
+        }
+    }
+
+    fn keep_alive(&mut self, context: &mut Context<'_>) {
+        let now = context.now.moment;
+        if now < self.keep_alive_at {
+            return;
+        }
+        self.keep_alive_at = now + KEEP_ALIVE_EVERY;
+        // Whom strangers reach has nothing on the way that forgets.
+        if context.core.self_test.found != Reachability::Reachable && !context.core.config.local {
+            for key in self.holders.held() {
+                context.core.emit(Effect::KeepAlive(key));
+            }
+        }
+    }
+}
+
+impl Operation for SubscribeOperation {
+    fn begin(&mut self, context: &mut Context<'_>) -> Progress {
+        context
+            .core
+            .subscriptions
+            .begin(self.slot, context.operation);
+        self.go_on(context)
+    }
+
+    fn walk(&mut self) -> Option<&mut Walk> {
+        self.walk.as_mut()
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
+        let now = context.now.moment;
+        self.look_up(context);
+        let since = self.is_begun.then_some(&self.cursor);
+        if let Some(had) = self.holders.tend(context, since) {
+            self.begin_behind(&had);
+        }
+        if self.holders.is_short() {
+            self.walk_at = self.walk_at.min(now + WALK_SHORT);
+        }
+        self.arrivals.expire(now);
+        let others = self.holders.others();
+        let slot = self.slot.slot;
+        self.searches
+            .tend(context, slot, &mut self.arrivals, &others);
+        self.tell(context);
+        self.keep_alive(context);
+        Progress::Going
+    }
+
+    fn on_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        answer: Answer,
+    ) -> Progress {
+        match purpose {
+            Purpose::Watch => {
+                if let Some(had) = self.holders.on_answer(context, from.key(), answer) {
+                    self.begin_behind(&had);
+                }
+            }
+            Purpose::Fill => {
+                let slot = self.slot.slot;
+                let records = self.searches.on_answer(context, slot, from, answer);
+                if let Err(reason) = self.take(context, records, false) {
+                    self.on_lie(context, from.key(), reason);
+                }
+            }
+            _ => {
+                if let Some(walk) = self.walk() {
+                    walk.on_answer(context, from, answer);
+                }
+            }
+        }
+        self.go_on(context)
+    }
+
+    fn on_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        failure: &RequestFailure,
+    ) -> Progress {
+        match purpose {
+            Purpose::Watch => self.holders.on_failed(context, from.key(), failure),
+            Purpose::Fill => self.searches.on_failed(from.key(), context.now.moment),
+            _ => {
+                if let Some(walk) = self.walk() {
+                    walk.on_failed(from, context.now);
+                }
+            }
+        }
+        self.go_on(context)
+    }
+
+    fn on_pushed(&mut self, context: &mut Context<'_>, from: &NodeKey, batch: Notify) -> Progress {
+        let is_own = *from == context.core.config.key;
+        if batch.skipped > 0 && self.slot.kind != Kind::Event {
+            let (operation, records) = (context.operation, batch.skipped);
+            let event = WatchEvent::Skipped { records };
+            context.core.emit(Effect::Event { operation, event });
+        }
+        match self.take(context, batch.records, is_own) {
+            Ok(is_new) => self.holders.on_pushed(from, is_new, context.now.moment),
+            Err(reason) => self.on_lie(context, from, reason),
+        }
+        self.go_on(context)
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
+        let walk_at = self.walk.is_none().then_some(self.walk_at);
+        let all = [
+            walk_at,
+            Some(self.keep_alive_at),
+            self.holders.next_deadline(),
+            self.searches.next_deadline(),
+            self.arrivals.next_deadline(),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    fn on_cancel(&mut self, core: &mut Core, operation: OperationId) {
+        self.holders.end(core, operation);
+        core.subscriptions.end(&self.slot, operation);
+    }
+}

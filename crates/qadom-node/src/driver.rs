@@ -36,6 +36,8 @@ mod close;
 mod down;
 mod health;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod up;
 
 use health::Health;
@@ -45,6 +47,10 @@ const SAVE_EVERY: Duration = Duration::from_mins(1);
 
 /// Commands that are carried out before datagrams get their turn again.
 const COMMANDS_AT_ONCE: usize = 64;
+
+/// Requests of peers that are served before datagrams and commands get their turn again. Those
+/// beyond wait in the endpoint, which tells peers that the node is busy when they are too many.
+const REQUESTS_AT_ONCE: usize = 256;
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -106,6 +112,8 @@ enum Input {
     Command(Option<Command>),
     Report(Option<Report>),
     Woken,
+    /// Requests wait, and whoever shares the thread had its turn.
+    More,
     Due,
 }
 
@@ -193,13 +201,14 @@ impl Driver {
             command = self.queue.recv() => Input::Command(command),
             report = report(&mut self.flusher) => Input::Report(report),
             () = self.signals.woken() => Input::Woken,
+            () = tokio::task::yield_now(), if self.endpoint.has_requests() => Input::More,
             () = reach(deadline) => Input::Due,
         }
     }
 
     fn on_input(&mut self, now: Time, input: Input) {
         match input {
-            Input::Readable(Ok(())) => self.receive(now),
+            Input::Readable(Ok(())) | Input::More => self.receive(now),
             Input::Readable(Err(error)) => self.on_broken_socket(&error),
             // Nobody holds a handle of this node any more.
             Input::Command(None) => self.stop = Some(StopReason::Asked),
@@ -224,7 +233,7 @@ impl Driver {
     fn receive(&mut self, now: Time) {
         let (endpoint, time) = (&mut self.endpoint, transport_time(now));
         let received = self.sockets.receive(
-            |from, datagram| endpoint.handle_datagram(time, from, datagram),
+            |path, datagram| endpoint.handle_datagram(time, path, datagram),
             |datagrams| self.quic.receive(&datagrams),
         );
         if let Err(error) = received {
@@ -261,11 +270,25 @@ impl Driver {
         }
     }
 
-    /// Carries events up and effects down until both sides are quiet, then sends what came out.
+    /// Carries events up and effects down until both sides are quiet, then sends what came out. Of
+    /// the requests of peers it serves a bounded number, each before the next one.
     fn settle(&mut self, now: Time) {
+        self.quiet(now);
+        for _ in 0..REQUESTS_AT_ONCE {
+            let Some(request) = self.endpoint.poll_event() else {
+                break;
+            };
+            self.on_event(now, request);
+            self.quiet(now);
+        }
+        self.sockets.send(|| self.endpoint.poll_transmit());
+    }
+
+    /// Carries everything up and down but the requests of peers.
+    fn quiet(&mut self, now: Time) {
         loop {
             let mut is_quiet = true;
-            while let Some(event) = self.endpoint.poll_event() {
+            while let Some(event) = self.endpoint.poll_own_event() {
                 self.on_event(now, event);
                 is_quiet = false;
             }
@@ -277,7 +300,6 @@ impl Driver {
                 break;
             }
         }
-        self.sockets.send(|| self.endpoint.poll_transmit());
     }
 
     fn deadline(&self) -> Option<Instant> {

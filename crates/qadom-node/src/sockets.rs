@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use qadom_engine::Addresses;
 use qadom_routing::{Families, canonical};
-use qadom_transport::{BindError, Quic, QuicDatagrams, Socket, Transmit};
+use qadom_transport::{BindError, Path, Quic, QuicDatagrams, Socket, Transmit};
 
 use crate::builder::DEFAULT_PORT;
 use crate::clock;
@@ -98,7 +98,7 @@ impl Sockets {
     /// Hands over the datagrams that are there, a bounded number at once.
     pub(crate) fn receive(
         &self,
-        mut on_datagram: impl FnMut(SocketAddr, &mut [u8]),
+        mut on_datagram: impl FnMut(Path, &mut [u8]),
         mut on_quic: impl FnMut(QuicDatagrams<'_>),
     ) -> io::Result<()> {
         for bound in self.each() {

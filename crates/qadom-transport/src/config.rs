@@ -82,6 +82,9 @@ pub struct Limits {
     pub pinned: usize,
     /// Messages that arrive in pieces, over all peers; seven in one session.
     pub assemblies: usize,
+    /// Requests of peers that wait for the node to take them. Above half of that, peers with more
+    /// than a fair share are told that the node is busy, and strangers nothing.
+    pub requests: usize,
     /// Bytes of datagrams that carry background requests, their handshakes and copies included,
     /// in a second: over any span no more than this times the span and 16 KiB. At least 1.
     pub background: u32,
@@ -103,6 +106,7 @@ impl Default for Limits {
             queue: 16_384,
             pinned: 4096,
             assemblies: 448,
+            requests: 2048,
             background: 64_000,
             background_queue: 1024,
             local: false,

@@ -76,6 +76,9 @@ reasons! {
     MismatchRate = "mismatch-rate",
     /// All confirmed sessions are in use and pinned.
     SessionsFull = "sessions-full",
+    /// A request for which too many wait already; a stranger's is met with silence, a peer's with
+    /// `busy`.
+    Overloaded = "overloaded",
     /// Our own answer found its session gone, was given twice, or is too long.
     StaleAnswer = "stale-answer",
 }

@@ -19,11 +19,13 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::address::Provider;
+use crate::arrivals::Arrivals;
 use crate::assembly::Assemblies;
 use crate::config::{Config, Limits, Time};
 use crate::drops::{DropReason, Drops};
 use crate::event::{Event, Transmit};
 use crate::hello::Hello;
+use crate::locals::{LocalId, Locals};
 use crate::message::RequestId;
 use crate::peer::{Peer, Request};
 use crate::rate::Bucket;
@@ -108,12 +110,17 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     /// Peers whose queue waits for room among all requests in flight.
     waiting: VecDeque<[u8; 32]>,
     budget: Budget,
+    /// Requests of peers that the node has not taken yet.
+    arrivals: Arrivals,
     /// Requests of peers that are being served.
     serving: Recent<(u32, RequestId)>,
     /// Long answers, kept for peers that miss pieces.
     held: VecDeque<Held>,
     assemblies: Assemblies,
 
+    /// The own addresses that datagrams came to, and that of the one at hand.
+    locals: Locals,
+    local: LocalId,
     timers: Timers,
     mismatches: Bucket,
     resets: Bucket,
@@ -163,6 +170,8 @@ pub struct Usage {
     pub background: usize,
     /// Pinned peers.
     pub pinned: usize,
+    /// Requests of peers that wait for the node.
+    pub requests: usize,
     /// Messages that arrive in pieces.
     pub assemblies: usize,
     /// What went through.
@@ -194,9 +203,12 @@ impl<S: Suite> Endpoint<S> {
             queued: 0,
             waiting: VecDeque::new(),
             budget: Budget::full(now.monotonic, config.limits.background),
+            arrivals: Arrivals::new(config.limits.requests, config.limits.local),
             serving: Recent::new(SERVING_FOR, SERVING),
             held: VecDeque::new(),
             assemblies: Assemblies::new(config.limits.assemblies),
+            locals: Locals::default(),
+            local: LocalId::default(),
             timers: Timers::default(),
             mismatches: Bucket::full(now.monotonic, REFUSALS_PER_SECOND, REFUSALS_PER_SECOND),
             resets: Bucket::full(now.monotonic, REFUSALS_PER_SECOND, REFUSALS_PER_SECOND),
@@ -222,11 +234,25 @@ impl<S: Suite> Endpoint<S> {
         next
     }
 
-    /// The next event.
+    /// The next event; requests of peers come after all others.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.poll_own_event().or_else(|| self.arrivals.pop())
+    }
+
+    /// The next event that is no request of a peer.
+    ///
+    /// A node that has much to do drains these, takes as many requests from
+    /// [`poll_event`](Self::poll_event) as it can serve for now, and leaves the others waiting: by
+    /// their number the endpoint knows that the node is busy.
+    pub fn poll_own_event(&mut self) -> Option<Event> {
         let next = self.events.pop_front();
         self.events.release();
         next
+    }
+
+    /// Whether requests of peers wait.
+    pub fn has_requests(&self) -> bool {
+        self.arrivals.len() > 0
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due next, on the monotonic clock.
@@ -254,15 +280,26 @@ impl<S: Suite> Endpoint<S> {
             queued: self.queued,
             background: self.budget.waiting(),
             pinned: self.pinned.len(),
+            requests: self.arrivals.len(),
             assemblies: self.assemblies.len(),
             traffic: self.traffic,
         }
     }
 
     fn transmit(&mut self, to: SocketAddr, bytes: Bytes) {
+        self.transmit_from(LocalId::default(), to, bytes);
+    }
+
+    /// Sends what answers the datagram at hand, from the address that it came to.
+    fn reply(&mut self, to: SocketAddr, bytes: Bytes) {
+        self.transmit_from(self.local, to, bytes);
+    }
+
+    fn transmit_from(&mut self, local: LocalId, to: SocketAddr, bytes: Bytes) {
         self.traffic.datagrams_out += 1;
         self.traffic.bytes_out += bytes.len() as u64;
-        self.transmits.push_back(Transmit { to, bytes });
+        let from = self.locals.address(local);
+        self.transmits.push_back(Transmit { to, from, bytes });
     }
 
     fn drop_for(&mut self, reason: DropReason) {

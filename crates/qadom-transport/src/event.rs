@@ -4,7 +4,7 @@
 //! `Identified`) or `Failed`; `Slow` may come once before. Bodies are opaque.
 
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -67,11 +67,32 @@ pub struct InboundId {
     pub(crate) request: [u8; 8],
 }
 
+/// Where a datagram came from, and which of the own addresses it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Its sender.
+    pub remote: SocketAddr,
+    /// The own address, for a socket that has several; none when that is not known or there is one.
+    pub local: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Path {
+    fn from(remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            local: None,
+        }
+    }
+}
+
 /// A datagram to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
+    /// The own address that it shall come from, because what it answers came to it; none where the
+    /// system may choose.
+    pub from: Option<IpAddr>,
     /// The UDP payload, at most 1200 bytes.
     pub bytes: Bytes,
 }

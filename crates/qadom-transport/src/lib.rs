@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod arrivals;
 mod assembly;
 mod config;
 mod cookie;
@@ -13,6 +14,7 @@ pub mod fuzz;
 mod handshake;
 mod hello;
 mod key;
+mod locals;
 mod message;
 mod packet;
 mod peer;
@@ -38,7 +40,7 @@ pub use address::AddressGroup;
 pub use config::{BODY_MAX, Config, Limits, MESSAGE_MAX, Time};
 pub use drops::{DropReason, Drops, GroupDrops};
 pub use endpoint::{Endpoint, Traffic, Usage};
-pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Transmit};
+pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Path, Transmit};
 pub use hello::Hello;
 pub use key::{SecretKey, is_node_key};
 #[cfg(feature = "socket")]

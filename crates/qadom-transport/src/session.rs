@@ -11,6 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::drops::DropReason;
 use crate::frame::Outgoing;
+use crate::locals::LocalId;
 use crate::packet::{COUNTER_END, DataHeader, data_size};
 use crate::replay::ReplayWindow;
 use crate::suite::{DATA_HEADER, SessionKeys, Suite};
@@ -27,6 +28,8 @@ pub(crate) const RETIRING: Duration = Duration::from_mins(1);
 pub(crate) struct Session {
     pub(crate) key: [u8; 32],
     pub(crate) address: SocketAddr,
+    /// The own address that the peer knows, if it began the session.
+    pub(crate) local: LocalId,
     pub(crate) keys: SessionKeys,
     /// The index under which the other side knows the session.
     pub(crate) remote: u32,

@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::address::canonical;
-use crate::event::Transmit;
+use crate::event::{Path, Transmit};
 
 pub use self::batch::Batch;
 
@@ -106,6 +106,8 @@ impl QuicDatagrams<'_> {
 pub struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
+    /// Whether it has all addresses of the machine.
+    is_wildcard: bool,
     receive_errors: AtomicU64,
     send_errors: AtomicU64,
     full: AtomicU64,
@@ -152,6 +154,7 @@ impl Socket {
         Ok(Self {
             io,
             state,
+            is_wildcard: address.ip().is_unspecified(),
             receive_errors: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
             full: AtomicU64::new(0),
@@ -194,9 +197,14 @@ impl Socket {
     /// When the socket itself is broken; trying again at once would fail again.
     pub fn receive(
         &self,
-        mut on_datagram: impl FnMut(SocketAddr, &mut [u8]),
+        mut on_datagram: impl FnMut(Path, &mut [u8]),
         mut on_quic: impl FnMut(QuicDatagrams<'_>),
     ) -> io::Result<usize> {
+        let is_wildcard = self.is_wildcard;
+        let mut on_datagram = |remote, local: Option<IpAddr>, datagram: &mut [u8]| {
+            let local = local.filter(|_| is_wildcard);
+            on_datagram(Path { remote, local }, datagram);
+        };
         // Taken out while it is in use, so that a callback may receive on another socket.
         let mut buffer = RECEIVE.take();
         if buffer.is_empty() {
@@ -231,7 +239,8 @@ impl Socket {
 
     /// Sends a datagram without waiting.
     pub fn send(&self, transmit: &Transmit) -> Sent {
-        self.send_datagrams(transmit.to, &transmit.bytes, transmit.bytes.len())
+        let path = (transmit.from, transmit.to);
+        self.send_datagrams(path, &transmit.bytes, transmit.bytes.len())
     }
 
     /// Begins to send several datagrams; see [`Batch`].
@@ -256,14 +265,19 @@ impl Socket {
     }
 
     /// Sends what lies in `bytes`: datagrams of `stride` bytes each but the last.
-    fn send_datagrams(&self, to: SocketAddr, bytes: &[u8], stride: usize) -> Sent {
+    fn send_datagrams(
+        &self,
+        (from, to): (Option<IpAddr>, SocketAddr),
+        bytes: &[u8],
+        stride: usize,
+    ) -> Sent {
         let is_one = bytes.len() <= stride;
         let datagrams = quinn_udp::Transmit {
             destination: to,
             ecn: None,
             contents: bytes,
             segment_size: (!is_one).then_some(stride),
-            src_ip: None,
+            src_ip: from,
         };
         match self.attempt(&datagrams) {
             Ok(()) => Sent::Taken,
@@ -275,7 +289,7 @@ impl Socket {
             // Not every device segments, and one datagram may be at fault: each by itself.
             Err(_) => {
                 let each = bytes.chunks(stride);
-                let sent = each.map(|datagram| self.send_datagrams(to, datagram, stride));
+                let sent = each.map(|datagram| self.send_datagrams((from, to), datagram, stride));
                 sent.filter(|sent| *sent != Sent::Taken)
                     .last()
                     .unwrap_or(Sent::Taken)
@@ -330,7 +344,7 @@ impl Socket {
 fn split(
     chunk: &mut [u8],
     meta: &RecvMeta,
-    on_datagram: &mut impl FnMut(SocketAddr, &mut [u8]),
+    on_datagram: &mut impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
     on_quic: &mut impl FnMut(QuicDatagrams<'_>),
 ) -> usize {
     let from = canonical(meta.addr);
@@ -353,7 +367,7 @@ fn split(
         let length = stride.min(others.len());
         let (datagram, behind) = others.split_at_mut(length);
         if !datagram.is_empty() {
-            on_datagram(from, datagram);
+            on_datagram(from, meta.dst_ip, datagram);
         }
         rest = behind;
     }
@@ -402,7 +416,7 @@ mod tests {
         let count = split(
             &mut chunk,
             &meta,
-            &mut |at, datagram| ours.push((at, datagram[0], datagram.len())),
+            &mut |at, _, datagram| ours.push((at, datagram[0], datagram.len())),
             &mut |run| {
                 let firsts: Vec<u8> = run.bytes.chunks(run.stride).map(|each| each[0]).collect();
                 assert_eq!((run.from, run.count()), (from, firsts.len()));

@@ -13,6 +13,7 @@ use crate::frame::{Direction, Frame, Outgoing};
 use crate::handshake::{InitPayload, RespPayload};
 use crate::hello::Hello;
 use crate::key::{SecretKey, is_node_key};
+use crate::locals::LocalId;
 use crate::message::{Envelope, Message};
 use crate::packet::{
     CookiePacket, DataHeader, Iam, InitHeader, MismatchPacket, Reset, RespHeader, Who, data_size,
@@ -264,6 +265,7 @@ fn session(keys: SessionKeys, remote: u32) -> Session {
     Session {
         key: [0; 32],
         address: "192.0.2.1:4001".parse().unwrap(),
+        local: LocalId::default(),
         keys,
         remote,
         next: 0,

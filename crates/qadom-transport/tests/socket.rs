@@ -7,7 +7,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use bytes::Bytes;
-    use qadom_transport::{BindError, Sent, Socket, SocketErrors, Transmit};
+    use qadom_transport::{BindError, Path, Sent, Socket, SocketErrors, Transmit};
 
     const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -24,9 +24,9 @@ mod tests {
             socket.readable().await.unwrap();
             let mut fresh = 0;
             let taken = socket.receive(
-                |from, datagram| {
+                |path, datagram| {
                     fresh += 1;
-                    received.push((from, datagram.to_vec()));
+                    received.push((path.remote, datagram.to_vec()));
                 },
                 |quic| panic!("no QUIC was sent: {quic:?}"),
             );
@@ -37,6 +37,7 @@ mod tests {
 
     async fn send(socket: &Socket, to: SocketAddr, bytes: Vec<u8>) {
         let transmit = Transmit {
+            from: None,
             to,
             bytes: Bytes::from(bytes),
         };
@@ -84,7 +85,11 @@ mod tests {
             let byte = u8::try_from(number % 64).unwrap();
             let bytes = Bytes::from(vec![byte; length]);
             list.push((one_at, bytes.to_vec()));
-            batch.push(&Transmit { to, bytes });
+            batch.push(&Transmit {
+                to,
+                from: None,
+                bytes,
+            });
         }
         drop(batch);
         assert_eq!(receive(&two, expected.0.len()).await, expected.0);
@@ -98,7 +103,11 @@ mod tests {
         let mut batch = one.batch();
         for (to, length) in [(two_at, 10), (two_at, 66_000), (two_at, 10)] {
             let bytes = Bytes::from(vec![1; length]);
-            batch.push(&Transmit { to, bytes });
+            batch.push(&Transmit {
+                to,
+                from: None,
+                bytes,
+            });
         }
         drop(batch);
         let expected = vec![(one_at, vec![1; 10]); 2];
@@ -137,11 +146,13 @@ mod tests {
     async fn errors_of_the_kernel_are_counted_and_end_nothing() {
         let (socket, address) = bind(LOOPBACK);
         let too_long = Transmit {
+            from: None,
             to: address,
             bytes: Bytes::from(vec![0; 65_535]),
         };
         assert_eq!(socket.send(&too_long), Sent::Refused);
         let other_family = Transmit {
+            from: None,
             to: "[::1]:9".parse().unwrap(),
             bytes: Bytes::from_static(b"x"),
         };
@@ -154,5 +165,50 @@ mod tests {
         }
         send(&socket, address, vec![7]).await;
         assert_eq!(receive(&socket, 1).await, [(address, vec![7])]);
+    }
+
+    #[tokio::test]
+    async fn answers_leave_from_the_address_that_was_asked() {
+        let (server, at) = bind("0.0.0.0:0");
+        let (client, client_at) = bind(LOOPBACK);
+        // Not every system has more than one address on loopback.
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let asked = SocketAddr::from(([127, 0, 0, 2], at.port()));
+        send(&client, asked, vec![1]).await;
+        server.readable().await.unwrap();
+        let mut paths = Vec::new();
+        server.receive(|path, _| paths.push(path), |_| {}).unwrap();
+        assert_eq!(
+            paths,
+            [Path {
+                remote: client_at,
+                local: Some(asked.ip())
+            }]
+        );
+        let transmit = Transmit {
+            to: client_at,
+            from: paths[0].local,
+            bytes: Bytes::from_static(&[2; 64]),
+        };
+        assert_eq!(server.send(&transmit), Sent::Taken);
+        let mut batch = server.batch();
+        batch.push(&transmit);
+        // The system would choose another one.
+        batch.push(&Transmit {
+            from: None,
+            ..transmit
+        });
+        drop(batch);
+        let from: Vec<SocketAddr> = receive(&client, 3)
+            .await
+            .iter()
+            .map(|(from, _)| *from)
+            .collect();
+        assert_eq!(
+            from,
+            [asked, asked, SocketAddr::from(([127, 0, 0, 1], at.port()))]
+        );
     }
 }

@@ -118,6 +118,7 @@ impl Driver {
             count("pending-handshakes", usage.pending, sessions.pending),
             count("requests-in-flight", usage.in_flight, sessions.in_flight),
             count("requests-queued", usage.queued, sessions.queue),
+            count("requests-waiting", usage.requests, sessions.requests),
             count(
                 "background-requests",
                 usage.background,

@@ -116,7 +116,7 @@ impl<S: Suite> Endpoint<S> {
         self.arena.clear();
         iam.write(&mut self.arena);
         let bytes = self.arena.split().freeze();
-        self.transmit(from, bytes);
+        self.reply(from, bytes);
     }
 
     pub(super) fn on_iam(&mut self, from: SocketAddr, datagram: &[u8]) {

@@ -12,13 +12,17 @@ use crate::address::{AddressGroup, canonical};
 use crate::assembly::{AssemblyId, Noted};
 use crate::config::{BODY_MAX, Time};
 use crate::drops::DropReason;
-use crate::event::{Event, FailReason, InboundId};
+use crate::event::{Event, FailReason, InboundId, Path};
 use crate::frame::{Direction, Frame, Outgoing, Piece};
-use crate::message::{Message, RequestId};
+use crate::message::{Envelope, Message, RequestId};
 use crate::packet::{self, DataHeader, RESET_LENGTH, Reset};
 use crate::peer::Place;
 use crate::suite::Suite;
 use crate::timers::Timer;
+
+/// When a peer that has more than its share of a full queue may come again: about the time in
+/// which the queue is served.
+const RETRY_AFTER_MS: u32 = 100;
 
 /// Where an opened frame came from.
 #[derive(Clone, Copy)]
@@ -29,12 +33,15 @@ struct Origin {
 }
 
 impl<S: Suite> Endpoint<S> {
-    /// Takes a datagram; it is opened in place, so its bytes are undefined afterwards.
-    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &mut [u8]) {
+    /// Takes a datagram; it is opened in place, so its bytes are undefined afterwards. What it is
+    /// answered with leaves from the own address that it came to, if `path` names it.
+    pub fn handle_datagram(&mut self, now: Time, path: impl Into<Path>, datagram: &mut [u8]) {
+        let path = path.into();
         self.now = now;
+        self.local = self.locals.number(path.local);
         self.traffic.datagrams_in += 1;
         self.traffic.bytes_in += datagram.len() as u64;
-        let from = canonical(from);
+        let from = canonical(path.remote);
         let dropped = self.drops.total();
         match datagram.first() {
             Some(&packet::DATA) => self.on_data(from, datagram),
@@ -139,20 +146,30 @@ impl<S: Suite> Endpoint<S> {
             self.drop_for(DropReason::DuplicateRequest);
             return;
         }
+        let group = AddressGroup::of(address);
+        if self.arrivals.is_too_much_of(&key, group) {
+            self.drop_for(DropReason::Overloaded);
+            // It may come again.
+            self.serving.remove(&(session, id));
+            let busy = Envelope::busy(id, RETRY_AFTER_MS);
+            self.send_frame(session, &Outgoing::Whole(&busy));
+            return;
+        }
         let inbound = InboundId {
             session,
             request: id,
         };
         let answer_max = BODY_MAX;
         let confirmed = true;
-        self.events.push_back(Event::Request {
+        let request = Event::Request {
             key,
             address,
             confirmed,
             inbound,
             body,
             answer_max,
-        });
+        };
+        self.arrivals.push(key, group, request);
     }
 
     /// Whether a request of ours waits for an answer of this peer over a session.
@@ -279,6 +296,6 @@ impl<S: Suite> Endpoint<S> {
         self.arena.reserve(RESET_LENGTH);
         reset.write(&mut self.arena);
         let bytes = self.arena.split().freeze();
-        self.transmit(to, bytes);
+        self.reply(to, bytes);
     }
 }

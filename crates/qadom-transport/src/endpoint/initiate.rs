@@ -16,6 +16,7 @@ use crate::cookie::{self, COOKIE_LABEL};
 use crate::drops::DropReason;
 use crate::event::{Class, Event, FailReason, Mismatch};
 use crate::handshake::{InitPayload, RespPayload, init_room};
+use crate::locals::LocalId;
 use crate::message::{Envelope, Message, REQUEST_HEAD, RequestId};
 use crate::packet::{
     CookiePacket, INIT_HEADER, InitHeader, MACS, MismatchPacket, RESP_HEADER, RespHeader,
@@ -230,6 +231,7 @@ impl<S: Suite> Endpoint<S> {
         let session = Session {
             key: attempt.key,
             address: from,
+            local: LocalId::default(),
             keys,
             remote: header.sender,
             next: 0,

@@ -282,14 +282,14 @@ impl<S: Suite> Endpoint<S> {
         let Some(found) = self.sessions.get_mut(&session) else {
             return;
         };
-        let to = found.address;
+        let (to, local) = (found.address, found.local);
         let sealed = found.seal::<S>(frame, &mut self.arena);
         let (is_running_out, is_at_end) = (
             Self::is_running_out(found),
             found.next >= crate::packet::COUNTER_END,
         );
         match sealed {
-            Some(bytes) => self.transmit(to, bytes),
+            Some(bytes) => self.transmit_from(local, to, bytes),
             None if is_at_end => return self.end_session(session),
             None => {}
         }

@@ -19,6 +19,7 @@ use crate::event::{Event, InboundId, Mismatch};
 use crate::handshake::{InitPayload, RespPayload, resp_room};
 use crate::hello::Hello;
 use crate::key::is_node_key;
+use crate::locals::LocalId;
 use crate::message::{ANSWER_HEAD, Envelope, Message, RequestId};
 use crate::packet::{
     DataHeader, INIT_HEADER, InitHeader, MACS, MISMATCH_LENGTH, MismatchPacket, RESP_HEADER,
@@ -50,6 +51,8 @@ struct Unproven<S: Suite> {
     mac1: [u8; 16],
     key: [u8; 32],
     address: SocketAddr,
+    /// The own address that INIT came to.
+    local: LocalId,
     hello: Hello,
     version: u8,
     remote: u32,
@@ -143,11 +146,15 @@ impl<S: Suite> Endpoint<S> {
             .ok_or(DropReason::Malformed)?;
         let ephemeral = message.first_chunk::<32>().ok_or(DropReason::Malformed)?;
         self.check_parameters(from, &header, ephemeral)?;
-        self.check_cookie(from, header.sender, datagram)?;
+        let is_proven = self.check_cookie(from, header.sender, datagram)?;
         if self.is_repeat(from, mac1)? {
             return Ok(());
         }
-        self.check_caps(from)?;
+        let group = AddressGroup::of(from);
+        if self.arrivals.is_too_much_of_strangers(group) {
+            return Err(DropReason::Overloaded);
+        }
+        self.check_caps(from, (header.sender, &mac1), is_proven)?;
         if !is_node_key(ephemeral) {
             return Err(DropReason::BadKey);
         }
@@ -162,6 +169,7 @@ impl<S: Suite> Endpoint<S> {
             mac1,
             key,
             address: from,
+            local: self.local,
             hello: payload.hello,
             version: header.version,
             remote: header.sender,
@@ -171,7 +179,7 @@ impl<S: Suite> Endpoint<S> {
         });
         self.pending.insert(index, unproven);
         self.timers.arm(Timer::Pending(index), now + PENDING_FOR);
-        self.events.push_back(Event::Request {
+        let request = Event::Request {
             key,
             address: from,
             confirmed: false,
@@ -181,7 +189,8 @@ impl<S: Suite> Endpoint<S> {
             },
             body,
             answer_max: resp_room(datagram.len(), &self.config.hello).saturating_sub(ANSWER_HEAD),
-        });
+        };
+        self.arrivals.push(key, group, request);
         Ok(())
     }
 
@@ -223,7 +232,7 @@ impl<S: Suite> Endpoint<S> {
             Stage::Asked(_) => Err(DropReason::DuplicateRequest),
             Stage::Answered(resp, _) => {
                 let resp = resp.clone();
-                self.transmit(from, resp);
+                self.reply(from, resp);
                 Ok(true)
             }
         }
@@ -276,13 +285,13 @@ impl<S: Suite> Endpoint<S> {
             return false;
         };
         let front = (unproven.version, index, unproven.remote);
-        let peer = (&unproven.key, unproven.address);
+        let peer = (&unproven.key, unproven.address, unproven.local);
         let written = self.write_resp(front, peer, (responder, message), unproven.length);
         let Some((resp, session)) = written else {
             self.timers.disarm(Timer::Pending(index));
             return false;
         };
-        self.transmit(unproven.address, resp.clone());
+        self.transmit_from(unproven.local, unproven.address, resp.clone());
         unproven.stage = Stage::Answered(resp, Box::new(session));
         self.pending.insert(index, unproven);
         true
@@ -291,7 +300,7 @@ impl<S: Suite> Endpoint<S> {
     fn write_resp(
         &mut self,
         (version, sender, receiver): (u8, u32, u32),
-        (key, address): (&[u8; 32], SocketAddr),
+        (key, address, local): (&[u8; 32], SocketAddr, LocalId),
         (responder, message): (S::Responder, &Envelope),
         length: usize,
     ) -> Option<(Bytes, Session)> {
@@ -322,6 +331,7 @@ impl<S: Suite> Endpoint<S> {
         let session = Session {
             key: *key,
             address,
+            local,
             keys,
             remote: receiver,
             next: 0,
@@ -398,6 +408,6 @@ impl<S: Suite> Endpoint<S> {
         self.arena.reserve(MISMATCH_LENGTH);
         packet.write(&mut self.arena);
         let bytes = self.arena.split().freeze();
-        self.transmit(to, bytes);
+        self.reply(to, bytes);
     }
 }

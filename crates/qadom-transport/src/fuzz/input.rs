@@ -86,6 +86,7 @@ pub(crate) fn limits() -> Limits {
         queue: 8,
         pinned: 1,
         assemblies: 3,
+        requests: 4,
         background: 20_000,
         background_queue: 4,
         local: false,

@@ -66,6 +66,7 @@ impl Side {
 
     async fn send(&self, to: &Self, bytes: &[u8]) {
         let transmit = Transmit {
+            from: None,
             to: to.address(),
             bytes: Bytes::copy_from_slice(bytes),
         };

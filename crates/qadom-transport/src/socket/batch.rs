@@ -4,7 +4,7 @@
 //! were given.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Socket;
 use crate::event::Transmit;
@@ -35,9 +35,9 @@ thread_local! {
 #[derive(Debug)]
 pub struct Batch<'a> {
     socket: &'a Socket,
-    /// What waits: datagrams of `stride` bytes for `to`.
+    /// What waits: datagrams of `stride` bytes from and to where `path` says.
     bytes: Vec<u8>,
-    to: Option<SocketAddr>,
+    path: Option<(Option<IpAddr>, SocketAddr)>,
     stride: usize,
     segments: usize,
 }
@@ -48,7 +48,7 @@ impl<'a> Batch<'a> {
             socket,
             // Taken out while it is in use, so that a second batch has one of its own.
             bytes: SEND.take(),
-            to: None,
+            path: None,
             stride: 0,
             segments: socket.segments(),
         }
@@ -60,7 +60,7 @@ impl<'a> Batch<'a> {
             self.flush();
         }
         if self.bytes.is_empty() {
-            self.to = Some(transmit.to);
+            self.path = Some((transmit.from, transmit.to));
             self.stride = transmit.bytes.len();
         }
         self.bytes.extend_from_slice(&transmit.bytes);
@@ -69,7 +69,7 @@ impl<'a> Batch<'a> {
     fn has_room_for(&self, transmit: &Transmit) -> bool {
         let (waiting, length) = (self.bytes.len(), transmit.bytes.len());
         // A shorter datagram is the last one.
-        self.to == Some(transmit.to)
+        self.path == Some((transmit.from, transmit.to))
             && waiting.checked_rem(self.stride) == Some(0)
             && waiting / self.stride < self.segments
             && (1..=self.stride).contains(&length)
@@ -77,9 +77,9 @@ impl<'a> Batch<'a> {
     }
 
     fn flush(&mut self) {
-        if let Some(to) = self.to.take() {
+        if let Some(path) = self.path.take() {
             // The socket counts what the kernel does not take.
-            let _ = self.socket.send_datagrams(to, &self.bytes, self.stride);
+            let _ = self.socket.send_datagrams(path, &self.bytes, self.stride);
             self.bytes.clear();
         }
     }

@@ -39,7 +39,7 @@ fn excess(sent: &[(Duration, usize)]) -> Option<usize> {
                 clippy::cast_sign_loss,
                 reason = "bytes of a test"
             )]
-            let allowed = allowed as usize + BURST;
+            let allowed = allowed.ceil() as usize + BURST;
             sum.saturating_sub(allowed)
         })
     });

@@ -1,11 +1,12 @@
 //! First contact: how many datagrams and round trips it takes, and what may travel in it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_transport::{Class, Event, FailReason};
+use qadom_transport::{Class, Event, FailReason, Path};
 
-use crate::wire::{CALM, DATA, End, IAM, INIT, RESP, Service, WHO, Wire};
+use crate::wire::{CALM, DATA, End, IAM, INIT, RESET, RESP, Service, WHO, Wire, address};
 
 const TRIP: Duration = Duration::from_millis(20);
 
@@ -201,4 +202,47 @@ fn a_probe_uses_a_handshake_although_there_is_a_session() {
 fn an_endpoint_may_move_between_threads() {
     fn is_send<T: Send>() {}
     is_send::<qadom_transport::Endpoint>();
+}
+
+#[test]
+fn a_node_answers_from_the_address_that_it_was_asked_at() {
+    let mut wire = Wire::new(1, 2, CALM);
+    let now = wire.time();
+    let home: IpAddr = [192, 0, 2, 2].into();
+    let path = Path {
+        remote: address(0),
+        local: Some(home),
+    };
+    let exchange = |wire: &mut Wire, datagram: &[u8]| {
+        let server = &mut wire.nodes[1].endpoint;
+        server.handle_datagram(now, path, &mut datagram.to_vec());
+        while let Some(event) = server.poll_event() {
+            if let Event::Request { inbound, body, .. } = event {
+                server.answer(now, inbound, body);
+            }
+        }
+        server.poll_transmit().unwrap()
+    };
+    // INIT and its copy, DATA, WHO, and DATA of no session.
+    let outgoing = wire.outgoing(1, 1, b"x", true);
+    wire.nodes[0].endpoint.request(now, outgoing);
+    let init = wire.nodes[0].endpoint.poll_transmit().unwrap();
+    assert_eq!(init.from, None, "the asker's system chooses");
+    let resp = exchange(&mut wire, &init.bytes);
+    assert_eq!((resp.bytes[0], resp.from), (RESP, Some(home)));
+    assert_eq!(exchange(&mut wire, &init.bytes), resp);
+    wire.inject(0, address(1), &resp.bytes);
+    let outgoing = wire.outgoing(1, 2, b"x", false);
+    wire.nodes[0].endpoint.request(now, outgoing);
+    let data = wire.nodes[0].endpoint.poll_transmit().unwrap();
+    let answer = exchange(&mut wire, &data.bytes);
+    assert_eq!((answer.bytes[0], answer.from), (DATA, Some(home)));
+    wire.nodes[0].endpoint.identify(now, 3, address(1));
+    let who = wire.nodes[0].endpoint.poll_transmit().unwrap();
+    let iam = exchange(&mut wire, &who.bytes);
+    assert_eq!((iam.bytes[0], iam.from), (IAM, Some(home)));
+    let mut stray = data.bytes.to_vec();
+    stray[4..8].fill(9);
+    let reset = exchange(&mut wire, &stray);
+    assert_eq!((reset.bytes[0], reset.from), (RESET, Some(home)));
 }

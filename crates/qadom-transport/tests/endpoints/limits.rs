@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qadom_transport::{DropReason, Event, FailReason, Limits};
 
-use crate::wire::{CALM, DATA, End, Service, Wire, address, config};
+use crate::wire::{CALM, COOKIE, DATA, End, RESP, Service, Wire, address, config};
 
 #[test]
 fn a_full_queue_fails_the_next_request() {
@@ -208,4 +208,58 @@ fn dropped_datagrams_are_counted_by_the_group_they_came_from() {
         worst,
         expected.map(|(group, count)| (group.to_owned(), count))
     );
+}
+
+#[test]
+fn a_node_that_is_behind_turns_away_who_has_more_than_a_fair_share() {
+    let mut wire = Wire::new(1, 0, CALM);
+    let mut limited = config(0);
+    limited.limits.requests = 8;
+    limited.limits.local = false;
+    let node = wire.add(limited, address(0));
+    let homes = [[203, 0, 113, 1], [203, 0, 113, 2], [198, 51, 100, 1]];
+    let [greedy, neighbour, other] = [1, 2, 3].map(|number: usize| {
+        let peer = wire.add(config(number), (homes[number - 1], 4001).into());
+        wire.ask(peer, node, 0, b"x");
+        peer
+    });
+    wire.nodes[node].service = Service::Away;
+    for token in 1..=5 {
+        wire.request(greedy, wire.outgoing(node, token, b"x", true));
+    }
+    wire.run(Duration::from_millis(15));
+    assert_eq!(wire.nodes[node].endpoint.usage().requests, 5);
+    // More than half of the room is taken, and all of it by one group.
+    let before = wire.sent.len();
+    wire.request(neighbour, wire.outgoing(node, 1, b"x", true));
+    wire.request(other, wire.outgoing(node, 1, b"x", true));
+    let near = wire.add(config(4), ([203, 0, 113, 9], 4001).into());
+    let far = wire.add(config(5), ([192, 0, 9, 9], 4001).into());
+    wire.request(near, wire.outgoing(node, 1, b"x", true));
+    wire.request(far, wire.outgoing(node, 1, b"x", true));
+    wire.run(Duration::from_millis(25));
+    let busy = End::Failed(FailReason::Busy {
+        retry_after_ms: 100,
+    });
+    assert_eq!(wire.end(neighbour, 1), Some(busy));
+    assert_eq!(wire.nodes[node].endpoint.usage().requests, 7);
+    let answers: Vec<_> = wire.sent[before..]
+        .iter()
+        .filter(|sent| sent.from == address(0))
+        .collect();
+    assert_eq!(answers.len(), 1, "strangers are met with silence");
+    assert_eq!((answers[0].bytes[0], answers[0].bytes.len()), (DATA, 64));
+    let drops = wire.nodes[node].endpoint.drops();
+    assert_eq!(drops.count(DropReason::Overloaded), 2);
+    // Back at work, it serves all that waited, and the stranger at its next try.
+    wire.nodes[node].service = Service::Echo;
+    wire.run(Duration::from_secs(2));
+    let asked = (1..=5).map(|token| (greedy, token));
+    for (peer, token) in asked.chain([(other, 1), (near, 1), (far, 1)]) {
+        assert!(
+            matches!(wire.end(peer, token), Some(End::Answer(_))),
+            "{peer}"
+        );
+    }
+    assert_eq!((wire.count(COOKIE), wire.count(RESP)), (0, 5));
 }

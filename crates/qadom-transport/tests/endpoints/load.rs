@@ -195,3 +195,58 @@ fn requests_are_served_under_fifty_thousand_spoofed_inits_a_second() {
     assert!(curve_work < 500 + 200, "{curve_work} of 50 000");
     assert!(node.endpoint.drops().count(DropReason::UnprovenAddress) > 49_000);
 }
+
+/// True handshakes of liars, as they would come from these addresses.
+fn spoof(wire: &mut Wire, node: usize, addresses: impl Iterator<Item = SocketAddr>) {
+    for (index, from) in addresses.enumerate() {
+        let mut liar = Endpoint::<NoiseSuite>::new(config(100 + index), wire.time());
+        liar.request(wire.time(), wire.outgoing(node, 1, b"x", true));
+        let init = liar.poll_transmit().unwrap();
+        wire.inject(node, from, &init.bytes);
+    }
+}
+
+#[test]
+fn spoofed_handshakes_below_the_load_leave_room_for_those_who_are_there() {
+    let mut wire = Wire::new(1, 0, CALM);
+    let node = slow(&mut wire, 4000, false);
+    let stranger: SocketAddr = ([203, 0, 113, 77], 4001).into();
+    let there = wire.add(config(1), stranger);
+    let far = wire.add(config(2), ([198, 51, 100, 1], 4001).into());
+    // In every address of its group, its own among them, and all of that at its own once more.
+    let group = (70..90).map(|last| ([203, 0, 113, last], 4001).into());
+    spoof(&mut wire, node, group.chain((0..20).map(|_| stranger)));
+    assert_eq!(wire.nodes[node].endpoint.usage().pending, 4);
+    let began = wire.now;
+    assert!(matches!(
+        wire.ask(there, node, 1, b"x"),
+        Some(End::Answer(_))
+    ));
+    assert!(wire.since(began) < Duration::from_millis(50));
+    // Nobody else was asked for a cookie.
+    let cookies = wire.count(COOKIE);
+    assert!(matches!(wire.ask(far, node, 1, b"x"), Some(End::Answer(_))));
+    assert_eq!(wire.count(COOKIE), cookies);
+}
+
+#[test]
+fn the_rate_that_spoofers_use_up_is_not_that_of_the_address_itself() {
+    let mut wire = Wire::new(1, 0, CALM);
+    let node = slow(&mut wire, 4000, false);
+    wire.nodes[node].endpoint = {
+        let mut roomy = config(0);
+        roomy.limits = Limits {
+            pending_per_group: 1000,
+            ..Limits::default()
+        };
+        Endpoint::new(roomy, wire.time())
+    };
+    let stranger: SocketAddr = ([203, 0, 113, 77], 4001).into();
+    let there = wire.add(config(1), stranger);
+    spoof(&mut wire, node, (0..40).map(|_| stranger));
+    assert_eq!(wire.nodes[node].endpoint.usage().pending, 3);
+    assert!(matches!(
+        wire.ask(there, node, 1, b"x"),
+        Some(End::Answer(_))
+    ));
+}

@@ -66,6 +66,8 @@ pub(crate) enum Service {
     Busy(u32),
     /// Leaves the request in `asked`.
     Hold,
+    /// Takes no request from the endpoint.
+    Away,
 }
 
 pub(crate) struct Node {
@@ -267,7 +269,10 @@ impl Wire {
         let now = self.time();
         let node = &mut self.nodes[index];
         // Events first: they tell which addresses the datagram at hand has proven.
-        while let Some(event) = node.endpoint.poll_event() {
+        while let Some(event) = match node.service {
+            Service::Away => node.endpoint.poll_own_event(),
+            _ => node.endpoint.poll_event(),
+        } {
             node.take(now, event);
         }
         let mut out = Vec::new();
@@ -361,7 +366,7 @@ impl Node {
                         self.events.push(event);
                         return;
                     }
-                    Service::Hold => {
+                    Service::Hold | Service::Away => {
                         self.asked.push((inbound, body));
                         self.events.push(event);
                         return;

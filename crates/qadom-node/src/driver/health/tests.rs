@@ -1,30 +1,21 @@
 //! The verdict, and a node whose store fails in a call that no commit follows.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use qadom_engine::{Failure, Mode, WriteOptions};
+use qadom_engine::{Failure, WriteOptions};
 use qadom_routing::Key;
 use qadom_store::{
     Container, EngineFault, Entry, EntryId, Evicted, MemoryStore, Needed, OpenError, Scope, Stats,
     Store, StoreError, Ticket, Usage,
 };
-use qadom_wire::Network;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::*;
-use crate::address::{HostPort, NodeAddress};
-use crate::bootstrap::Bootstrap;
-use crate::clock::Clock;
 use crate::command::{Command, Operation};
-use crate::driver::Parts;
-use crate::folder::Folder;
-use crate::identity::Identity;
-use crate::node::Facts;
-use crate::sockets::Sockets;
+use crate::driver::tests::build;
 
 #[test]
 fn the_verdict_follows_the_first_attempt_and_the_neighbours() {
@@ -160,42 +151,9 @@ impl Store for Fragile {
     }
 }
 
-/// A node on loopback that keeps its records in this store.
 fn start(store: Arc<Fragile>) -> mpsc::Sender<Command> {
-    let folder = Folder::temporary().unwrap();
-    let identity = Identity::load_or_make(&folder, 0, || false);
-    let identity = identity.unwrap().unwrap();
-    let sockets = Sockets::bind(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]).unwrap();
-    let facts = Arc::new(Facts {
-        address: NodeAddress::new(identity.key, HostPort::from(sockets.addresses()[0])),
-        id: identity.key.id(),
-        local_addresses: sockets.addresses(),
-        families: sockets.families(),
-        data_dir: folder.path().to_owned(),
-        network: "local".to_owned(),
-        is_local: true,
-    });
-    let (commands, queue) = mpsc::channel(1);
-    let bootstrap = Bootstrap::new(Vec::new(), Vec::new(), commands.downgrade(), &facts);
-    let driver = Driver::new(Parts {
-        clock: Clock::start(0),
-        network: Network::new(b"local", b"").unwrap(),
-        id_bits: 0,
-        mode: Mode::Storing,
-        mode_is_fixed: true,
-        advertise: None,
-        identity,
-        store,
-        folder,
-        known: Vec::new(),
-        quic: sockets.quic(),
-        sockets,
-        queue,
-        signals: Arc::default(),
-        facts,
-        bootstrap,
-    });
-    tokio::spawn(driver.unwrap().run(watch::Sender::new(None)));
+    let (driver, commands) = build(store);
+    tokio::spawn(driver.run(watch::Sender::new(None)));
     commands
 }
 

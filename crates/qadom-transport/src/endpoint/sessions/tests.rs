@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::*;
+use crate::locals::LocalId;
 use crate::peer::Peer;
 use crate::replay::ReplayWindow;
 use crate::{Config, Limits, SecretKey, Time};
@@ -44,6 +45,7 @@ fn session(number: u32) -> Box<Session> {
     Box::new(Session {
         key,
         address: SocketAddr::from(([10, c, b, a], 4001)),
+        local: LocalId::default(),
         keys: SessionKeys {
             send: key,
             receive: key,

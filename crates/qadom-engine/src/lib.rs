@@ -54,6 +54,6 @@ pub use operation::{
 };
 pub use publications::promise::{Promise, Promised, PublicationId, PublicationState};
 pub use reachability::Reachability;
-pub use status::{Drops, Peer, Status};
+pub use status::{Drops, Peer, RenewalCost, Status};
 pub use time::Time;
 pub use watch::{Since, WatchEvent, WatchSlot};

@@ -28,6 +28,7 @@ use crate::publications::journalling::{Journalling, Waiter};
 use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState};
 use crate::publications::schedule::Pace;
 use crate::publications::signatures::{NextEvent, Signatures};
+use crate::status::RenewalCost;
 use crate::time::Time;
 
 /// k as a number that floats.
@@ -45,6 +46,8 @@ pub(crate) struct Promises {
     pub(crate) pace: Pace,
     /// Rounds of renewal under way.
     pub(crate) renewing: BTreeSet<OperationId>,
+    /// What the rounds that ended cost.
+    pub(crate) cost: RenewalCost,
     /// Operations that wait for a moment.
     wakes: BTreeMap<OperationId, Moment>,
 }
@@ -58,6 +61,7 @@ impl Promises {
             identities: BTreeMap::new(),
             pace: Pace::new(bytes_per_second),
             renewing: BTreeSet::new(),
+            cost: RenewalCost::default(),
             wakes: BTreeMap::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use qadom_routing::{Contact, Moment, NodeId};
@@ -25,6 +26,28 @@ impl Drops {
     /// Every reason that occurred, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
         self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
+}
+
+/// The requests that renewing publications took, counted up over all rounds that ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RenewalCost {
+    /// Rounds, each of one region.
+    pub rounds: u64,
+    /// Requests of the lookups that found the holders.
+    pub queries: u64,
+    /// Messages with records, each of many.
+    pub batches: u64,
+    /// Questions what a holder has in the place of a record that it refused.
+    pub looks: u64,
+}
+
+impl AddAssign for RenewalCost {
+    fn add_assign(&mut self, other: Self) {
+        self.rounds += other.rounds;
+        self.queries += other.queries;
+        self.batches += other.batches;
+        self.looks += other.looks;
     }
 }
 
@@ -64,6 +87,16 @@ pub struct Status {
     pub watched_slots: usize,
     /// Subscriptions of this node's users.
     pub subscriptions: usize,
+    /// Records that the node promised to keep alive.
+    pub publications: usize,
+    /// Their charge in bytes.
+    pub publication_bytes: usize,
+    /// Rounds of renewal under way.
+    pub renewals: usize,
+    /// What those that ended cost.
+    pub renewal_cost: RenewalCost,
+    /// Journal entries that are not durable yet.
+    pub journalling: usize,
     /// What the engine keeps at most of each of these.
     pub limits: Limits,
     /// Messages dropped or refused, by reason.
@@ -111,6 +144,11 @@ impl Engine {
             leases: self.core.watchers.len(),
             watched_slots: self.core.watchers.slots(),
             subscriptions: self.core.subscriptions.len(),
+            publications: self.core.promises.book.len(),
+            publication_bytes: self.core.promises.book.charge(),
+            renewals: self.core.promises.renewing.len(),
+            renewal_cost: self.core.promises.cost,
+            journalling: self.core.promises.journalling.len(),
             limits: self.core.config.limits.clone(),
             drops: self.core.drops.clone(),
         }

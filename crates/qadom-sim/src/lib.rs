@@ -25,10 +25,12 @@ pub use network::Network;
 pub use node::NodeIndex;
 pub use qadom_engine::Failure as OperationFailure;
 pub use qadom_engine::{
-    Config, Engine, Fetched, Joined, LookupReport, Mode, OperationId, Outcome, PingReport,
-    ReadFrom, Receipt, Source, Time, WriteOptions,
+    Config, Engine, Fetched, Joined, JournalEntry, LookupReport, Mode, OperationId, Outcome,
+    PingReport, Promise, Promised, PublicationId, PublicationState, ReadFrom, Receipt, RenewalCost,
+    Source, Status, Time, WriteOptions,
 };
 pub use qadom_routing::{Contact, Key, NodeId};
+pub use qadom_wire::{Draft, Identity, Kind, Value};
 pub use replay::{SEED_VARIABLE, with_seed};
 pub use settings::Settings;
 pub use task::{Ending, Task};

@@ -20,6 +20,7 @@ use qadom_wire::{
 use crate::core::{Core, Purpose, Waiting};
 use crate::operations::distribution::item::Item;
 use crate::publications::region::Survey;
+use crate::status::RenewalCost;
 use crate::walk::{Context, Query, Walk};
 
 /// Holders that are sent to at once.
@@ -43,6 +44,7 @@ pub(crate) struct Distribution {
     own: VecDeque<usize>,
     is_own_waiting: bool,
     under_way: usize,
+    pub(crate) cost: RenewalCost,
 }
 
 /// One node that is to have copies.
@@ -77,6 +79,10 @@ impl Distribution {
             own: VecDeque::new(),
             is_own_waiting: false,
             under_way: 0,
+            cost: RenewalCost {
+                rounds: 1,
+                ..RenewalCost::default()
+            },
         }
     }
 
@@ -161,6 +167,7 @@ impl Distribution {
                 if !walk.go_on(context) {
                     return false;
                 }
+                self.cost.queries += u64::from(walk.lookup().queries() + walk.asked_again());
                 let closest = walk.closest();
                 self.survey.on_found(closest);
                 self.walk = None;
@@ -265,6 +272,10 @@ impl Distribution {
         let contact = holder.contact.clone();
         if core.send(operation, purpose, &contact, &request).is_some() {
             self.under_way += 1;
+            match purpose {
+                Purpose::Look => self.cost.looks += 1,
+                _ => self.cost.batches += 1,
+            }
         } else {
             self.give_up(&contact);
         }

@@ -31,6 +31,7 @@ impl RenewalOperation {
         for item in &self.0.items {
             context.core.on_renewed(item, is_alone, context.now);
         }
+        context.core.promises.cost += self.0.cost;
         context.core.promises.renewing.remove(&context.operation);
         Progress::Quiet
     }

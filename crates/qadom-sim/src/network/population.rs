@@ -75,6 +75,11 @@ impl Network {
         self.chance.below(end)
     }
 
+    /// What the nodes sign for, strangers left aside.
+    pub fn network_id(&self) -> NetworkId {
+        identity_of(NETWORK_NAME)
+    }
+
     /// A key, chosen by the seed.
     pub fn random_key(&mut self) -> Key {
         Key::from_bytes(self.chance.bytes())

@@ -54,7 +54,18 @@ impl Network {
     }
 
     /// Gives an input to a node's engine, if it lives, and carries out what follows.
-    pub(super) fn feed(&mut self, node: NodeIndex, input: impl FnOnce(&mut Engine, Time)) {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use qadom_sim::{Identity, Network, NodeIndex, Settings};
+    ///
+    /// let mut network = Network::new(Settings { nodes: 1, ..Settings::default() });
+    /// let identity = Arc::new(Identity::from_seed([7; 32]));
+    /// network.feed(NodeIndex::from(0), |engine, _| engine.add_identity(identity));
+    /// ```
+    pub fn feed(&mut self, node: NodeIndex, input: impl FnOnce(&mut Engine, Time)) {
         let now = self.time();
         if let Some(engine) = self.engine_mut(node) {
             input(engine, now);

@@ -31,9 +31,11 @@ use crate::publications::Promises;
 use crate::quota::Hints;
 use crate::reachability::SelfTest;
 use crate::records::{Held, entry_id};
+use crate::seen::SeenSeqs;
 use crate::status::Drops;
 use crate::subscriptions::Subscriptions;
 use crate::time::Time;
+use crate::topics::Topics;
 use crate::watchers::Watchers;
 
 /// How long a holder's disk may take to commit what it is given.
@@ -52,6 +54,8 @@ pub(crate) enum Purpose {
     Find,
     /// A copy to be stored.
     Store,
+    /// A numbered part of what an operation gathers.
+    Part(u32),
     /// A sign of life that somebody asked for, or the first step of a join.
     Ping,
     /// The keys of both sides for QUIC.
@@ -129,6 +133,8 @@ pub(crate) struct Core {
     pub(crate) promises: Promises,
     /// Operations whose outcome nobody waits for.
     pub(crate) background: BTreeSet<OperationId>,
+    pub(crate) seen: SeenSeqs,
+    pub(crate) topics: Topics,
     round_trips: BTreeMap<NodeId, Duration>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
@@ -164,6 +170,8 @@ impl Core {
             watchers: Watchers::new(config.limits.leases, now.moment),
             subscriptions: Subscriptions::default(),
             background: BTreeSet::new(),
+            seen: SeenSeqs::default(),
+            topics: Topics::default(),
             round_trips: BTreeMap::new(),
             effects: VecDeque::new(),
             sent: BTreeMap::new(),

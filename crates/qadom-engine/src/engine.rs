@@ -4,6 +4,7 @@
 //! peer's bytes never do more than be counted when they make no sense.
 
 mod publications;
+mod records;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ use crate::operations::get::GetOperation;
 use crate::operations::join::JoinOperation;
 use crate::operations::lookup::LookupOperation;
 use crate::operations::ping::PingOperation;
-use crate::operations::put::{PutOperation, is_value_ttl_too_long};
 use crate::operations::stream::StreamOperation;
+use crate::operations::write::{WriteOperation, is_value_ttl_too_long};
 use crate::operations::{Operation, Progress};
 use crate::serve;
 use crate::time::Time;
@@ -90,7 +91,7 @@ impl Engine {
         };
         match value {
             Ok(value) => {
-                let operation = PutOperation::new(&self.core, value, options, now);
+                let operation = WriteOperation::value(&self.core, value, options, now);
                 self.start(now, Box::new(operation))
             }
             Err(reason) => self.end_at_once(Err(Failure::Refused { reason })),

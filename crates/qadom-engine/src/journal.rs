@@ -43,6 +43,13 @@ pub enum JournalEntry {
         /// The number of the stream.
         stream: u64,
     },
+    /// The highest seq that this node has seen in a namespace's slot.
+    Seen {
+        /// The slot.
+        slot: Key,
+        /// The seq.
+        seq: u64,
+    },
 }
 
 /// How a publication stands after a round of standing.
@@ -111,6 +118,11 @@ impl JournalEntry {
                 bytes.put_u8(5);
                 bytes.put_slice(writer.as_bytes());
                 bytes.put_u64(*stream);
+            }
+            Self::Seen { slot, seq } => {
+                bytes.put_u8(6);
+                bytes.put_slice(slot.as_bytes());
+                bytes.put_u64(*seq);
             }
         }
         bytes.freeze()
@@ -243,6 +255,10 @@ impl Reader {
             5 => JournalEntry::Stream {
                 writer: Writer::new(self.array()?).ok()?,
                 stream: self.u64()?,
+            },
+            6 => JournalEntry::Seen {
+                slot: self.key()?,
+                seq: self.u64()?,
             },
             _ => return None,
         })

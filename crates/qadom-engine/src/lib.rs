@@ -17,6 +17,7 @@ mod dial_back;
 mod effect;
 mod engine;
 mod hello;
+mod holding;
 mod journal;
 mod keep;
 mod listing;
@@ -32,11 +33,13 @@ mod publications;
 mod quota;
 mod reachability;
 mod records;
+mod seen;
 mod serve;
 mod status;
 mod subscriptions;
 mod time;
 mod timers;
+mod topics;
 mod upkeep;
 mod walk;
 mod watch;
@@ -49,8 +52,9 @@ pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId
 pub use engine::Engine;
 pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Standing};
 pub use operation::{
-    Difference, Failure, Fetched, JoinProblem, Joined, LookupReport, OperationId, Outcome,
-    PingReport, ReadFrom, Receipt, Refusal, Source, StreamKey, Withdrawn, WriteOptions,
+    Difference, Failure, Fetched, JoinProblem, Joined, Listed, LookupReport, OperationId, Outcome,
+    PingReport, ReadFrom, Receipt, Refusal, SignedRead, Source, StreamKey, Withdrawn, WriteOptions,
+    Written,
 };
 pub use publications::promise::{Promise, Promised, PublicationId, PublicationState};
 pub use reachability::Reachability;

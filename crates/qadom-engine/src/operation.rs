@@ -1,11 +1,12 @@
 //! What users ask an engine to do, and how it ends.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_routing::{Contact, Key, NodeId, NodeKey, Step};
-use qadom_wire::Reason;
+use qadom_wire::{ContentSignature, Reason, Verified, Writer};
 
 /// Names an operation from the call that began it to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +55,75 @@ pub enum Outcome {
     Stream(StreamKey),
     /// What was published in a slot is no longer kept alive.
     Withdrawn(Withdrawn),
+    /// A signed record reached enough nodes.
+    Written(Written),
+    /// A dict name or an entry of a namespace was found.
+    Entry(SignedRead),
+    /// A bag was listed.
+    Listed(Listed),
+}
+
+/// A signed record that was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What became of the write.
+    pub receipt: Receipt,
+    /// The record as its holders have it.
+    pub record: Verified,
+    /// For entries of namespaces, the writer's signature of all but the expiry.
+    pub content_signature: Option<ContentSignature>,
+}
+
+/// A signed record that was found and verified.
+#[derive(Clone, Debug)]
+pub struct SignedRead {
+    /// The record.
+    pub record: Verified,
+    /// Who showed it first.
+    pub source: Source,
+    /// The depth of the lookup, 0 when nobody was asked.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the end.
+    pub took: Duration,
+    /// Whether another payload was found under the same seq; the order of the protocol decided.
+    pub conflict: bool,
+}
+
+/// What is in a bag.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The items of all writers, ascending by id.
+    pub items: Vec<Verified>,
+    /// Whether this is everything: three holders, or all when there are fewer, have exactly this.
+    /// For one node or the own store, whether it gave all that it has.
+    pub complete: bool,
+    /// The depth of the lookup, 0 when nobody was asked.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the end.
+    pub took: Duration,
+}
+
+impl Listed {
+    /// The items as users see them: each payload once, with the records of those who wrote it.
+    ///
+    /// The payloads come in the order of the lowest ids of their records.
+    pub fn by_payload(&self) -> Vec<(&Bytes, Vec<&Verified>)> {
+        let mut places: BTreeMap<&[u8; 32], usize> = BTreeMap::new();
+        let mut grouped: Vec<(&Bytes, Vec<&Verified>)> = Vec::new();
+        for record in &self.items {
+            let next = grouped.len();
+            let place = *places.entry(record.payload_hash()).or_insert(next);
+            match grouped.get_mut(place) {
+                Some((_, writers)) => writers.push(record),
+                None => grouped.push((record.payload(), vec![record])),
+            }
+        }
+        grouped
+    }
 }
 
 /// What became of a write.
@@ -253,10 +323,39 @@ pub enum Failure {
     /// Copies that holders took remain with them until they expire.
     #[error("the journal of this node failed, and nothing is promised: {}", reason.as_str())]
     Journal {
-        /// `storage-failed` or `disk-full`.
+        /// `storage-failed`, `disk-full` or `quota`.
         reason: Reason,
         /// What holders took all the same, if anything was sent.
         receipt: Option<Receipt>,
+    },
+    /// The write was made for an older state than the one that is there, or the reader has seen a
+    /// newer one than what is there.
+    #[error("seq {seq} is not the latest here")]
+    StaleSeq {
+        /// The seq that was written or expected.
+        seq: u64,
+        /// What is there now, if anything is.
+        held: Option<Box<Verified>>,
+    },
+    /// The bag has the item, but from other writers alone.
+    #[error("{key} has the item from other writers alone")]
+    NotYours {
+        /// The bag.
+        key: Key,
+    },
+    /// Too few of the nodes that should know gave an answer that holds together.
+    #[error("{valid} of {needed} valid answers came")]
+    TooFewAnswers {
+        /// Nodes whose answers hold together.
+        valid: u32,
+        /// Answers that would have been enough.
+        needed: u32,
+    },
+    /// This node does not have the secret of the writer.
+    #[error("no identity of this node is {writer}")]
+    UnknownWriter {
+        /// The public key of the writer.
+        writer: Writer,
     },
     /// The request itself cannot be carried out.
     #[error("refused: {}", reason.as_str())]
@@ -264,4 +363,22 @@ pub enum Failure {
         /// Why.
         reason: Reason,
     },
+}
+
+impl Failure {
+    /// The reason that stands for the failure in receipts, problems and counts.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NotFound { .. } | Self::UnknownWriter { .. } => Reason::NotFound,
+            Self::TooFewCopies { .. } => Reason::TooFewCopies,
+            Self::NotJoined { .. } => Reason::Unreachable,
+            Self::StaleSeq { .. } => Reason::StaleSeq,
+            Self::NotYours { .. } => Reason::NotYours,
+            Self::TooFewAnswers { .. } => Reason::Timeout,
+            Self::Peer { reason, .. }
+            | Self::Store { reason }
+            | Self::Journal { reason, .. }
+            | Self::Refused { reason } => *reason,
+        }
+    }
 }

@@ -6,15 +6,18 @@
 
 pub(crate) mod directed;
 pub(crate) mod distribution;
+pub(crate) mod gather;
 pub(crate) mod get;
+pub(crate) mod holders;
 pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod ping;
-pub(crate) mod put;
+pub(crate) mod read;
 pub(crate) mod renewal;
 pub(crate) mod stream;
 pub(crate) mod subscribe;
 pub(crate) mod withdrawal;
+pub(crate) mod write;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

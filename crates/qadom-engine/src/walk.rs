@@ -3,10 +3,10 @@
 //! What must stay true: every contact that the lookup asked is told back to it as answered or
 //! failed. What the walk is for (a get, a put, a refresh) is the business of its operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use qadom_routing::{Contact, Key, Lookup, LookupConfig, Next, NodeId};
-use qadom_wire::{Answer, Find, FindNode, K, Kind, Reason, Record, Request, Value};
+use qadom_routing::{Contact, Key, Lookup, LookupConfig, Next, NodeId, Noted};
+use qadom_wire::{Answer, Find, FindNode, Found, IdRange, K, Kind, Reason, Record, Request, Value};
 
 use crate::core::{Core, Purpose};
 use crate::operation::{LookupReport, OperationId};
@@ -26,6 +26,8 @@ pub(crate) enum Query {
     Node,
     /// The value under the target, or contacts near it.
     Value,
+    /// The signed records of a kind under the target, and contacts near it.
+    Records { kind: Kind, range: Option<IdRange> },
 }
 
 /// What an answer brought.
@@ -35,6 +37,12 @@ pub(crate) enum Brought {
     Nothing,
     /// The value that was asked for, verified.
     Value(Value),
+    /// What a node has of the records that were asked for. Nothing of it is verified.
+    Found {
+        found: Found,
+        /// What the node was told that is here.
+        have: Option<[u8; 32]>,
+    },
 }
 
 /// A lookup under way.
@@ -47,10 +55,15 @@ pub(crate) struct Walk {
     asked_again: BTreeSet<NodeId>,
     /// Those of them that have not answered again: they have the value, so the walk is not over.
     promised: BTreeSet<NodeId>,
+    /// What is here of the records that are asked for, by its fingerprint.
+    have: Option<[u8; 32]>,
+    /// What each node that was asked was told of that.
+    told: BTreeMap<NodeId, [u8; 32]>,
 }
 
-/// A request to begin or to go on with a walk's query at one node.
-pub(crate) fn query(core: &Core, query: Query, target: &Key) -> Request {
+/// A request to begin or to go on with a walk's query at one node, which is told by its fingerprint
+/// what is here of the records that are asked for.
+pub(crate) fn query(core: &Core, query: Query, target: &Key, have: Option<[u8; 32]>) -> Request {
     let want = core.config.families;
     match query {
         Query::Node => Request::FindNode(FindNode {
@@ -62,6 +75,13 @@ pub(crate) fn query(core: &Core, query: Query, target: &Key) -> Request {
             kind: Kind::Value,
             range: None,
             have: None,
+            want,
+        }),
+        Query::Records { kind, range } => Request::Find(Find {
+            slot: *target,
+            kind,
+            range,
+            have,
             want,
         }),
     }
@@ -119,6 +139,8 @@ impl Walk {
             began: now,
             asked_again: BTreeSet::new(),
             promised: BTreeSet::new(),
+            have: None,
+            told: BTreeMap::new(),
         }
     }
 
@@ -155,8 +177,10 @@ impl Walk {
     ) -> Brought {
         let target = *self.lookup.target();
         self.promised.remove(from.id());
-        let value = value_of(context.core, &target, from, &answer);
-        let may_ask_again = is_oversize(&answer) && value.is_none();
+        let is_value = self.query == Query::Value;
+        let value = is_value.then(|| value_of(context.core, &target, from, &answer));
+        let value = value.flatten();
+        let may_ask_again = is_oversize(&answer) && value.is_none() && !self.is_held(&answer);
         if may_ask_again && self.asked_again.insert(*from.id()) && self.ask(context, from) {
             self.promised.insert(*from.id());
             return Brought::Nothing;
@@ -164,13 +188,51 @@ impl Walk {
         let moment = context.now.moment;
         match answer {
             Answer::Contacts(contacts) => self.lookup.on_answer(from.id(), contacts, moment),
-            Answer::Found(found) => self.lookup.on_answer(from.id(), found.contacts, moment),
+            Answer::Found(mut found) => {
+                let contacts = std::mem::take(&mut found.contacts);
+                let noted = self.lookup.on_answer(from.id(), contacts, moment);
+                if matches!(self.query, Query::Records { .. }) && noted != Noted::Unknown {
+                    return self.found(from, found);
+                }
+                noted
+            }
             _ => self.lookup.on_failure(from.id(), moment),
         };
         value.map_or(Brought::Nothing, |value| {
             self.lookup.finish();
             Brought::Value(value)
         })
+    }
+
+    /// Tells further nodes what is here of the records that are asked for.
+    pub(crate) const fn tell_held(&mut self, fingerprint: [u8; 32]) {
+        self.have = Some(fingerprint);
+    }
+
+    /// Ends the walk before its time, since what it was for is reached.
+    pub(crate) const fn finish(&mut self) {
+        self.lookup.finish();
+    }
+
+    /// Whether what is too long for a cold answer is here already.
+    fn is_held(&self, answer: &Answer) -> bool {
+        let Answer::Found(found) = answer else {
+            return false;
+        };
+        let hash = found.oversize.map(|oversize| oversize.hash);
+        hash.is_some() && hash == self.have
+    }
+
+    fn found(&self, from: &Contact, mut found: Found) -> Brought {
+        let mut have = self.told.get(from.id()).copied();
+        if let Some(oversize) = found.oversize
+            && found.records.is_empty()
+        {
+            // Whoever has the same by now need not send it.
+            found.same = Some(oversize.hash) == self.have;
+            have = self.have;
+        }
+        Brought::Found { found, have }
     }
 
     pub(crate) fn on_slow(&mut self, from: &Contact, now: Time) {
@@ -204,8 +266,11 @@ impl Walk {
         u32::try_from(self.asked_again.len()).unwrap_or(u32::MAX)
     }
 
-    fn ask(&self, context: &mut Context<'_>, contact: &Contact) -> bool {
-        let request = query(context.core, self.query, self.lookup.target());
+    fn ask(&mut self, context: &mut Context<'_>, contact: &Contact) -> bool {
+        let request = query(context.core, self.query, self.lookup.target(), self.have);
+        if let Some(have) = self.have {
+            self.told.insert(*contact.id(), have);
+        }
         let operation = Some(context.operation);
         // Where a contact of the table is reached is known better here than by who named it.
         let known = context.core.table.contact(contact.id()).cloned();

@@ -220,7 +220,7 @@ impl Error {
     /// The reason, one of the list that all of qadom shares.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Failed(failure) => reason_of_failure(failure),
+            Self::Failed(failure) => failure.reason(),
             Self::NotJoined { problems } => {
                 let is_foreign =
                     |problem: &JoinProblem| matches!(problem, JoinProblem::WrongNetwork(_));
@@ -260,18 +260,6 @@ impl Error {
             _ => return None,
         };
         Some(advice.to_owned())
-    }
-}
-
-fn reason_of_failure(failure: &Failure) -> Reason {
-    match failure {
-        Failure::NotFound { .. } => Reason::NotFound,
-        Failure::TooFewCopies { .. } => Reason::TooFewCopies,
-        Failure::NotJoined { .. } => Reason::Unreachable,
-        Failure::Peer { reason, .. } | Failure::Store { reason } | Failure::Refused { reason } => {
-            *reason
-        }
-        _ => Reason::Internal,
     }
 }
 

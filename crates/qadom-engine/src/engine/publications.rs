@@ -40,6 +40,9 @@ impl Engine {
             JournalEntry::Stream { writer, stream } => {
                 promises.signatures.restore_stream(writer, stream);
             }
+            JournalEntry::Seen { slot, seq } => {
+                self.core.seen.note(&slot, seq);
+            }
         }
     }
 
@@ -48,7 +51,9 @@ impl Engine {
     pub fn journal(&self) -> impl Iterator<Item = JournalEntry> {
         let promises = &self.core.promises;
         let published = promises.book.iter().cloned().map(JournalEntry::Published);
-        published.chain(promises.signatures.entries())
+        let seen = self.core.seen.iter();
+        let seen = seen.map(|(&slot, seq)| JournalEntry::Seen { slot, seq });
+        published.chain(promises.signatures.entries()).chain(seen)
     }
 
     /// What this node has promised to keep alive, by slot.

@@ -32,7 +32,7 @@ impl DirectedGet {
     }
 
     fn ask(&mut self, context: &mut Context<'_>) -> Progress {
-        let request = query(context.core, Query::Value, &self.key);
+        let request = query(context.core, Query::Value, &self.key, None);
         self.messages += 1;
         let operation = Some(context.operation);
         if context

@@ -107,7 +107,7 @@ impl Operation for GetOperation {
     ) -> Progress {
         match self.walk.on_answer(context, from, answer) {
             Brought::Value(value) => self.found(context, from, value),
-            Brought::Nothing => self.go_on(context),
+            Brought::Nothing | Brought::Found { .. } => self.go_on(context),
         }
     }
 }

@@ -197,6 +197,7 @@ fn a_put_whose_own_disk_fails_tells_what_the_others_hold() {
                 one.engine
                     .on_commit_failed(one.now, ticket, Reason::DiskFull);
             }
+            Effect::Journal { ticket, .. } => one.engine.on_journalled(one.now, ticket),
             Effect::Request(outgoing) => {
                 let answer = match request(&outgoing) {
                     Request::Store(_) => Answer::Stored(vec![StoreResult::Stored {
@@ -352,9 +353,14 @@ fn a_failure_of_the_own_store_before_anything_was_sent_is_named() {
     };
     one.engine.put(one.now, "alone".into(), options);
     let effects = one.effects();
-    let [Effect::Commit(ticket)] = effects[..] else {
+    let [
+        Effect::Commit(ticket),
+        Effect::Journal { ticket: entry, .. },
+    ] = effects[..]
+    else {
         panic!("{effects:?}")
     };
+    one.engine.on_journalled(one.now, entry);
     one.engine
         .on_commit_failed(one.now, ticket, Reason::StorageFailed);
     let result = one.outcome(|_| None);

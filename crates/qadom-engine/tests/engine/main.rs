@@ -1,9 +1,11 @@
-//! One engine by itself: what it answers its peers, what becomes of its users' requests,
-//! and what it learns about itself.
+//! One engine by itself, and small networks of them: what they answer their peers, what becomes of
+//! their users' requests, and what they learn about themselves.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails where its preparation fails"
 )]
 
@@ -18,4 +20,6 @@ mod publications;
 mod reachability;
 mod serve;
 mod signed;
+mod views;
 mod watched;
+mod world;

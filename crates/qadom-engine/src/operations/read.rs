@@ -1,0 +1,203 @@
+//! Reading signed records: a bag's items, the cell of a dict name, the entry of a namespace.
+//!
+//! What must stay true: a reader never gets a tombstone, and never an entry of a namespace whose seq
+//! is below one that it has seen.
+
+use qadom_routing::{Contact, Key};
+use qadom_wire::{Answer, Kind};
+
+use crate::core::Purpose;
+use crate::effect::RequestFailure;
+use crate::operation::{Failure, Listed, Outcome, SignedRead};
+use crate::operations::gather::union::Shown;
+use crate::operations::gather::{ENOUGH, Gather};
+use crate::operations::{Operation, Progress};
+use crate::walk::{Context, Walk};
+
+/// What a reader asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// All items of a bag.
+    Items,
+    /// The one record of what was gathered that wins; with a quorum of valid answers or without.
+    Entry {
+        /// Whether too few valid answers are a failure.
+        needs_quorum: bool,
+    },
+}
+
+/// Gathers, and picks what was asked for.
+#[derive(Debug)]
+pub(crate) struct ReadOperation {
+    /// None once it has ended.
+    gather: Option<Gather>,
+    want: Want,
+}
+
+impl ReadOperation {
+    pub(crate) const fn new(gather: Gather, want: Want) -> Self {
+        Self {
+            gather: Some(gather),
+            want,
+        }
+    }
+
+    fn end(&mut self, context: &mut Context<'_>) -> Progress {
+        let Some(gather) = self.gather.take() else {
+            return Progress::Going;
+        };
+        if let Some((node, reason)) = gather.failure() {
+            return Progress::failed(Failure::Peer { node, reason });
+        }
+        let took = context.now.moment.since(gather.began().moment);
+        let (hops, messages) = (gather.hops(), gather.messages());
+        match self.want {
+            Want::Items => {
+                let complete = gather.is_complete();
+                let records = gather.into_union().into_records().into_values();
+                let items = records.map(|shown| shown.record);
+                Progress::done(Outcome::Listed(Listed {
+                    items: items.filter(|record| !record.is_tombstone()).collect(),
+                    complete,
+                    hops,
+                    messages,
+                    took,
+                }))
+            }
+            Want::Entry { needs_quorum } => match pick(context, &gather, needs_quorum) {
+                Ok((shown, conflict)) => Progress::done(Outcome::Entry(SignedRead {
+                    record: shown.record,
+                    source: shown.source,
+                    hops,
+                    messages,
+                    took,
+                    conflict,
+                })),
+                Err(failure) => Progress::failed(failure),
+            },
+        }
+    }
+}
+
+/// The record that wins, and whether another payload has the same seq.
+fn pick(
+    context: &mut Context<'_>,
+    gather: &Gather,
+    needs_quorum: bool,
+) -> Result<(Shown, bool), Failure> {
+    if needs_quorum {
+        gather.check_quorum()?;
+    }
+    let (slot, kind) = (gather.union().place().slot, gather.union().place().kind);
+    let (answered, unanswered) = gather.answered();
+    let not_found = Failure::NotFound {
+        key: slot,
+        answered,
+        unanswered,
+    };
+    let (best, conflict) = best_of(gather);
+    let seen = if kind == Kind::NamespaceEntry {
+        context.core.seen.highest(&slot)
+    } else {
+        0
+    };
+    let Some(best) = best else {
+        return Err(not_found);
+    };
+    if best.record.seq() < seen {
+        let held = Some(Box::new(best.record));
+        return Err(Failure::StaleSeq { seq: seen, held });
+    }
+    if kind == Kind::NamespaceEntry {
+        context.core.note_seen(&slot, best.record.seq());
+    }
+    if best.record.is_tombstone() {
+        return Err(not_found);
+    }
+    Ok((best, conflict))
+}
+
+/// The winner among all records, which are the cells of one dict name or one entry.
+fn best_of(gather: &Gather) -> (Option<Shown>, bool) {
+    let mut best: Option<&Shown> = None;
+    let mut conflict = gather.union().has_conflict();
+    for (_, shown) in gather.union().iter() {
+        let Some(old) = best else {
+            best = Some(shown);
+            continue;
+        };
+        let is_larger = shown.record.dict_order(&old.record).is_gt();
+        if shown.record.seq() == old.record.seq() {
+            conflict |= shown.record.payload_hash() != old.record.payload_hash();
+        } else if is_larger {
+            conflict = gather.union().has_conflict();
+        }
+        if is_larger {
+            best = Some(shown);
+        }
+    }
+    (best.cloned(), conflict)
+}
+
+impl Gather {
+    /// Fails when too few of the nodes that should know gave a valid answer.
+    pub(crate) fn check_quorum(&self) -> Result<(), Failure> {
+        let (valid, alive) = self.valid_answers();
+        let needed = alive.min(ENOUGH);
+        if valid >= needed {
+            return Ok(());
+        }
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Err(Failure::TooFewAnswers {
+            valid: count(valid),
+            needed: count(needed),
+        })
+    }
+}
+
+impl Operation for ReadOperation {
+    fn walk(&mut self) -> Option<&mut Walk> {
+        self.gather.as_mut().and_then(Gather::walk_mut)
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
+        let is_over = self
+            .gather
+            .as_mut()
+            .is_some_and(|gather| gather.go_on(context));
+        if is_over {
+            self.end(context)
+        } else {
+            Progress::Going
+        }
+    }
+
+    fn on_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        answer: Answer,
+    ) -> Progress {
+        if let Some(gather) = self.gather.as_mut() {
+            gather.on_answer(context, from, purpose, answer);
+        }
+        self.go_on(context)
+    }
+
+    fn on_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        failure: &RequestFailure,
+    ) -> Progress {
+        if let Some(gather) = self.gather.as_mut() {
+            gather.on_failed(context, from, purpose, failure);
+        }
+        self.go_on(context)
+    }
+}
+
+/// The id of a namespace's one entry in its slot.
+pub(crate) const ENTRY: Key = Key::ZERO;

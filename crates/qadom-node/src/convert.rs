@@ -127,7 +127,7 @@ pub(crate) const fn transport_hello(hello: qadom_wire::Hello) -> Hello {
 /// Why a request failed, as the engine takes it.
 pub(crate) fn request_failure(reason: FailReason) -> RequestFailure {
     match reason {
-        FailReason::Timeout => RequestFailure::Timeout,
+        FailReason::Timeout | FailReason::Unreachable => RequestFailure::Timeout,
         FailReason::Busy { retry_after_ms } => RequestFailure::Busy {
             retry_after: Duration::from_millis(retry_after_ms.into()),
         },
@@ -135,6 +135,7 @@ pub(crate) fn request_failure(reason: FailReason) -> RequestFailure {
         // What differs came with an event of its own, or nothing is known of it.
         FailReason::Mismatch => RequestFailure::Mismatch(Vec::new()),
         FailReason::Overloaded | FailReason::TooLong => RequestFailure::Overloaded,
+        // `Refused`, and what later versions may add.
         _ => RequestFailure::Unreachable,
     }
 }

@@ -281,7 +281,10 @@ impl Driver {
             self.on_event(now, request);
             self.quiet(now);
         }
-        self.sockets.send(|| self.endpoint.poll_transmit());
+        let refused = self.sockets.send(|| self.endpoint.poll_transmit());
+        for address in refused {
+            self.endpoint.on_refused(transport_time(now), address);
+        }
     }
 
     /// Carries everything up and down but the requests of peers.

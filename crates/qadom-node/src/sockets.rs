@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use qadom_engine::Addresses;
 use qadom_routing::{Families, canonical};
-use qadom_transport::{BindError, Path, Quic, QuicDatagrams, Socket, Transmit};
+use qadom_transport::{
+    Batch, BindError, Path, Quic, QuicDatagrams, Socket, SocketErrors, Transmit,
+};
 
 use crate::builder::DEFAULT_PORT;
 use crate::clock;
@@ -111,10 +113,11 @@ impl Sockets {
         Ok(())
     }
 
-    /// Sends datagrams, several in one call where that can be, or counts why not.
-    pub(crate) fn send(&self, mut next: impl FnMut() -> Option<Transmit>) {
+    /// Sends datagrams, several in one call where that can be, or counts why not; tells the peers
+    /// that the system refused to send to.
+    pub(crate) fn send(&self, mut next: impl FnMut() -> Option<Transmit>) -> Vec<SocketAddr> {
         let Some(first) = next() else {
-            return;
+            return Vec::new();
         };
         let mut v4 = self.v4.as_ref().map(|bound| bound.socket.batch());
         let mut v6 = self.v6.as_ref().map(|bound| bound.socket.batch());
@@ -130,6 +133,8 @@ impl Sockets {
             }
             transmit = next();
         }
+        let batches = [v4, v6].into_iter().flatten();
+        batches.flat_map(Batch::finish).collect()
     }
 
     /// QUIC over these sockets.
@@ -138,12 +143,30 @@ impl Sockets {
         Quic::new(&sockets, clock::instant)
     }
 
-    /// Datagrams that the kernel did not take, and errors that it reported.
-    pub(crate) fn dropped(&self) -> u64 {
-        let errors = self.each().map(|bound| bound.socket.errors());
-        errors
-            .map(|errors| errors.receive + errors.send + errors.full)
-            .sum()
+    /// Datagrams that the kernel did not take, and errors that it reported, under the names that
+    /// users see.
+    pub(crate) fn dropped(&self) -> [(&'static str, u64); 5] {
+        let mut all = SocketErrors::default();
+        for errors in self.each().map(|bound| bound.socket.errors()) {
+            all.receive += errors.receive;
+            all.send += errors.send;
+            all.too_long += errors.too_long;
+            all.unreachable += errors.unreachable;
+            all.full += errors.full;
+        }
+        [
+            ("socket-receive", all.receive),
+            ("socket-unreachable", all.unreachable),
+            ("socket-too-long", all.too_long),
+            ("socket-refused", all.send - all.unreachable - all.too_long),
+            ("socket-full", all.full),
+        ]
+    }
+
+    /// The sockets themselves, for tests that break them.
+    #[cfg(test)]
+    pub(crate) fn sockets(&self) -> Vec<Arc<Socket>> {
+        self.each().map(|bound| Arc::clone(&bound.socket)).collect()
     }
 
     fn place(&mut self, address: SocketAddr) -> &mut Option<Bound> {

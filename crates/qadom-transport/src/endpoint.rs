@@ -18,12 +18,12 @@ use bytes::{Bytes, BytesMut};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::address::Provider;
+use crate::address::{Provider, canonical};
 use crate::arrivals::Arrivals;
 use crate::assembly::Assemblies;
 use crate::config::{Config, Limits, Time};
 use crate::drops::{DropReason, Drops};
-use crate::event::{Event, Transmit};
+use crate::event::{Event, FailReason, Transmit};
 use crate::hello::Hello;
 use crate::locals::{LocalId, Locals};
 use crate::message::RequestId;
@@ -64,6 +64,8 @@ const SEEN_FOR: Duration = Duration::from_mins(5);
 const SERVING: usize = 8192;
 /// For how long at least a request that is not answered keeps its copies out.
 const SERVING_FOR: Duration = Duration::from_secs(5);
+/// Addresses that are remembered because the system refused to send to them.
+const REFUSED: usize = 1024;
 /// MISMATCH and RESET packets sent in a second, each.
 const REFUSALS_PER_SECOND: u32 = 20;
 /// Packets are cut from blocks of this size.
@@ -110,6 +112,8 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     /// Peers whose queue waits for room among all requests in flight.
     waiting: VecDeque<[u8; 32]>,
     budget: Budget,
+    /// Addresses that the system refused to send to, and when it did so last.
+    refused: HashMap<SocketAddr, Duration>,
     /// Requests of peers that the node has not taken yet.
     arrivals: Arrivals,
     /// Requests of peers that are being served.
@@ -203,6 +207,7 @@ impl<S: Suite> Endpoint<S> {
             queued: 0,
             waiting: VecDeque::new(),
             budget: Budget::full(now.monotonic, config.limits.background),
+            refused: HashMap::new(),
             arrivals: Arrivals::new(config.limits.requests, config.limits.local),
             serving: Recent::new(SERVING_FOR, SERVING),
             held: VecDeque::new(),
@@ -258,6 +263,28 @@ impl<S: Suite> Endpoint<S> {
     /// When [`handle_timeout`](Self::handle_timeout) is due next, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.timers.next()
+    }
+
+    /// The system refused to send to an address. Requests to it are tried again as always; those
+    /// that get no answer meanwhile fail with [`FailReason::Refused`](crate::FailReason::Refused).
+    pub fn on_refused(&mut self, now: Time, to: SocketAddr) {
+        self.now = now;
+        if self.refused.len() >= REFUSED {
+            self.refused.clear();
+        }
+        self.refused.insert(canonical(to), now.monotonic);
+    }
+
+    /// Why what was sent to an address since then had no answer.
+    fn silence_of(&mut self, address: SocketAddr, since: Duration) -> FailReason {
+        match self.refused.get(&address) {
+            Some(at) if *at >= since => FailReason::Refused,
+            Some(_) => {
+                self.refused.remove(&address);
+                FailReason::Timeout
+            }
+            None => FailReason::Timeout,
+        }
     }
 
     /// Changes what this node says of itself in handshakes from now on.

@@ -202,6 +202,9 @@ pub enum FailReason {
     TooLong,
     /// The session was lost twice while the request was under way.
     Unreachable,
+    /// No answer, and the system refused to send to the peer: an interface, an own address or a
+    /// route is missing, or the datagram is longer than the way takes.
+    Refused,
 }
 
 /// What a node that refused a handshake says of itself.

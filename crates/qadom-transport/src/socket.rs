@@ -7,6 +7,8 @@
 //! datagrams go into one call is that of `batch`.
 
 mod batch;
+#[cfg(any(test, feature = "faults"))]
+mod faults;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::cell::Cell;
@@ -74,7 +76,11 @@ pub struct SocketErrors {
     pub receive: u64,
     /// Datagrams refused on sending.
     pub send: u64,
-    /// Datagrams that found the kernel's send buffer full.
+    /// Of these, those longer than the way to the peer takes.
+    pub too_long: u64,
+    /// Of these, those for which an interface, an own address or a route was missing.
+    pub unreachable: u64,
+    /// Datagrams that found the kernel's send buffer, or a device's, full.
     pub full: u64,
 }
 
@@ -110,7 +116,11 @@ pub struct Socket {
     is_wildcard: bool,
     receive_errors: AtomicU64,
     send_errors: AtomicU64,
+    too_long: AtomicU64,
+    unreachable: AtomicU64,
     full: AtomicU64,
+    #[cfg(any(test, feature = "faults"))]
+    faults: faults::Faults,
 }
 
 thread_local! {
@@ -157,7 +167,11 @@ impl Socket {
             is_wildcard: address.ip().is_unspecified(),
             receive_errors: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
+            too_long: AtomicU64::new(0),
+            unreachable: AtomicU64::new(0),
             full: AtomicU64::new(0),
+            #[cfg(any(test, feature = "faults"))]
+            faults: faults::Faults::default(),
         })
     }
 
@@ -216,6 +230,8 @@ impl Socket {
             let mut chunks = buffer.chunks_mut(MERGED);
             let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
                 core::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+            #[cfg(any(test, feature = "faults"))]
+            self.faults.on_receive()?;
             self.state
                 .recv(UdpSockRef::from(&self.io), &mut slices, &mut metas)
         });
@@ -281,9 +297,9 @@ impl Socket {
         };
         match self.attempt(&datagrams) {
             Ok(()) => Sent::Taken,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Sent::Full,
-            Err(_) if is_one => {
-                self.send_errors.fetch_add(1, Ordering::Relaxed);
+            Err(error) if is_full(&error) => Sent::Full,
+            Err(error) if is_one => {
+                self.note_refusal(&error);
                 Sent::Refused
             }
             // Not every device segments, and one datagram may be at fault: each by itself.
@@ -305,8 +321,10 @@ impl Socket {
     pub(crate) fn send_quic(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
         match self.attempt(datagrams) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
-            Err(_) => {
-                self.send_errors.fetch_add(1, Ordering::Relaxed);
+            Err(error) => {
+                if !is_full(&error) {
+                    self.note_refusal(&error);
+                }
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -315,18 +333,39 @@ impl Socket {
 
     /// Gives datagrams to the kernel, and counts those that it has no room for.
     fn attempt(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
-        let result = self.state.try_send(UdpSockRef::from(&self.io), datagrams);
-        let Err(error) = result else {
+        let Err(error) = self.hand_over(datagrams) else {
             return Ok(());
         };
-        if error.kind() == ErrorKind::WouldBlock {
+        if is_full(&error) {
             let length = datagrams.contents.len();
             let count = length.div_ceil(datagrams.segment_size.unwrap_or(length).max(1));
             self.full.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        if error.kind() == ErrorKind::WouldBlock {
             // Tells the runtime, so that `writable` waits.
             return self.io.try_io(Interest::WRITABLE, || Err(error));
         }
         Err(error)
+    }
+
+    fn hand_over(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        #[cfg(any(test, feature = "faults"))]
+        self.faults.on_send()?;
+        self.state.try_send(UdpSockRef::from(&self.io), datagrams)
+    }
+
+    /// Counts a datagram that the kernel will not send.
+    fn note_refusal(&self, error: &io::Error) {
+        self.send_errors.fetch_add(1, Ordering::Relaxed);
+        let kind = match error.kind() {
+            ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::HostUnreachable
+            | ErrorKind::AddrNotAvailable => &self.unreachable,
+            _ if error.raw_os_error() == Some(EMSGSIZE) => &self.too_long,
+            _ => return,
+        };
+        kind.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often the kernel reported errors.
@@ -334,6 +373,8 @@ impl Socket {
         SocketErrors {
             receive: self.receive_errors.load(Ordering::Relaxed),
             send: self.send_errors.load(Ordering::Relaxed),
+            too_long: self.too_long.load(Ordering::Relaxed),
+            unreachable: self.unreachable.load(Ordering::Relaxed),
             full: self.full.load(Ordering::Relaxed),
         }
     }
@@ -387,6 +428,15 @@ fn is_broken(error: &io::Error) -> bool {
     ) || matches!(error.raw_os_error(), Some(EBADF | ENOTSOCK))
 }
 
+/// Whether the kernel, or a device, has no room for a datagram now.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(ENOBUFS)
+}
+
+/// Linux's number, and that of the BSDs.
+const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+/// Linux's number, and that of the BSDs.
+const EMSGSIZE: i32 = if cfg!(target_os = "linux") { 90 } else { 40 };
 /// The number is the same on all Unix systems; Windows does not use it.
 const EBADF: i32 = 9;
 /// Linux's number.
@@ -427,5 +477,46 @@ mod tests {
         assert_eq!(ours, [0x07, 0x07, 0x04].map(|first| (from, first, 200)));
         let runs = [(vec![0x40, 0xc3], 400), (vec![0x7f, 0xff, 0x45], 500)];
         assert_eq!(quic, runs);
+    }
+
+    #[tokio::test]
+    async fn every_error_of_the_kernel_is_counted_and_survived() {
+        let [socket, peer] = ["127.0.0.1:0", "127.0.0.1:0"]
+            .map(|address| Socket::bind(address.parse().unwrap()).unwrap());
+        let to = peer.local_addr().unwrap();
+        let transmit = Transmit {
+            to,
+            from: None,
+            bytes: bytes::Bytes::from_static(&[7; 64]),
+        };
+        let send = |error| {
+            socket.fail_sends(Some(error));
+            let sent = socket.send(&transmit);
+            let mut batch = socket.batch();
+            batch.push(&transmit);
+            batch.push(&transmit);
+            (sent, batch.finish())
+        };
+        // ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL and EMSGSIZE, EPERM, then ENOBUFS.
+        for error in [100, 101, 113, 99, EMSGSIZE, 1] {
+            assert_eq!(send(error), (Sent::Refused, vec![to]), "{error}");
+        }
+        assert_eq!(send(ENOBUFS), (Sent::Full, vec![]));
+        let expected = SocketErrors {
+            receive: 0,
+            send: 18,
+            too_long: 3,
+            unreachable: 12,
+            full: 3,
+        };
+        assert_eq!(socket.errors(), expected);
+        socket.fail_sends(None);
+        assert_eq!(socket.send(&transmit), Sent::Taken);
+        // A report while receiving ends the batch, and the next one brings what came.
+        peer.readable().await.unwrap();
+        peer.fail_receive(100);
+        assert_eq!(peer.receive(|_, _| {}, |_| {}).unwrap(), 0);
+        assert_eq!(peer.errors().receive, 1);
+        assert_eq!(peer.receive(|_, _| {}, |_| {}).unwrap(), 1);
     }
 }

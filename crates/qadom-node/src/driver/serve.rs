@@ -136,8 +136,8 @@ impl Driver {
             .map(|(reason, count)| (reason.as_str(), count));
         let endpoint_drops = self.endpoint.drops().iter();
         let endpoint_drops = endpoint_drops.map(|(reason, count)| (reason.as_str(), count));
-        let socket_drops = [("socket", self.sockets.dropped())];
-        let socket_drops = socket_drops.into_iter().chain(quic_drops(&self.quic));
+        let socket_drops = self.sockets.dropped().into_iter();
+        let socket_drops = socket_drops.chain(quic_drops(&self.quic));
         for (reason, count) in engine_drops.chain(endpoint_drops).chain(socket_drops) {
             if count > 0 {
                 *drops.entry(reason.to_owned()).or_default() += count;

@@ -7,6 +7,7 @@ use qadom_transport::{Class, Event, FailReason, Limits, Outgoing, SecretKey, Soc
 
 use super::*;
 use crate::address::{HostPort, NodeAddress};
+use crate::command::Operation;
 
 /// A node on loopback that keeps its records in this store.
 pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command>) {
@@ -175,4 +176,54 @@ async fn a_driver_that_is_behind_serves_in_turns_and_says_that_it_is_busy() {
         assert!(client.answered >= 453 + 85, "{}", client.answered);
         assert!(client.turned_away > 0);
     }
+}
+
+#[tokio::test]
+async fn a_node_whose_interface_vanishes_says_so_and_goes_on_when_it_is_back() {
+    let (driver, commands) = build(Arc::new(MemoryStore::new()));
+    let (peer, _peers_commands) = build(Arc::new(MemoryStore::new()));
+    let at = Addresses::at(peer.facts.local_addresses[0]);
+    let contact = Contact::new(*peer.engine.key(), at.v4, at.v6, true).unwrap();
+    tokio::spawn(peer.run(watch::Sender::new(None)));
+    let socket = driver.sockets.sockets().remove(0);
+    tokio::spawn(driver.run(watch::Sender::new(None)));
+    let ping = async || {
+        let (caller, answer) = oneshot::channel();
+        let operation = Operation::Ping(Box::new(contact.clone()));
+        let command = Command::Begin(operation, caller);
+        commands.send(command).await.unwrap();
+        answer.await.unwrap()
+    };
+    assert!(ping().await.is_ok());
+    // No route, no interface, a way too narrow, an address that is gone.
+    for error in [101, 100, 90, 99] {
+        socket.fail_sends(Some(error));
+        let Err(Failure::Peer { reason, .. }) = ping().await else {
+            panic!("nothing can have come back");
+        };
+        assert_eq!(reason, Reason::Unreachable, "{error}");
+        socket.fail_sends(None);
+        assert!(ping().await.is_ok());
+    }
+    // A buffer that is full for a while costs a try, and no more.
+    socket.fail_sends(Some(105));
+    let pinging = ping();
+    tokio::pin!(pinging);
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut pinging => break answer,
+            () = tokio::task::yield_now() => {
+                if socket.errors().full > 0 {
+                    socket.fail_sends(None);
+                }
+            }
+        }
+    };
+    assert!(answer.is_ok());
+    let (caller, status) = oneshot::channel();
+    commands.send(Command::Status(caller)).await.unwrap();
+    let drops = status.await.unwrap().drops;
+    assert!(drops["socket-unreachable"] >= 9 && drops["socket-too-long"] >= 3);
+    assert!(drops["socket-full"] > 0);
 }

@@ -371,8 +371,16 @@ impl<S: Suite> Endpoint<S> {
             self.transmit(to, packet);
             self.arm_request(id);
         } else if attempt.mismatch.is_none() {
-            self.fail_attempt(index, FailReason::Timeout);
+            let (address, since) = (attempt.address, self.first_sent(id));
+            let reason = self.silence_of(address, since);
+            self.fail_attempt(index, reason);
         }
+    }
+
+    fn first_sent(&self, id: RequestId) -> Duration {
+        self.requests
+            .get(&id)
+            .map_or(self.now.monotonic, |request| request.first_sent)
     }
 
     fn retry_request(&mut self, id: RequestId, session: u32, may_retry: bool) {
@@ -392,7 +400,9 @@ impl<S: Suite> Endpoint<S> {
             self.arm_request(id);
             return;
         }
-        self.end_request(id, Err(FailReason::Timeout));
+        let address = self.sessions.get(&current).map(|session| session.address);
+        let reason = address.map_or(FailReason::Timeout, |at| self.silence_of(at, first_sent));
+        self.end_request(id, Err(reason));
         // A peer that was silent all the while has lost the session or is gone: the next request
         // begins with a handshake.
         let is_silent = self

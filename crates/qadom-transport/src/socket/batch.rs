@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Socket;
+use super::{Sent, Socket};
 use crate::event::Transmit;
 
 /// The most bytes that one call takes: what fits into one IP packet, with some to spare.
@@ -19,8 +19,8 @@ thread_local! {
 
 /// Sends the datagrams that a caller has at hand: those that follow each other, go to one peer and
 /// have one length (the last may be shorter) leave in one call where the kernel can do that. What
-/// is left goes out when the batch is dropped. What the kernel does not take is counted by the
-/// socket and gone: requests are sent again.
+/// is left goes out when the batch is finished or dropped. What the kernel does not take is counted
+/// by the socket and gone: requests are sent again.
 ///
 /// # Examples
 ///
@@ -30,6 +30,7 @@ thread_local! {
 /// for transmit in &transmits {
 ///     batch.push(transmit);
 /// }
+/// let refused = batch.finish();
 /// # }
 /// ```
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub struct Batch<'a> {
     path: Option<(Option<IpAddr>, SocketAddr)>,
     stride: usize,
     segments: usize,
+    refused: Vec<SocketAddr>,
 }
 
 impl<'a> Batch<'a> {
@@ -51,7 +53,14 @@ impl<'a> Batch<'a> {
             path: None,
             stride: 0,
             segments: socket.segments(),
+            refused: Vec::new(),
         }
+    }
+
+    /// Sends what is left, and tells the peers that the kernel refused to send to.
+    pub fn finish(mut self) -> Vec<SocketAddr> {
+        self.flush();
+        std::mem::take(&mut self.refused)
     }
 
     /// Adds a datagram; it leaves now or with its neighbours.
@@ -78,8 +87,9 @@ impl<'a> Batch<'a> {
 
     fn flush(&mut self) {
         if let Some(path) = self.path.take() {
-            // The socket counts what the kernel does not take.
-            let _ = self.socket.send_datagrams(path, &self.bytes, self.stride);
+            if self.socket.send_datagrams(path, &self.bytes, self.stride) == Sent::Refused {
+                self.refused.push(path.1);
+            }
             self.bytes.clear();
         }
     }

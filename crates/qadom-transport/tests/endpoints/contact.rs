@@ -246,3 +246,37 @@ fn a_node_answers_from_the_address_that_it_was_asked_at() {
     let reset = exchange(&mut wire, &stray);
     assert_eq!((reset.bytes[0], reset.from), (RESET, Some(home)));
 }
+
+#[test]
+fn a_request_whose_way_is_missing_fails_for_that_reason_and_succeeds_when_it_is_back() {
+    let mut wire = Wire::new(1, 2, CALM);
+    wire.silent.insert(address(1));
+    let refuse = |wire: &mut Wire| {
+        let now = wire.time();
+        wire.nodes[0].endpoint.on_refused(now, address(1));
+    };
+    // Cold: one of its INITs was refused.
+    wire.request(0, wire.outgoing(1, 1, b"x", true));
+    refuse(&mut wire);
+    wire.run(Duration::from_secs(5));
+    assert_eq!(wire.end(0, 1), Some(End::Failed(FailReason::Refused)));
+    // Merely silent later on.
+    wire.request(0, wire.outgoing(1, 2, b"x", true));
+    wire.run(Duration::from_secs(5));
+    assert_eq!(wire.end(0, 2), Some(End::Failed(FailReason::Timeout)));
+    // Warm, and for a while only.
+    wire.silent.clear();
+    assert!(matches!(wire.ask(0, 1, 3, b"x"), Some(End::Answer(_))));
+    wire.silent.insert(address(1));
+    wire.request(0, wire.outgoing(1, 4, b"x", true));
+    refuse(&mut wire);
+    wire.run(Duration::from_millis(30));
+    wire.silent.clear();
+    wire.run(Duration::from_secs(2));
+    assert!(matches!(wire.end(0, 4), Some(End::Answer(_))));
+    wire.silent.insert(address(1));
+    wire.request(0, wire.outgoing(1, 5, b"x", true));
+    refuse(&mut wire);
+    wire.run(Duration::from_secs(5));
+    assert_eq!(wire.end(0, 5), Some(End::Failed(FailReason::Refused)));
+}

@@ -471,6 +471,11 @@ impl Gather {
     }
 
     fn end_round(&mut self, context: &mut Context<'_>) {
+        for holder in &mut self.holders {
+            if holder.survey.as_ref().is_some_and(Survey::is_endless) {
+                holder.gone.get_or_insert(Reason::Malformed);
+            }
+        }
         let fingerprint = self.fingerprint();
         let is_unknown = |holder: &Holder| holder.is_to_be_asked(&self.union, &fingerprint);
         let is_known = !self.live().any(is_unknown);

@@ -14,6 +14,7 @@ mod clock;
 mod dial_back;
 mod distrust;
 mod hello;
+mod hostile_views;
 mod one;
 mod operations;
 mod publications;

@@ -1,6 +1,7 @@
 //! Dict names, bags and namespaces in a small network of engines.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{Failure, Listed, Mode, Outcome, ReadFrom, SignedRead, WriteOptions, Written};
@@ -10,7 +11,7 @@ use qadom_wire::{Reason, Writer};
 use crate::one::network;
 use crate::world::{World, contact_of};
 
-const BAG: Key = Key::from_bytes([0x77; 32]);
+pub(crate) const BAG: Key = Key::from_bytes([0x77; 32]);
 const ANY: ReadFrom = ReadFrom::Network;
 
 pub(crate) fn written(result: Result<Outcome, Failure>) -> Written {
@@ -62,7 +63,7 @@ fn remove(
     })
 }
 
-fn set(
+pub(crate) fn set(
     world: &mut World,
     member: usize,
     writer: Writer,
@@ -454,15 +455,15 @@ fn what_the_journal_cannot_take_is_not_written() {
 
 #[test]
 fn two_thousand_items_of_a_hundred_writers_are_listed_completely() {
-    let mut world = World::new(30);
+    let mut world = World::new(6);
     let writers: Vec<Writer> = (0..100)
-        .map(|seed| world.writer(usize::from(seed) % 30, seed))
+        .map(|seed| world.writer(usize::from(seed) % 6, seed))
         .collect();
     for number in 0..2000_usize {
         let which = number % 100;
         add(
             &mut world,
-            which % 30,
+            which % 6,
             writers[which],
             &format!("item {number}"),
         );
@@ -476,4 +477,62 @@ fn two_thousand_items_of_a_hundred_writers_are_listed_completely() {
     // 2000 records of 250 bytes fill 60 messages.
     let finds = world.sent["find"];
     assert!(finds < 400, "{:?}", world.sent);
+}
+
+#[test]
+fn from_the_second_event_on_nobody_is_looked_up() {
+    let mut world = World::new(25);
+    let writer = world.writer(1, 1);
+    let publish = |world: &mut World, message: &'static str| {
+        written(world.run_at(1, |engine, now| {
+            engine.publish(now, writer, BAG, message.into(), WriteOptions::default())
+        }))
+    };
+    let first = publish(&mut world, "one");
+    assert_eq!((first.record.seq(), first.receipt.stored), (1, 20));
+    world.sent.clear();
+    let second = publish(&mut world, "two");
+    assert_eq!((second.record.seq(), second.receipt.stored), (2, 20));
+    assert_eq!(second.record.stream(), first.record.stream());
+    assert_eq!(
+        (world.sent.get("find node"), world.sent.get("find")),
+        (None, None)
+    );
+    // A dead holder is noticed, and others are looked up beside the next event.
+    let holder = (2..25).find(|&member| {
+        let local = world.run_at(member, |engine, now| {
+            engine.dict_get(now, b"nothing", None, ReadFrom::Local)
+        });
+        local.is_err()
+    });
+    world.members[holder.unwrap()].is_down = true;
+    for _ in 0..2 {
+        publish(&mut world, "three");
+    }
+    world.pass(Duration::from_mins(5));
+    world.sent.clear();
+    publish(&mut world, "four");
+    assert!(world.sent.contains_key("find node"), "{:?}", world.sent);
+}
+
+#[test]
+fn holders_that_miss_items_are_told_apart_and_filled() {
+    let mut world = World::new(25);
+    let writer = world.writer(24, 1);
+    for number in 0..120 {
+        // Each item misses another handful of the holders.
+        let missing: Vec<usize> = (0..8).map(|step| (number + 3 * step) % 24).collect();
+        for &member in &missing {
+            world.members[member].is_down = true;
+        }
+        add(&mut world, 24, writer, &format!("item {number}"));
+        for &member in &missing {
+            world.members[member].is_down = false;
+        }
+        // Whoever was silent is known again.
+        world.forget_sessions();
+    }
+    let reader = world.add(Mode::Client);
+    let listed = list(&mut world, reader);
+    assert_eq!((listed.items.len(), listed.complete), (120, true));
 }

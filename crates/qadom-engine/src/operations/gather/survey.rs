@@ -68,6 +68,11 @@ impl Survey {
         if answer.len() != asked.len() {
             return Err(Reason::Malformed);
         }
+        // The first difference is always answered in full, or the survey would not get on.
+        let first = answer.iter().find(|digest| **digest != RangeDigest::Same);
+        if first == Some(&RangeDigest::Differs) {
+            return Err(Reason::Malformed);
+        }
         for (range, digest) in asked.iter().zip(answer) {
             match digest {
                 RangeDigest::Same => {}
@@ -77,6 +82,11 @@ impl Survey {
             }
         }
         Ok(())
+    }
+
+    /// Whether the holder was asked more than any honest one has to be.
+    pub(crate) fn is_endless(&self) -> bool {
+        !self.todo.is_empty() && self.questions >= QUESTIONS_MAX
     }
 
     /// Ranges to fetch from the holder, each once.

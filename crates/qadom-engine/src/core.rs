@@ -36,6 +36,7 @@ use crate::status::Drops;
 use crate::subscriptions::Subscriptions;
 use crate::time::Time;
 use crate::topics::Topics;
+use crate::upkeep::Replicated;
 use crate::watchers::Watchers;
 
 /// How long a holder's disk may take to commit what it is given.
@@ -56,6 +57,8 @@ pub(crate) enum Purpose {
     Store,
     /// A numbered part of what an operation gathers.
     Part(u32),
+    /// A comparison of what two holders have, and what follows from it.
+    Exchange,
     /// A sign of life that somebody asked for, or the first step of a join.
     Ping,
     /// The keys of both sides for QUIC.
@@ -120,6 +123,7 @@ pub(crate) struct Core {
     pub(crate) blocks: Blocks,
     pub(crate) hints: Hints,
     pub(crate) listings: Listings,
+    pub(crate) replicated: Replicated,
     pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
     /// A join has ended: every bucket is to be refreshed.
     pub(crate) is_refresh_wanted: bool,
@@ -159,6 +163,7 @@ impl Core {
             blocks: Blocks::new(config.limits.blocks),
             hints: Hints::default(),
             listings: Listings::default(),
+            replicated: Replicated::default(),
             held: BTreeMap::new(),
             is_refresh_wanted: false,
             addresses: OwnAddresses::new(advertised, interface, config.local),
@@ -430,12 +435,20 @@ impl Core {
 
     /// Asks for a commit of everything buffered so far, and lets something wait for it.
     pub(crate) fn commit(&mut self, waiting: Waiting) {
+        self.commit_all().push(waiting);
+    }
+
+    /// Asks for a commit of everything buffered so far, for which nothing waits.
+    pub(crate) fn commit_unwatched(&mut self) {
+        self.commit_all();
+    }
+
+    fn commit_all(&mut self) -> &mut Vec<Waiting> {
         let ticket = self.store.ticket();
-        let is_new = !self.held.contains_key(&ticket);
-        self.held.entry(ticket).or_default().push(waiting);
-        if is_new {
+        if !self.held.contains_key(&ticket) {
             self.emit(Effect::Commit(ticket));
         }
+        self.held.entry(ticket).or_default()
     }
 
     pub(crate) fn held_answers(&self) -> usize {

@@ -42,7 +42,6 @@ pub(crate) struct Origin {
     pub(crate) is_exclusive: bool,
 }
 
-#[allow(dead_code, reason = "writes and replication are about to come")]
 impl Origin {
     /// A record that this node wrote.
     pub(crate) fn own(is_exclusive: bool) -> Self {

@@ -40,11 +40,34 @@ pub(crate) fn within<'a>(listed: &'a [Listed], range: &DigestRange) -> &'a [List
     listed.get(from..to).unwrap_or_default()
 }
 
-/// Everything in one slot.
-pub(crate) const fn whole(slot: Key) -> (Position, Position) {
-    // No record has the highest id: it would be the hash of something, or begin with one.
-    let end = Position { slot, id: Key::MAX };
-    (Position::first_of(slot), end)
+/// Where a slot begins, and where the next one does; there is none behind the last.
+pub(crate) fn whole(slot: Key) -> (Position, Option<Position>) {
+    (
+        Position::first_of(slot),
+        next(&slot).map(Position::first_of),
+    )
+}
+
+/// Whether a range lies in the slot that it begins in.
+pub(crate) fn is_in_one_slot(range: &DigestRange) -> bool {
+    let slot = range.start.slot;
+    match range.end {
+        Some(end) => end.slot == slot || Some(end) == whole(slot).1,
+        None => slot == Key::MAX,
+    }
+}
+
+/// The key behind this one.
+pub(crate) fn next(key: &Key) -> Option<Key> {
+    let mut bytes = *key.as_bytes();
+    for byte in bytes.iter_mut().rev() {
+        let (sum, is_over) = byte.overflowing_add(1);
+        *byte = sum;
+        if !is_over {
+            return Some(Key::from_bytes(bytes));
+        }
+    }
+    None
 }
 
 #[derive(Debug)]

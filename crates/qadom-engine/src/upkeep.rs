@@ -2,18 +2,22 @@
 //! forget what has expired (the paper, sections 2.3 and 2.5).
 //!
 //! What must stay true: a bounded number of background operations is under way, and a holder that
-//! was just brought a value by another does not replicate it again.
+//! was just brought a value by another, or has just compared a slot with another, does not replicate
+//! it again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use qadom_routing::{Key, Moment};
-use qadom_store::EntryId;
+use qadom_store::{Container, EntryId};
+use qadom_wire::Kind;
 
 use crate::core::{Core, reason_of_store};
 use crate::engine::Engine;
 use crate::operations::lookup::LookupOperation;
-use crate::records::Held;
+use crate::operations::replication::Replication;
+use crate::publications::schedule;
+use crate::records::{Held, entry_id};
 use crate::time::{Time, jittered};
 
 /// How often stale buckets and expired records are looked for.
@@ -22,6 +26,10 @@ const CHECK_EVERY: Duration = Duration::from_mins(1);
 const PAGE: usize = 64;
 /// The pause between two pages in which nothing was due.
 const PAGE_EVERY: Duration = Duration::from_millis(1);
+/// Slots that are replicated together, when they lie in one region.
+const TOGETHER: usize = 64;
+/// Slots of which it is remembered when they were compared. Others are compared each time.
+const REPLICATED: usize = 65_536;
 /// Expired entries removed at once.
 const EXPIRED: usize = 1024;
 
@@ -41,8 +49,29 @@ pub(crate) struct Upkeep {
 #[derive(Debug, Default)]
 struct Sweep {
     after: Option<(Key, EntryId)>,
-    due: VecDeque<Held>,
+    due: VecDeque<Container>,
     is_read: bool,
+}
+
+/// When slots were last compared with other holders.
+#[derive(Debug, Default)]
+pub(crate) struct Replicated(BTreeMap<Container, Moment>);
+
+impl Replicated {
+    /// Another holder has the same, or was made to have it.
+    pub(crate) fn note(&mut self, place: Container, now: Moment) {
+        if self.0.len() < REPLICATED || self.0.contains_key(&place) {
+            self.0.insert(place, now);
+        }
+    }
+
+    fn is_due(&self, place: &Container, every: Duration, now: Moment) -> bool {
+        self.0.get(place).is_none_or(|at| now.since(*at) >= every)
+    }
+
+    fn forget(&mut self, every: Duration, now: Moment) {
+        self.0.retain(|_, at| now.since(*at) < every);
+    }
 }
 
 impl Upkeep {
@@ -91,8 +120,7 @@ impl Engine {
             if let Some(target) = self.upkeep.refresh.pop_front() {
                 let operation = LookupOperation::new(&self.core, target, now);
                 self.start_background(now, Box::new(operation));
-            } else if let Some(held) = self.next_due(now) {
-                let operation = LookupOperation::replicate(&self.core, held, now);
+            } else if let Some(operation) = self.next_due(now) {
                 self.start_background(now, Box::new(operation));
             } else {
                 return;
@@ -123,38 +151,80 @@ impl Engine {
         }
     }
 
-    /// The next value that nobody has renewed here since the last round. Reads one page of the
-    /// store at the most: the rest of a sweep that finds nothing is left to the next deadline.
-    fn next_due(&mut self, now: Time) -> Option<Held> {
-        let every = self.core.config.replicate_every;
+    /// The next slots that nobody has compared or renewed here since the last round. Reads one page
+    /// of the store at the most: the rest of a sweep that finds nothing is left to the next
+    /// deadline.
+    fn next_due(&mut self, now: Time) -> Option<Replication> {
         if self.core.table.is_empty() {
             self.upkeep.sweep = None;
         }
+        let bits = schedule::region_bits(self.core.nodes_nearby());
         let sweep = self.upkeep.sweep.as_mut()?;
         if sweep.due.is_empty() && !sweep.is_read {
-            let after = sweep.after.as_ref().map(|(slot, id)| (slot, id));
-            let page = match self
-                .core
-                .store
-                .scan_keys(&Key::ZERO, &Key::MAX, after, PAGE)
-            {
-                Ok(page) => page,
-                Err(error) => {
-                    self.core.drops.count(reason_of_store(&error));
-                    Vec::new()
-                }
-            };
-            sweep.is_read = page.len() < PAGE;
-            sweep.after = page.last().map(|entry| (entry.slot, entry.id.clone()));
-            let due = page.iter().filter(|entry| Held::is_due(entry, every, now));
-            sweep.due.extend(due.filter_map(Held::from_entry));
+            sweep.read(&mut self.core, now);
         }
-        let due = sweep.due.pop_front();
-        if due.is_none() && sweep.is_read {
+        if let Some(first) = sweep.due.front() {
+            let (_, last) = schedule::region(&first.slot, bits);
+            let together = sweep.due.iter().take_while(|place| place.slot <= last);
+            let together = together.take(TOGETHER).count();
+            return Some(Replication::new(
+                sweep.due.drain(..together).collect(),
+                bits,
+            ));
+        }
+        if sweep.is_read {
             self.upkeep.sweep = None;
-        } else if due.is_none() {
+        } else {
             self.upkeep.page_at = Some(now.moment + PAGE_EVERY);
         }
-        due
+        None
+    }
+}
+
+impl Sweep {
+    /// Reads a page of the store.
+    fn read(&mut self, core: &mut Core, now: Time) {
+        let every = core.config.replicate_every;
+        if self.after.is_none() {
+            core.replicated.forget(every, now.moment);
+        }
+        let after = self.after.as_ref().map(|(slot, id)| (slot, id));
+        let page = match core.store.scan_keys(&Key::ZERO, &Key::MAX, after, PAGE) {
+            Ok(page) => page,
+            Err(error) => {
+                core.drops.count(reason_of_store(&error));
+                Vec::new()
+            }
+        };
+        let mut seen = self
+            .after
+            .take()
+            .map(|(slot, id)| Container::of(&slot, &id));
+        for entry in &page {
+            let place = Container::of(&entry.slot, &entry.id);
+            if seen.replace(place) == Some(place) {
+                continue;
+            }
+            let is_due = if place.first == Kind::Value.number() {
+                Held::is_due(entry, every, now)
+            } else {
+                core.replicated.is_due(&place, every, now.moment)
+            };
+            if is_due {
+                self.due.push_back(place);
+            }
+        }
+        self.is_read = page.len() < PAGE;
+        // The rest of a slot that was seen is passed over.
+        self.after = page.last().map(|entry| {
+            let kind = entry
+                .id
+                .as_bytes()
+                .first()
+                .copied()
+                .and_then(Kind::from_number);
+            let id = kind.map(|kind| entry_id(kind, &Key::MAX));
+            (entry.slot, id.unwrap_or_else(|| entry.id.clone()))
+        });
     }
 }

@@ -12,7 +12,8 @@ use qadom_wire::{
 
 use crate::core::{Core, reason_of_store};
 use crate::effect::Inbound;
-use crate::listing::{Listed, fingerprint_of, within};
+use crate::listing::{Listed, fingerprint_of, is_in_one_slot, whole, within};
+use crate::records::container;
 use crate::time::Time;
 
 /// Entries that are looked at for ranges across slots in one request.
@@ -38,7 +39,14 @@ pub(super) fn digest(core: &mut Core, now: Time, digest: &Digest, inbound: &Inbo
             continue;
         }
         match compare(core, now, digest.kind, range, &mut most) {
-            Ok(answer) => answers.push(answer),
+            Ok(answer) => {
+                let is_whole = (range.start, range.end) == whole(range.start.slot);
+                if is_whole && answer == RangeDigest::Same {
+                    let place = container(&range.start.slot, digest.kind);
+                    core.replicated.note(place, now.moment);
+                }
+                answers.push(answer);
+            }
             Err(Reason::TooLarge) if !answers.is_empty() => answers.push(RangeDigest::Differs),
             Err(reason) => return refused(core, reason),
         }
@@ -54,10 +62,9 @@ fn compare(
     most: &mut usize,
 ) -> Result<RangeDigest, Reason> {
     let slot = range.start.slot;
-    let is_one_slot = range.end.is_some_and(|end| end.slot == slot);
     let listing: Arc<Vec<Listed>>;
     let across;
-    let listed: &[Listed] = if is_one_slot {
+    let listed: &[Listed] = if is_in_one_slot(range) {
         listing = core
             .listing(&slot, kind, now)
             .map_err(|error| reason_of_store(&error))?;

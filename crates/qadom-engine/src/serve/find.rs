@@ -40,10 +40,7 @@ pub(super) fn find(core: &mut Core, now: Time, find: &Find, inbound: &Inbound) -
         core.drops.count(reason);
         Found::default()
     });
-    // Who is told that nothing is new here has asked others before.
-    if !found.same {
-        found.contacts = near(core, &find.slot, find.want, inbound);
-    }
+    found.contacts = near(core, &find.slot, find.want, inbound);
     Answer::Found(found)
 }
 
@@ -102,23 +99,19 @@ fn fingerprint(core: &mut Core, now: Time, find: &Find) -> Result<[u8; 32], Reas
     let listing = core
         .listing(&find.slot, find.kind, now)
         .map_err(|error| reason_of_store(&error))?;
-    let slot = find.slot;
-    let (start, end) = whole(slot);
-    let asked = find.range.map_or(
-        DigestRange {
-            start,
-            end: Some(end),
-            fingerprint: [0; 32],
-        },
-        |range| DigestRange {
-            start: Position {
-                slot,
-                id: *range.start(),
-            },
-            end: range.end().map(|end| Position { slot, id: *end }),
-            fingerprint: [0; 32],
-        },
-    );
+    let at = |id: &Key| Position {
+        slot: find.slot,
+        id: *id,
+    };
+    let (start, end) = match find.range {
+        Some(range) => (at(range.start()), range.end().map(at)),
+        None => whole(find.slot),
+    };
+    let asked = DigestRange {
+        start,
+        end,
+        fingerprint: [0; 32],
+    };
     Ok(fingerprint_of(within(&listing, &asked)))
 }
 

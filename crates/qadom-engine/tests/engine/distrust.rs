@@ -279,9 +279,11 @@ fn a_join_through_a_client_finds_the_nodes_that_it_knows() {
 #[test]
 fn replicas_are_waited_for_before_the_next_value_is_brought() {
     let mut one = One::new(Mode::Storing);
-    for number in 0..20_u8 {
+    // More than go together in one round of replication.
+    for number in 0..600_u16 {
+        let payload = number.to_be_bytes().to_vec();
         one.engine
-            .put(one.now, vec![number].into(), WriteOptions::default());
+            .put(one.now, payload.into(), WriteOptions::default());
         one.outcome(|_| None).unwrap();
     }
     (1..=3).for_each(|number| one.meet(number, true));

@@ -25,7 +25,7 @@ fn range(fingerprint: [u8; 32]) -> DigestRange {
     let (start, end) = whole(SLOT);
     DigestRange {
         start,
-        end: Some(end),
+        end,
         fingerprint,
     }
 }

@@ -1,0 +1,206 @@
+//! Bringing what is held to the nodes that should hold it now, and fetching what they have of it
+//! (the paper, section 2.5): a survey of the region that the slots lie in, then one exchange with
+//! each holder.
+//!
+//! What must stay true: a payload travels only to a node that lacks it; few holders are asked at
+//! once, each one thing after the other; an exchange that finds no end is given up. What one step
+//! of an exchange is lies in `replication/exchange.rs`.
+
+mod exchange;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use qadom_routing::{Contact, NodeId};
+use qadom_store::Container;
+use qadom_wire::{Answer, K, Kind};
+
+use crate::core::{Core, Purpose};
+use crate::effect::RequestFailure;
+use crate::operations::{Operation, Progress};
+use crate::publications::region::Survey;
+use crate::walk::{Context, Query, Walk};
+use exchange::Exchange;
+
+/// Holders that something is under way to at once.
+const AT_ONCE: usize = 4;
+
+/// A round of replication of what is held in one region.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    places: Vec<Container>,
+    survey: Survey,
+    walk: Option<Walk>,
+    is_surveyed: bool,
+    exchanges: BTreeMap<NodeId, Exchange>,
+    under_way: usize,
+    /// Where something was fetched that other holders may lack.
+    gained: BTreeSet<Container>,
+    is_second_round: bool,
+}
+
+impl Replication {
+    /// Replicates what is in these places, whose slots share their first `bits` bits.
+    pub(crate) fn new(places: Vec<Container>, bits: u32) -> Self {
+        let slots: Vec<_> = places.iter().map(|place| place.slot).collect();
+        Self {
+            survey: Survey::new(&slots, bits),
+            places,
+            walk: None,
+            is_surveyed: false,
+            exchanges: BTreeMap::new(),
+            under_way: 0,
+            gained: BTreeSet::new(),
+            is_second_round: false,
+        }
+    }
+
+    /// Looks for the nodes of the region; true when they are known.
+    fn go_on_surveying(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            if let Some(walk) = &mut self.walk {
+                if !walk.go_on(context) {
+                    return false;
+                }
+                self.survey.on_found(walk.closest());
+                self.walk = None;
+            }
+            let Some(target) = self.survey.next_target(&mut context.core.rng) else {
+                return true;
+            };
+            let mut seeds = context.core.seeds(&target);
+            seeds.extend(self.survey.nearest(&target).into_iter().cloned());
+            let (core, now) = (&*context.core, context.now);
+            self.walk = Some(Walk::through(core, target, Query::Node, seeds, now));
+        }
+    }
+
+    /// Plans the exchanges: for each place with the k closest nodes, this one counted when it is
+    /// one of them.
+    fn assign(&mut self, core: &Core) {
+        let mut of_holder: BTreeMap<NodeId, (Contact, Vec<Container>)> = BTreeMap::new();
+        for place in &self.places {
+            let mut nearest = self.survey.nearest(&place.slot);
+            let own = core.own.key().distance(&place.slot);
+            let farthest = nearest.get(K - 1);
+            let farthest = farthest.map(|node| node.id().key().distance(&place.slot));
+            if core.is_storing() && farthest.is_none_or(|farthest| own < farthest) {
+                nearest.truncate(K - 1);
+            }
+            for node in nearest {
+                let holder = of_holder.entry(*node.id());
+                let (_, places) = holder.or_insert_with(|| (node.clone(), Vec::new()));
+                places.push(*place);
+            }
+        }
+        let exchanges = of_holder.into_iter().map(|(id, (contact, places))| {
+            let mut exchange = Exchange::new(contact);
+            exchange.plan(&places);
+            (id, exchange)
+        });
+        self.exchanges = exchanges.collect();
+    }
+
+    /// Sends what is next to as many holders as may be asked at once.
+    fn send(&mut self, context: &mut Context<'_>) {
+        for exchange in self.exchanges.values_mut() {
+            while self.under_way < AT_ONCE && exchange.is_ready() {
+                let Some(request) = exchange.next(context.core, context.now) else {
+                    break;
+                };
+                let operation = Some(context.operation);
+                let contact = &exchange.contact;
+                let sent = context
+                    .core
+                    .send(operation, Purpose::Exchange, contact, &request);
+                if sent.is_some() {
+                    self.under_way += 1;
+                } else {
+                    exchange.give_up();
+                }
+            }
+        }
+    }
+
+    /// Brings what one holder gave to the others, once.
+    fn begin_second_round(&mut self) -> bool {
+        let gained = std::mem::take(&mut self.gained);
+        if std::mem::replace(&mut self.is_second_round, true) || gained.is_empty() {
+            return false;
+        }
+        let gained: Vec<_> = gained.into_iter().collect();
+        for exchange in self.exchanges.values_mut() {
+            exchange.plan_again(&gained);
+        }
+        true
+    }
+}
+
+impl Operation for Replication {
+    fn walk(&mut self) -> Option<&mut Walk> {
+        self.walk.as_mut()
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
+        if !self.is_surveyed {
+            if !self.go_on_surveying(context) {
+                return Progress::Going;
+            }
+            self.is_surveyed = true;
+            self.assign(context.core);
+        }
+        loop {
+            self.send(context);
+            if self.under_way > 0 {
+                return Progress::Going;
+            }
+            if !self.begin_second_round() {
+                break;
+            }
+        }
+        let signed = self
+            .places
+            .iter()
+            .filter(|place| Kind::from_number(place.first).is_some_and(Kind::is_signed));
+        for place in signed {
+            context.core.replicated.note(*place, context.now.moment);
+        }
+        Progress::Quiet
+    }
+
+    fn on_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        answer: Answer,
+    ) -> Progress {
+        if purpose == Purpose::Exchange {
+            self.under_way = self.under_way.saturating_sub(1);
+            if let Some(exchange) = self.exchanges.get_mut(from.id()) {
+                let gained = exchange.on_answer(context.core, context.now, answer);
+                self.gained.extend(gained);
+            }
+        } else if let Some(walk) = &mut self.walk {
+            walk.on_answer(context, from, answer);
+        }
+        self.go_on(context)
+    }
+
+    fn on_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        purpose: Purpose,
+        _failure: &RequestFailure,
+    ) -> Progress {
+        if purpose == Purpose::Exchange {
+            self.under_way = self.under_way.saturating_sub(1);
+            if let Some(exchange) = self.exchanges.get_mut(from.id()) {
+                exchange.give_up();
+            }
+        } else if let Some(walk) = &mut self.walk {
+            walk.on_failed(from, context.now);
+        }
+        self.go_on(context)
+    }
+}

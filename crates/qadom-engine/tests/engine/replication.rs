@@ -1,0 +1,250 @@
+//! How holders bring each other to the same records, and what that costs.
+
+use std::collections::BTreeSet;
+
+use crate::neighbours::Neighbours;
+use crate::one::{One, value};
+use crate::signed::{HOUR, STORED, identity, item, sign, signed, slot, start, whole};
+use bytes::Bytes;
+use qadom_routing::Key;
+use qadom_wire::{
+    Answer, Digest, DigestRange, Draft, Kind, Position, RangeDigest, Reason, Record, Renewal,
+    Request, StoreItem, Verified, fingerprint,
+};
+
+const DAY: u64 = 24 * HOUR;
+
+fn bag_item(number: u16, length: usize) -> Verified {
+    let mut payload = number.to_be_bytes().to_vec();
+    payload.resize(length, 0);
+    let seq = u64::from(number) + 1;
+    let draft = Draft::bag_item(slot(), Bytes::from(payload), seq, start() + DAY);
+    sign(&identity(number % 5), draft)
+}
+
+fn entry(seq: u64, payload: &'static [u8], expiry: u64) -> Verified {
+    let writer = identity(1);
+    let payload = Bytes::from_static(payload);
+    let draft = Draft::namespace_entry(&writer.writer(), slot(), payload, seq, expiry);
+    sign(&writer, draft)
+}
+
+fn bag(one: &mut One) -> BTreeSet<Key> {
+    let all = one.all(slot(), Kind::BagItem);
+    all.iter().map(Record::id).collect()
+}
+
+/// The payload bytes that travelled since the last call, by store and by find.
+fn asked(world: &mut Neighbours, is: impl Fn(&Request) -> bool) -> usize {
+    let asked = std::mem::take(&mut world.asked);
+    asked.iter().filter(|(_, _, request)| is(request)).count()
+}
+
+#[test]
+fn holders_of_a_bag_come_to_the_union_in_both_directions() {
+    let mut world = Neighbours::new(3, |_| ());
+    for number in 0..120_u16 {
+        let record = bag_item(number, 300);
+        // Most are everywhere, some are at one node alone.
+        for node in 0..3 {
+            if number % 20 != 7 || usize::from(number / 20) % 3 == node {
+                assert_eq!(world.nodes[node].store(signed(&record)), STORED);
+            }
+        }
+    }
+    world.asked.clear();
+    world.live(0, 2 * HOUR);
+    for node in 0..3 {
+        assert_eq!(bag(&mut world.nodes[node]).len(), 120, "{node}");
+    }
+    let stores = world
+        .asked
+        .iter()
+        .filter_map(|(_, _, request)| match request {
+            Request::Store(store) => Some(store.items.len()),
+            _ => None,
+        });
+    // Each of the two others lacked four, of which one round brings what the second found.
+    assert_eq!(stores.sum::<usize>(), 8);
+}
+
+#[test]
+fn where_all_have_the_same_one_digest_to_each_holder_is_all_that_travels() {
+    let mut world = Neighbours::new(3, |_| ());
+    for number in 0..40 {
+        for node in &mut world.nodes {
+            node.store(signed(&bag_item(number, 1000)));
+            node.store(signed(&entry(1, b"one", start() + DAY)));
+        }
+    }
+    world.asked.clear();
+    // Up to the end of the first sweep.
+    world.live(0, 67 * 60);
+    let is_digest = |request: &Request| matches!(request, Request::Digest(_));
+    let moves = |request: &Request| matches!(request, Request::Store(_) | Request::Find(_));
+    let all = world.asked.clone();
+    assert_eq!(
+        all.iter()
+            .filter(|(_, _, request)| is_digest(request))
+            .count(),
+        4
+    );
+    assert_eq!(asked(&mut world, moves), 0);
+    // Whom it was compared with does not compare it again.
+    world.live(1, 67 * 60);
+    let about_own = |request: &Request| is_digest(request);
+    assert_eq!(asked(&mut world, about_own), 0);
+}
+
+#[test]
+fn a_value_is_renewed_where_it_is_and_brought_where_it_is_not() {
+    let mut world = Neighbours::new(3, |_| ());
+    let held = value(&[3; 5000]);
+    let copy = |ttl_seconds| StoreItem {
+        ttl_seconds,
+        ..item(Record::Value(held.clone()))
+    };
+    world.nodes[0].store(copy(36 * 3600));
+    world.nodes[1].store(copy(2 * 3600));
+    world.asked.clear();
+    world.live(0, 2 * HOUR);
+    let mut brought = Vec::new();
+    for (_, to, request) in &world.asked {
+        if let Request::Store(store) = request {
+            let whole = store
+                .items
+                .iter()
+                .filter(|item| matches!(item.record, Record::Value(_)));
+            brought.extend(whole.map(|_| *to));
+            assert!(store.items.iter().all(|item| matches!(
+                item.record,
+                Record::Value(_) | Record::Renewal(Renewal::Value(_))
+            )));
+        }
+    }
+    assert_eq!(brought, [2], "only the one that lacked it gets the payload");
+    for node in 1..3 {
+        world.nodes[node].pass(20 * HOUR);
+        world.nodes[node].effects();
+        let found = world.nodes[node].find(whole(*held.key(), Kind::Value), true);
+        assert_eq!(found.records.len(), 1, "it lives as long as at the first");
+    }
+}
+
+#[test]
+fn later_versions_and_renewals_win_wherever_they_are() {
+    let day = start() + DAY;
+    for (here, there, expected) in [
+        (
+            entry(1, b"one", day),
+            entry(2, b"two", day),
+            entry(2, b"two", day),
+        ),
+        (
+            entry(2, b"two", day),
+            entry(1, b"one", day),
+            entry(2, b"two", day),
+        ),
+        (
+            entry(1, b"one", day),
+            entry(1, b"one", day + 9),
+            entry(1, b"one", day + 9),
+        ),
+        (
+            entry(1, b"one", day + 9),
+            entry(1, b"one", day),
+            entry(1, b"one", day + 9),
+        ),
+    ] {
+        let mut world = Neighbours::new(2, |_| ());
+        world.nodes[0].store(signed(&here));
+        world.nodes[1].store(signed(&there));
+        world.live(0, 2 * HOUR);
+        for node in &mut world.nodes {
+            let all = node.all(*expected.slot(), Kind::NamespaceEntry);
+            assert_eq!(all, [Record::Signed(expected.clone().into_inner())]);
+        }
+    }
+}
+
+#[test]
+fn a_newcomer_is_brought_a_whole_bag() {
+    let mut world = Neighbours::new(2, |_| ());
+    for number in 0..200 {
+        world.nodes[0].store(signed(&bag_item(number, 1000)));
+    }
+    world.live(0, 2 * HOUR);
+    assert_eq!(bag(&mut world.nodes[1]).len(), 200);
+    world.asked.clear();
+    // And the other way round: who has less fetches.
+    let mut world = Neighbours::new(2, |_| ());
+    for number in 0..200 {
+        world.nodes[0].store(signed(&bag_item(number, 1000)));
+    }
+    world.nodes[1].store(signed(&bag_item(0, 1000)));
+    world.live(1, 2 * HOUR);
+    assert_eq!(bag(&mut world.nodes[1]).len(), 200);
+}
+
+fn digest(one: &mut One, kind: Kind, ranges: Vec<DigestRange>, confirmed: bool) -> Answer {
+    one.ask(&Request::Digest(Digest { kind, ranges }), confirmed);
+    one.answer()
+}
+
+#[test]
+fn a_digest_tells_what_is_held_to_who_is_confirmed() {
+    let mut one = One::trusting();
+    let record = bag_item(1, 20);
+    one.store(signed(&record));
+    let at = |id: Key| Position { slot: slot(), id };
+    let range = |fingerprint| DigestRange {
+        start: at(Key::ZERO),
+        end: Some(at(Key::MAX)),
+        fingerprint,
+    };
+    let refused = digest(&mut one, Kind::BagItem, vec![range([0; 32])], false);
+    assert_eq!(refused, Answer::Refused(Reason::NotConfirmed));
+    let same = range(fingerprint(&mut [*record.hash()]));
+    let listed = RangeDigest::Records(vec![(at(*record.id()), *record.hash())]);
+    assert_eq!(
+        digest(&mut one, Kind::BagItem, vec![same, range([0; 32])], true),
+        Answer::Digested(vec![RangeDigest::Same, listed])
+    );
+    let none = RangeDigest::Records(Vec::new());
+    assert_eq!(
+        digest(&mut one, Kind::DictCell, vec![range([0; 32])], true),
+        Answer::Digested(vec![none])
+    );
+}
+
+#[test]
+fn a_digest_across_slots_lists_values_and_does_not_show_blocked_ones() {
+    let mut one = One::trusting();
+    let mut values: Vec<_> = (0..3_u8).map(|number| value(&[number])).collect();
+    values.sort_by_key(|value| *value.key());
+    for value in &values {
+        one.store(StoreItem {
+            ttl_seconds: 3600,
+            ..item(Record::Value(value.clone()))
+        });
+    }
+    let everything = || DigestRange {
+        start: Position::first_of(Key::ZERO),
+        end: None,
+        fingerprint: [0; 32],
+    };
+    let line =
+        |value: &qadom_wire::Value| (Position::first_of(*value.key()), *value.key().as_bytes());
+    let all = RangeDigest::Records(values.iter().map(line).collect());
+    assert_eq!(
+        digest(&mut one, Kind::Value, vec![everything()], true),
+        Answer::Digested(vec![all])
+    );
+    let blocked = qadom_engine::Blocked::Key(*values[1].key());
+    one.engine.block(one.now, blocked, None).unwrap();
+    let rest = RangeDigest::Records(vec![line(&values[0]), line(&values[2])]);
+    assert_eq!(
+        digest(&mut one, Kind::Value, vec![everything()], true),
+        Answer::Digested(vec![rest])
+    );
+}

@@ -197,6 +197,15 @@ impl Core {
         Ok(Kept::Stored { conflict })
     }
 
+    /// Drops an entry that should never have been taken in.
+    pub(crate) fn drop_entry(&mut self, entry: &Entry) {
+        self.listings.forget(&Container::of(&entry.slot, &entry.id));
+        match self.store.remove(&entry.slot, &entry.id) {
+            Ok(_) => self.commit_unwatched(),
+            Err(error) => self.drops.count(reason_of_store(&error)),
+        }
+    }
+
     /// Puts an entry, then makes every limit hold that it may have broken.
     fn put(&mut self, entry: Entry, kind: Kind, old: Option<Entry>) -> Result<(), Reason> {
         let place = container(&entry.slot, kind);

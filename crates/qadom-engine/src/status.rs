@@ -79,6 +79,8 @@ pub struct Status {
     pub operations: usize,
     /// Background operations under way.
     pub background: usize,
+    /// Nodes, address groups and keys that are blocked.
+    pub blocks: usize,
     /// Answers that wait for the store.
     pub held_answers: usize,
     /// Leases that watchers have here.
@@ -140,6 +142,7 @@ impl Engine {
             record_bytes: stats.charge,
             operations: self.running(),
             background: self.background(),
+            blocks: self.core.blocks.iter(self.core.moment).count(),
             held_answers: self.core.held_answers(),
             leases: self.core.watchers.len(),
             watched_slots: self.core.watchers.slots(),

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use qadom_routing::{Key, Moment};
 use qadom_store::{Container, EntryId};
-use qadom_wire::Kind;
+use qadom_wire::{Kind, MAX_TTL};
 
 use crate::core::{Core, reason_of_store};
 use crate::engine::Engine;
 use crate::operations::lookup::LookupOperation;
 use crate::operations::replication::Replication;
 use crate::publications::schedule;
+use crate::records::signed::CLOCK_TOLERANCE;
 use crate::records::{Held, entry_id};
 use crate::time::{Time, jittered};
 
@@ -182,7 +183,8 @@ impl Engine {
 }
 
 impl Sweep {
-    /// Reads a page of the store.
+    /// Reads a page of the store. What lives longer than anything may, since it was taken in while
+    /// the time was not known, is dropped.
     fn read(&mut self, core: &mut Core, now: Time) {
         let every = core.config.replicate_every;
         if self.after.is_none() {
@@ -200,8 +202,15 @@ impl Sweep {
             .after
             .take()
             .map(|(slot, id)| Container::of(&slot, &id));
+        let longest = MAX_TTL.as_secs() + 2 * CLOCK_TOLERANCE;
+        let clock = core.trusted_time(now);
+        let latest = clock.map(|now| now.utc_seconds().saturating_add(longest));
         for entry in &page {
             let place = Container::of(&entry.slot, &entry.id);
+            if latest.is_some_and(|latest| entry.columns.expires_at > latest) {
+                core.drop_entry(entry);
+                continue;
+            }
             if seen.replace(place) == Some(place) {
                 continue;
             }

@@ -178,4 +178,6 @@ fn the_list_of_blocks_is_bounded() {
         assert_eq!(result, if is_taken { Ok(()) } else { full });
     }
     assert_eq!(one.engine.blocks(one.now).len(), 2);
+    let status = one.engine.status();
+    assert_eq!((status.blocks, status.limits.blocks), (2, 2));
 }

@@ -248,3 +248,77 @@ fn a_digest_across_slots_lists_values_and_does_not_show_blocked_ones() {
         Answer::Digested(vec![rest])
     );
 }
+
+/// Lets the one neighbour of a node that holds one item answer everything.
+fn replicate(answer: impl Fn(&Request) -> Answer) -> (One, usize) {
+    let mut one = One::trusting();
+    one.store(signed(&bag_item(1, 20)));
+    one.meet_far([1]);
+    one.pass(66 * 60);
+    let mut requests = 0;
+    one.run(|outgoing| {
+        requests += 1;
+        Some(answer(&Request::decode(outgoing.body.clone()).unwrap()))
+    });
+    (one, requests)
+}
+
+#[test]
+fn who_gives_forged_records_to_another_holder_is_blocked() {
+    let foreign = qadom_wire::Network::new(b"another", b"").unwrap().id();
+    let draft = Draft::bag_item(slot(), "forged".into(), 1, start() + DAY);
+    let forged = identity(2).sign(&foreign, draft).unwrap();
+    let (mut one, _) = replicate(|request| match request {
+        Request::Digest(_) => {
+            let position = Position {
+                slot: slot(),
+                id: *forged.id(),
+            };
+            let records = RangeDigest::Records(vec![(position, *forged.hash())]);
+            Answer::Digested(vec![records])
+        }
+        Request::Find(_) => Answer::Found(qadom_wire::Found {
+            records: vec![Record::Signed(forged.clone().into_inner())],
+            ..qadom_wire::Found::default()
+        }),
+        Request::FindNode(_) => Answer::Contacts(Vec::new()),
+        _ => Answer::Refused(Reason::UnknownKind),
+    });
+    assert_eq!(one.engine.blocks(one.now).len(), 1);
+    assert_eq!(bag(&mut one).len(), 1);
+}
+
+#[test]
+fn a_holder_that_splits_for_ever_is_given_up() {
+    let (_, requests) = replicate(|request| match request {
+        Request::Digest(digest) => {
+            let split = |range: &DigestRange| {
+                let mut id = *range.start.id.as_bytes();
+                let middle = id.iter_mut().rev().find(|byte| **byte < 0xff);
+                *middle.unwrap() += 1;
+                let middle = Position {
+                    slot: slot(),
+                    id: Key::from_bytes(id),
+                };
+                let first = DigestRange {
+                    end: Some(middle),
+                    fingerprint: [1; 32],
+                    ..*range
+                };
+                let second = DigestRange {
+                    start: middle,
+                    fingerprint: [2; 32],
+                    ..*range
+                };
+                RangeDigest::Split(vec![first, second])
+            };
+            let (last, others) = digest.ranges.split_last().unwrap();
+            let mut answers = vec![RangeDigest::Same; others.len()];
+            answers.push(split(last));
+            Answer::Digested(answers)
+        }
+        Request::FindNode(_) => Answer::Contacts(Vec::new()),
+        _ => Answer::Refused(Reason::UnknownKind),
+    });
+    assert!((4000..5000).contains(&requests), "{requests}");
+}

@@ -253,6 +253,12 @@ fn as_long_as_the_time_is_not_known_nothing_is_refused_for_it() {
     one.effects();
     assert_eq!(entries(&mut one), []);
     assert_eq!(one.store(signed(&old)), refused(Reason::Expired));
+    // The next sweep drops it.
+    one.meet(1, true);
+    assert_eq!(one.engine.status().records, 1);
+    one.pass(66 * 60);
+    one.effects();
+    assert_eq!(one.engine.status().records, 0);
 }
 
 #[test]

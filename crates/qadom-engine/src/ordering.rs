@@ -23,6 +23,9 @@ pub(crate) const WAITING_BYTES_MAX: usize = 1 << 20;
 /// Writers whose place is remembered; above it the one heard longest ago is forgotten.
 const WRITERS_MAX: usize = 4096;
 
+/// Events that wait among which holes are asked for together with the first one.
+const ASKED_AT_ONCE: usize = 32;
+
 /// The first half of the hash of a writer's key, as item ids carry it.
 pub(crate) type Tag = [u8; 16];
 
@@ -61,6 +64,8 @@ pub(crate) struct Hole {
     pub(crate) after: Option<Place>,
     /// The first event that waits.
     pub(crate) before: Place,
+    /// The event that waits behind the last hole nearby, so that all of them are asked for at once.
+    pub(crate) until: Place,
     /// Whether something is known to be missing that has to be delivered or reported. When not,
     /// [`Ordering::clear`] ends the wait.
     pub(crate) is_certain: bool,
@@ -116,10 +121,28 @@ impl<T> Line<T> {
             tag,
             after: self.last,
             before,
+            until: self.behind_holes(before),
             is_certain,
             is_asked,
             noticed: first.arrived,
         })
+    }
+}
+
+impl<T> Line<T> {
+    /// The event behind the last hole among the next ones that wait.
+    fn behind_holes(&self, first: Place) -> Place {
+        let next = self.waiting.keys().take(ASKED_AT_ONCE);
+        let mut former = first;
+        let mut until = first;
+        for place in next.copied() {
+            let is_hole = place.stream != former.stream || place.seq.saturating_sub(1) > former.seq;
+            if place > former && is_hole {
+                until = place;
+            }
+            former = place;
+        }
+        until
     }
 }
 

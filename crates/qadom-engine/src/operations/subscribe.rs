@@ -34,6 +34,8 @@ const WALK_EVERY: Duration = Duration::from_mins(15);
 const WALK_SHORT: Duration = Duration::from_secs(10);
 /// How often address translators on the way to the holders are kept open.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
+/// Batches that wait until the beginning of a live subscription is known.
+const EARLY_MAX: usize = 16;
 /// How long after its end a record is still taken, in seconds.
 const LATE: u64 = 3600;
 
@@ -47,6 +49,8 @@ pub(crate) struct SubscribeOperation {
     /// Whether the cursor says where the subscription begins: a live one learns it from its first
     /// holder.
     is_begun: bool,
+    /// What was pushed before that.
+    early: Vec<(NodeKey, Notify)>,
     holders: Holders,
     searches: Searches,
     walk: Option<Walk>,
@@ -67,6 +71,7 @@ impl SubscribeOperation {
             arrivals,
             cursor,
             is_begun,
+            early: Vec::new(),
             holders: Holders::new(slot),
             searches: Searches::default(),
             walk: None,
@@ -120,13 +125,29 @@ impl SubscribeOperation {
 
     /// Notes what a holder had when it granted a live lease: writers of which nothing is known yet
     /// have written that before the subscription.
-    fn begin_behind(&mut self, had: &Cursor) {
+    fn begin_behind(&mut self, context: &mut Context<'_>, had: &Cursor) {
         let known: BTreeSet<_> = self.cursor.entries().map(|entry| entry.tag).collect();
         let unknown = had.entries().filter(|entry| !known.contains(&entry.tag));
         let unknown: Cursor = unknown.collect();
         self.arrivals.skip(&unknown);
         self.cursor.merge(&unknown);
         self.is_begun = true;
+        for (from, batch) in std::mem::take(&mut self.early) {
+            self.take_batch(context, &from, batch);
+        }
+    }
+
+    fn take_batch(&mut self, context: &mut Context<'_>, from: &NodeKey, batch: Notify) {
+        let is_own = *from == context.core.config.key;
+        if batch.skipped > 0 && self.slot.kind != Kind::Event {
+            let (operation, records) = (context.operation, batch.skipped);
+            let event = WatchEvent::Skipped { records };
+            context.core.emit(Effect::Event { operation, event });
+        }
+        match self.take(context, batch.records, is_own) {
+            Ok(is_new) => self.holders.on_pushed(from, is_new, context.now.moment),
+            Err(reason) => self.on_lie(context, from, reason),
+        }
     }
 
     /// Takes records in; tells whether one was new, or why the sender is not to be believed.
@@ -219,7 +240,7 @@ impl Operation for SubscribeOperation {
         self.look_up(context);
         let since = self.is_begun.then_some(&self.cursor);
         if let Some(had) = self.holders.tend(context, since) {
-            self.begin_behind(&had);
+            self.begin_behind(context, &had);
         }
         if self.holders.is_short() {
             self.walk_at = self.walk_at.min(now + WALK_SHORT);
@@ -244,7 +265,7 @@ impl Operation for SubscribeOperation {
         match purpose {
             Purpose::Watch => {
                 if let Some(had) = self.holders.on_answer(context, from.key(), answer) {
-                    self.begin_behind(&had);
+                    self.begin_behind(context, &had);
                 }
             }
             Purpose::Fill => {
@@ -272,7 +293,10 @@ impl Operation for SubscribeOperation {
     ) -> Progress {
         match purpose {
             Purpose::Watch => self.holders.on_failed(context, from.key(), failure),
-            Purpose::Fill => self.searches.on_failed(from.key(), context.now.moment),
+            Purpose::Fill => {
+                self.searches.on_failed(from.key(), context.now.moment);
+                self.holders.on_failed(context, from.key(), failure);
+            }
             _ => {
                 if let Some(walk) = self.walk() {
                     walk.on_failed(from, context.now);
@@ -283,15 +307,10 @@ impl Operation for SubscribeOperation {
     }
 
     fn on_pushed(&mut self, context: &mut Context<'_>, from: &NodeKey, batch: Notify) -> Progress {
-        let is_own = *from == context.core.config.key;
-        if batch.skipped > 0 && self.slot.kind != Kind::Event {
-            let (operation, records) = (context.operation, batch.skipped);
-            let event = WatchEvent::Skipped { records };
-            context.core.emit(Effect::Event { operation, event });
-        }
-        match self.take(context, batch.records, is_own) {
-            Ok(is_new) => self.holders.on_pushed(from, is_new, context.now.moment),
-            Err(reason) => self.on_lie(context, from, reason),
+        if self.is_begun {
+            self.take_batch(context, from, batch);
+        } else if self.early.len() < EARLY_MAX {
+            self.early.push((*from, batch));
         }
         self.go_on(context)
     }

@@ -66,6 +66,24 @@ fn a_hole_is_filled_within_its_time_and_reported_after_it() {
 }
 
 #[test]
+fn holes_nearby_are_asked_for_at_once() {
+    let mut ordering = Ordering::new(Beginning::Now(BEGAN));
+    take(&mut ordering, BEGAN, &[1, 3, 4, 6, 7], 0);
+    let hole = ordering.holes().next().unwrap();
+    assert_eq!(
+        (hole.before, hole.until),
+        (place(BEGAN, 3), place(BEGAN, 6))
+    );
+    take(&mut ordering, BEGAN + 1, &[1], 0);
+    assert_eq!(ordering.holes().next().unwrap().until, place(BEGAN + 1, 1));
+    let many: Vec<u64> = (1..50).collect();
+    take(&mut ordering, BEGAN + 2, &many, 0);
+    take(&mut ordering, BEGAN + 3, &[1], 0);
+    let until = ordering.holes().next().unwrap().until;
+    assert_eq!(until, place(BEGAN + 2, 1), "32 that wait are looked at");
+}
+
+#[test]
 fn the_end_of_a_stream_is_asked_for_and_never_reported() {
     let mut ordering = Ordering::new(Beginning::Now(BEGAN));
     take(&mut ordering, BEGAN, &[1, 2], 0);

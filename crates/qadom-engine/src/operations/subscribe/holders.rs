@@ -207,7 +207,7 @@ impl Holders {
         lease.is_live.then_some(watched.cursor)
     }
 
-    /// A holder did not answer the question for a lease.
+    /// A node did not answer a question, for a lease or for what is missing.
     pub(super) fn on_failed(
         &mut self,
         context: &mut Context<'_>,
@@ -215,19 +215,23 @@ impl Holders {
         failure: &RequestFailure,
     ) {
         let now = context.now.moment;
-        let Some(lease) = self.leases.get_mut(from) else {
-            return;
+        let held = self.leases.get_mut(from).filter(|lease| lease.is_held);
+        let pause = match failure {
+            RequestFailure::Busy { retry_after } => Some(*retry_after),
+            RequestFailure::Overloaded => Some(Duration::ZERO),
+            _ => None,
         };
-        lease.is_asked = false;
-        match failure {
-            RequestFailure::Busy { retry_after } if lease.is_held => {
-                lease.renew_at = now + (*retry_after).max(Duration::from_secs(1));
+        match (pause, held) {
+            (Some(pause), Some(lease)) => {
+                lease.is_asked = false;
+                lease.renew_at = now + pause.max(Duration::from_secs(1));
             }
-            RequestFailure::Busy { .. } => self.avoid(context, from, BUSY_FOR),
-            _ => {
+            (Some(_), None) => self.avoid(context, from, BUSY_FOR),
+            (None, held) => {
+                let was_held = held.is_some();
                 self.avoid(context, from, SILENT_FOR);
                 // What took one of them may have taken the others.
-                for lease in self.leases.values_mut() {
+                for lease in self.leases.values_mut().filter(|_| was_held) {
                     if lease.is_held && now.since(lease.heard_at) >= DOUBT_AFTER {
                         lease.doubted_at = Some(now);
                     }

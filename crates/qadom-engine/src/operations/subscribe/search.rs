@@ -41,15 +41,6 @@ struct Search {
     next_at: Moment,
 }
 
-impl Search {
-    /// Where perhaps nothing is missing, no time is given for it to arrive.
-    fn hurry(&mut self, now: Moment) {
-        if !self.hole.is_certain {
-            self.next_at = now;
-        }
-    }
-}
-
 /// All that is being looked for.
 #[derive(Debug, Default)]
 pub(super) struct Searches {
@@ -98,12 +89,7 @@ impl Searches {
             next_at: hole.noticed + pause,
         });
         search.hole = hole;
-        let is_open = |question: &&Question| question.hole.before == hole.before;
-        let open = self
-            .questions
-            .values()
-            .filter(|question| question.hole.tag == hole.tag);
-        if open.filter(is_open).count() > 0 || now < search.next_at {
+        if now < search.next_at {
             return;
         }
         let unasked = others
@@ -170,9 +156,8 @@ impl Searches {
             let is_repeated = true;
             self.questions
                 .insert(*from.key(), Question { hole, is_repeated });
-        } else if let Some(search) = self.search_of(&hole) {
-            search.answers += 1;
-            search.hurry(context.now.moment);
+        } else {
+            self.on_end(&hole, true, context.now.moment);
         }
         let records = found.records.into_iter().filter_map(|record| match record {
             Record::Signed(record) => Some(record),
@@ -186,23 +171,28 @@ impl Searches {
     }
 
     pub(super) fn on_failed(&mut self, from: &NodeKey, now: Moment) {
-        let question = self.questions.remove(from);
-        if let Some(search) = question.and_then(|question| self.search_of(&question.hole)) {
-            search.hurry(now);
+        if let Some(question) = self.questions.remove(from) {
+            self.on_end(&question.hole, false, now);
         }
     }
 
-    fn search_of(&mut self, hole: &Hole) -> Option<&mut Search> {
+    /// A question has ended. Where perhaps nothing is missing, no time is given for it to arrive
+    /// once all that were asked have answered.
+    fn on_end(&mut self, hole: &Hole, is_answer: bool, now: Moment) {
+        let is_same = |other: &Hole| (other.tag, other.before) == (hole.tag, hole.before);
+        let mut open = self.questions.values();
+        let is_open = open.any(|question| is_same(&question.hole));
         let search = self.searches.get_mut(&hole.tag);
-        search.filter(|search| search.hole.before == hole.before)
+        if let Some(search) = search.filter(|search| is_same(&search.hole)) {
+            search.answers += usize::from(is_answer);
+            if !is_open && !search.hole.is_certain {
+                search.next_at = now;
+            }
+        }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        let waiting = self.searches.values().filter(|search| {
-            let mut open = self.questions.values();
-            !open.any(|question| question.hole.tag == search.hole.tag)
-        });
-        waiting.map(|search| search.next_at).min()
+        self.searches.values().map(|search| search.next_at).min()
     }
 }
 
@@ -222,7 +212,7 @@ fn ask(context: &mut Context<'_>, slot: Key, other: &Contact, range: IdRange) ->
     sent.is_some()
 }
 
-/// The ids in a hole, or those of them from `next` on.
+/// The ids in a hole and those nearby, or those of them from `next` on.
 fn range_of(hole: &Hole, next: Option<Key>) -> Option<IdRange> {
     let none = Place { stream: 0, seq: 0 };
     let after = hole.after.map_or(none, |after| Place {
@@ -231,7 +221,7 @@ fn range_of(hole: &Hole, next: Option<Key>) -> Option<IdRange> {
     });
     let first = id(hole.tag, after);
     let start = next.map_or(first, |next| next.max(first));
-    IdRange::new(start, Some(id(hole.tag, hole.before)))
+    IdRange::new(start, Some(id(hole.tag, hole.until)))
 }
 
 fn id(tag: Tag, place: Place) -> Key {

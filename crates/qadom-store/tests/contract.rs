@@ -22,6 +22,12 @@ fn on_every_store(test: impl Fn(&dyn Store)) {
         let folder = tempfile::tempdir().unwrap();
         test(&qadom_store::SledStore::open(folder.path()).unwrap());
     }
+    #[cfg(feature = "redb")]
+    {
+        println!("RedbStore");
+        let folder = tempfile::tempdir().unwrap();
+        test(&qadom_store::RedbStore::open(folder.path()).unwrap());
+    }
 }
 
 fn slot(number: u8) -> Key {
@@ -372,6 +378,28 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let open = || qadom_store::SledStore::open(folder.path()).unwrap();
+        play(open(), operations, |store, is_new| {
+            if is_new {
+                drop(store);
+                open()
+            } else {
+                store.reopen().unwrap();
+                store
+            }
+        });
+    }
+}
+
+#[cfg(feature = "redb")]
+proptest! {
+    // Every case opens a database, which fsyncs.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_store_on_redb_does_what_a_map_does(
+        operations in prop::collection::vec(any_operation(), 0..150),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || qadom_store::RedbStore::open(folder.path()).unwrap();
         play(open(), operations, |store, is_new| {
             if is_new {
                 drop(store);

@@ -8,7 +8,7 @@
 //! `QADOM_KILL_ROUNDS` (default 25) and `QADOM_KILL_SEED` set length and seed of the loop.
 
 #![cfg(test)]
-#![cfg(feature = "sled")]
+#![cfg(any(feature = "redb", feature = "sled"))]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "the numbers of this experiment are small"
@@ -25,10 +25,11 @@ use std::thread;
 use std::time::Duration;
 
 use qadom_routing::Key;
-use qadom_store::{Class, Columns, Entry, EntryId, SledStore, Stats, Store, Ticket};
+use qadom_store::{Class, Columns, Entry, EntryId, Stats, Store, Ticket};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+const CHILD_ENGINE: &str = "QADOM_KILL_ENGINE";
 const CHILD_FOLDER: &str = "QADOM_KILL_FOLDER";
 const CHILD_START: &str = "QADOM_KILL_START";
 const WRITERS: u64 = 2;
@@ -78,7 +79,7 @@ struct Progress {
     acknowledged: Vec<u64>,
 }
 
-/// Not a test of its own: the process that [`acknowledged_changes_survive_kills`] kills.
+/// Not a test of its own: the process that [`run_and_kill`] kills.
 #[test]
 fn child() {
     let Some(folder) = env::var_os(CHILD_FOLDER) else {
@@ -89,7 +90,8 @@ fn child() {
         .split(',')
         .map(|start| start.parse().unwrap())
         .collect();
-    let store = SledStore::open(Path::new(&folder)).unwrap();
+    let store = open(&env::var(CHILD_ENGINE).unwrap(), Path::new(&folder));
+    let store = store.as_ref();
     let progress = Mutex::new(Progress {
         made: starts
             .iter()
@@ -100,7 +102,7 @@ fn child() {
     let changed = Condvar::new();
     thread::scope(|scope| {
         for (writer, start) in starts.iter().enumerate() {
-            let (store, progress, changed) = (&store, &progress, &changed);
+            let (progress, changed) = (&progress, &changed);
             scope.spawn(move || {
                 for number in *start.. {
                     let ((slot, id), entry) = change(writer as u64, number);
@@ -147,10 +149,11 @@ enum Moment {
 }
 
 /// Runs a child until `moment`, kills it, and gives the last change acknowledged of each writer.
-fn run_and_kill(folder: &Path, starts: &[u64], moment: Moment) -> Vec<u64> {
+fn run_and_kill(engine: &str, folder: &Path, starts: &[u64], moment: Moment) -> Vec<u64> {
     let starts_text: Vec<String> = starts.iter().map(u64::to_string).collect();
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
+        .env(CHILD_ENGINE, engine)
         .env(CHILD_FOLDER, folder)
         .env(CHILD_START, starts_text.join(","))
         .stdout(Stdio::piped())
@@ -226,7 +229,7 @@ fn allow(allowed: &mut Allowed, starts: &[u64], acknowledged: &[u64]) {
 }
 
 /// Checks all that is kept, and gives it.
-fn check(store: &SledStore, allowed: &Allowed) -> Vec<Entry> {
+fn check(store: &dyn Store, allowed: &Allowed) -> Vec<Entry> {
     let kept = store
         .scan_keys(&Key::ZERO, &Key::MAX, None, usize::MAX)
         .unwrap();
@@ -269,8 +272,42 @@ fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// Opens the store of an engine, which always succeeds.
+fn open(engine: &str, folder: &Path) -> Box<dyn Store> {
+    match engine {
+        #[cfg(feature = "redb")]
+        "redb" => Box::new(qadom_store::RedbStore::open(folder).expect("every open succeeds")),
+        #[cfg(feature = "sled")]
+        "sled" => Box::new(qadom_store::SledStore::open(folder).expect("every open succeeds")),
+        other => panic!("no engine {other}"),
+    }
+}
+
+#[cfg(feature = "sled")]
 #[test]
-fn acknowledged_changes_survive_kills() {
+fn changes_acknowledged_by_sled_survive_kills() {
+    acknowledged_changes_survive_kills("sled");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn changes_acknowledged_by_redb_survive_kills() {
+    acknowledged_changes_survive_kills("redb");
+}
+
+#[cfg(feature = "sled")]
+#[test]
+fn a_kill_while_sled_makes_a_store_leaves_one_that_opens() {
+    a_kill_while_a_store_is_made_leaves_one_that_opens("sled");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn a_kill_while_redb_makes_a_store_leaves_one_that_opens() {
+    a_kill_while_a_store_is_made_leaves_one_that_opens("redb");
+}
+
+fn acknowledged_changes_survive_kills(engine: &str) {
     let rounds = setting("QADOM_KILL_ROUNDS", 25);
     let seed = setting("QADOM_KILL_SEED", 1);
     println!("QADOM_KILL_ROUNDS={rounds} QADOM_KILL_SEED={seed}");
@@ -287,12 +324,12 @@ fn acknowledged_changes_survive_kills() {
             Moment::AfterLines(1 + chance.next_u64() % 60, delay)
         };
         println!("round {round}: {moment:?} from {starts:?}");
-        let acknowledged = run_and_kill(folder.path(), &starts, moment);
+        let acknowledged = run_and_kill(engine, folder.path(), &starts, moment);
         lines += acknowledged[0] + 1 - starts[0];
         unopened += u64::from(acknowledged[0] < starts[0]);
         allow(&mut allowed, &starts, &acknowledged);
-        let store = SledStore::open(folder.path()).expect("every open succeeds");
-        let kept = check(&store, &allowed);
+        let store = open(engine, folder.path());
+        let kept = check(store.as_ref(), &allowed);
         // What was found is what the next round starts from.
         for states in allowed.values_mut() {
             *states = vec![None];
@@ -307,8 +344,7 @@ fn acknowledged_changes_survive_kills() {
     println!("{lines} changes of writer 0 acknowledged, {unopened} rounds ended before the first");
 }
 
-#[test]
-fn a_kill_while_a_store_is_made_leaves_one_that_opens() {
+fn a_kill_while_a_store_is_made_leaves_one_that_opens(engine: &str) {
     let rounds = setting("QADOM_KILL_ROUNDS", 25);
     let seed = setting("QADOM_KILL_SEED", 1);
     println!("QADOM_KILL_ROUNDS={rounds} QADOM_KILL_SEED={seed}");
@@ -318,10 +354,10 @@ fn a_kill_while_a_store_is_made_leaves_one_that_opens() {
         let delay = Duration::from_micros(chance.next_u64() % 60_000);
         println!("round {round}: {delay:?}");
         let starts = [1, 1];
-        let acknowledged = run_and_kill(folder.path(), &starts, Moment::AfterStart(delay));
+        let acknowledged = run_and_kill(engine, folder.path(), &starts, Moment::AfterStart(delay));
         let mut allowed = Allowed::new();
         allow(&mut allowed, &starts, &acknowledged);
-        let store = SledStore::open(folder.path()).expect("every open succeeds");
-        check(&store, &allowed);
+        let store = open(engine, folder.path());
+        check(store.as_ref(), &allowed);
     }
 }

@@ -24,6 +24,12 @@ fn on_every_store(test: impl Fn(&dyn Store)) {
         let folder = tempfile::tempdir().unwrap();
         test(&qadom_store::SledStore::open(folder.path()).unwrap());
     }
+    #[cfg(feature = "redb")]
+    {
+        println!("RedbStore");
+        let folder = tempfile::tempdir().unwrap();
+        test(&qadom_store::RedbStore::open(folder.path()).unwrap());
+    }
 }
 
 /// An entry of class [`Class::Record`] in the container `(0, 1)` whose id ends in `id`.
@@ -435,6 +441,23 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let open = || qadom_store::SledStore::open(folder.path()).unwrap();
+        play(open(), &operations, |store| {
+            drop(store);
+            open()
+        });
+    }
+}
+
+#[cfg(feature = "redb")]
+proptest! {
+    // Every case opens a database, which fsyncs.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn the_store_on_redb_evicts_as_the_model_does(
+        operations in prop::collection::vec(any_operation(), 0..40),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || qadom_store::RedbStore::open(folder.path()).unwrap();
         play(open(), &operations, |store| {
             drop(store);
             open()

@@ -7,49 +7,74 @@
 //! Short writes are played in `full_disk`, because only the kernel can write half of something.
 
 #![cfg(test)]
-#![cfg(all(feature = "sled", target_os = "linux"))]
+#![cfg(all(any(feature = "redb", feature = "sled"), target_os = "linux"))]
 
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio, id};
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use qadom_routing::Key;
-use qadom_store::{Class, Columns, Entry, EntryId, SledStore, Store, StoreError};
+use qadom_store::{Class, Columns, Entry, EntryId, Store, StoreError};
 
 const FOLDER: &str = "QADOM_FAILING_DISK_FOLDER";
+const ENGINE: &str = "QADOM_FAILING_DISK_ENGINE";
 const FAULT: &str = "QADOM_FAILING_DISK_FAULT";
+/// How many entries are written ahead of what is acknowledged.
+const WINDOW: u32 = 64;
 /// Far above what a child needs; who is not done by then hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+#[cfg(feature = "sled")]
 #[test]
-fn a_write_that_fails_is_not_acknowledged() {
-    run("pwrite64:error=EIO:when=6+");
+fn a_write_that_fails_is_not_acknowledged_by_sled() {
+    run("sled", "pwrite64:error=EIO:when=6+");
 }
 
+#[cfg(feature = "sled")]
 #[test]
-fn a_write_without_space_is_not_acknowledged() {
-    run("pwrite64:error=ENOSPC:when=6+");
+fn a_write_without_space_is_not_acknowledged_by_sled() {
+    run("sled", "pwrite64:error=ENOSPC:when=6+");
 }
 
+#[cfg(feature = "sled")]
 #[test]
-fn a_write_back_that_fails_is_not_acknowledged() {
-    run("sync_file_range:error=EIO:when=6+");
+fn a_write_back_that_fails_is_not_acknowledged_by_sled() {
+    run("sled", "sync_file_range:error=EIO:when=6+");
 }
 
+#[cfg(feature = "sled")]
 #[test]
-fn a_failed_fsync_is_not_acknowledged() {
-    run("fsync:error=EIO:when=200+");
+fn a_failed_fsync_is_not_acknowledged_by_sled() {
+    run("sled", "fsync:error=EIO:when=200+");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn a_write_that_fails_is_not_acknowledged_by_redb() {
+    run("redb", "pwrite64:error=EIO:when=100+");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn a_write_without_space_is_not_acknowledged_by_redb() {
+    run("redb", "pwrite64:error=ENOSPC:when=100+");
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn a_failed_fsync_is_not_acknowledged_by_redb() {
+    run("redb", "fdatasync:error=EIO:when=20+");
 }
 
 /// Lets a child meet a fault and recover from it. The fault is one of `strace`: the call, the error,
 /// and with which call of each thread it begins.
-fn run(fault: &str) {
+fn run(engine: &str, fault: &str) {
     if let Err(error) = Command::new("strace").arg("--version").output() {
         println!("skipped: a failing disk is played with strace: {error}");
         return;
@@ -58,6 +83,7 @@ fn run(fault: &str) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
         .env(FOLDER, folder.path())
+        .env(ENGINE, engine)
         .env(FAULT, fault)
         .stdout(Stdio::piped())
         .spawn()
@@ -84,9 +110,11 @@ fn child() {
         return;
     };
     let is_power = fault.starts_with("fsync");
-    let store = SledStore::open(Path::new(&folder)).unwrap();
+    let open = || open(&env::var(ENGINE).unwrap(), Path::new(&folder));
+    let owned = open();
+    let store = owned.as_ref();
     store.put(entry(0)).unwrap();
-    acknowledge(&store, is_power).unwrap();
+    acknowledge(store, is_power).unwrap();
 
     let Some(disk) = FailingDisk::start(&fault) else {
         println!("skipped: strace may not trace here");
@@ -97,28 +125,37 @@ fn child() {
     for round in 0..3 {
         // Opening may or may not get by without the call that fails.
         if round == 0 || store.reopen().is_ok() {
-            acknowledged.push(write_until_refused(&store, is_power, round << 24 | 1));
+            acknowledged.push(write_until_refused(store, is_power, round << 24 | 1));
         }
         println!("acknowledged {acknowledged:?} before the fault showed");
-        assert_is_stopped(&store, fault.contains("ENOSPC"));
+        assert_is_stopped(store, fault.contains("ENOSPC"));
     }
 
     disk.repair();
     store.reopen().unwrap();
-    assert_are_kept(&store, &acknowledged);
+    assert_are_kept(store, &acknowledged);
     let kept = store.scan_keys(&Key::ZERO, &Key::MAX, None, usize::MAX);
     assert_eq!(store.stats().records, kept.unwrap().len() as u64);
     let last = u32::MAX - 1..u32::MAX;
     store.put(entry(last.start)).unwrap();
-    acknowledge(&store, is_power).unwrap();
+    acknowledge(store, is_power).unwrap();
     acknowledged.push(last);
-    drop(store);
-    let store = SledStore::open(Path::new(&folder)).unwrap();
-    assert_are_kept(&store, &acknowledged);
+    drop(owned);
+    assert_are_kept(open().as_ref(), &acknowledged);
     println!("recovered");
 }
 
-fn assert_is_stopped(store: &SledStore, is_full: bool) {
+fn open(engine: &str, folder: &Path) -> Box<dyn Store> {
+    match engine {
+        #[cfg(feature = "redb")]
+        "redb" => Box::new(qadom_store::RedbStore::open(folder).unwrap()),
+        #[cfg(feature = "sled")]
+        "sled" => Box::new(qadom_store::SledStore::open(folder).unwrap()),
+        other => panic!("no engine {other}"),
+    }
+}
+
+fn assert_is_stopped(store: &dyn Store, is_full: bool) {
     assert!(store.is_stopped());
     let refused = [
         store.put(entry(0)).unwrap_err(),
@@ -137,28 +174,43 @@ fn assert_is_stopped(store: &SledStore, is_full: bool) {
 }
 
 /// What a node does before it acknowledges; an fsync is part of it with `durability = "power"`.
-fn acknowledge(store: &SledStore, is_power: bool) -> Result<(), StoreError> {
+fn acknowledge(store: &dyn Store, is_power: bool) -> Result<(), StoreError> {
     store.commit()?;
     if is_power { store.sync() } else { Ok(()) }
 }
 
 /// Puts entries from `first` on, on one thread, and acknowledges on another until both are refused.
 /// Gives the numbers of those that were acknowledged.
-fn write_until_refused(store: &SledStore, is_power: bool, first: u32) -> Range<u32> {
-    let written = Mutex::new(first);
+fn write_until_refused(store: &dyn Store, is_power: bool, first: u32) -> Range<u32> {
+    // Up to where entries are written, and up to where they may be.
+    let progress = Mutex::new((first, first + WINDOW));
+    let (written, allowed) = (Condvar::new(), Condvar::new());
     let mut acknowledged = first;
     thread::scope(|scope| {
         scope.spawn(|| {
             for number in first.. {
-                if store.put(entry(number)).is_err() {
+                let is_refused = store.put(entry(number)).is_err();
+                let mut progress = progress.lock().unwrap();
+                progress.0 = number + 1;
+                written.notify_one();
+                if is_refused {
                     return;
                 }
-                *written.lock().unwrap() = number + 1;
+                drop(allowed.wait_while(progress, |(written, limit)| written >= limit));
             }
         });
         loop {
-            let until = *written.lock().unwrap();
-            if acknowledge(store, is_power).is_err() {
+            let waiting = progress.lock().unwrap();
+            let until = written
+                .wait_while(waiting, |(written, _)| *written == acknowledged)
+                .unwrap()
+                .0;
+            let is_refused = acknowledge(store, is_power).is_err();
+            let mut progress = progress.lock().unwrap();
+            // Whoever is refused lets the other find that out.
+            progress.1 = if is_refused { u32::MAX } else { until + WINDOW };
+            allowed.notify_one();
+            if is_refused {
                 return;
             }
             acknowledged = until;
@@ -183,7 +235,7 @@ fn entry(number: u32) -> Entry {
     }
 }
 
-fn assert_are_kept(store: &SledStore, acknowledged: &[Range<u32>]) {
+fn assert_are_kept(store: &dyn Store, acknowledged: &[Range<u32>]) {
     for number in acknowledged.iter().cloned().flatten() {
         let expected = entry(number);
         let found = store.get(&expected.slot, &expected.id).unwrap();

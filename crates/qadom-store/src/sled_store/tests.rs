@@ -29,16 +29,16 @@ fn decayed() -> (tempfile::TempDir, SledStore) {
     for number in 0..5 {
         store.put(entry(number)).unwrap();
     }
-    let database = store.database.read().unwrap();
-    for (number, rot) in [(1, 60), (2, 5), (3, 0)] {
-        let entry = entry(number);
-        let name = Name::new(&entry.slot, &entry.id);
-        let sled = &database.as_ref().unwrap().sled;
-        let mut value = sled.get(name.as_bytes()).unwrap().unwrap().to_vec();
-        value[rot] ^= 0x80;
-        sled.insert(name.as_bytes(), value).unwrap();
-    }
-    drop(database);
+    store.disk.with_database(|sled| {
+        for (number, rot) in [(1, 60), (2, 5), (3, 0)] {
+            let entry = entry(number);
+            let name = Name::new(&entry.slot, &entry.id);
+            let value = sled.database.get(name.as_bytes()).unwrap();
+            let mut value = value.unwrap().to_vec();
+            value[rot] ^= 0x80;
+            sled.database.insert(name.as_bytes(), value).unwrap();
+        }
+    });
     (folder, store)
 }
 
@@ -81,12 +81,12 @@ fn a_decayed_entry_leaves_as_any_other() {
 fn a_panic_inside_sled_stops_the_store_until_it_is_reopened() {
     let (_folder, store) = decayed();
     store.commit().unwrap();
-    let panicked: Result<(), _> = store.read(|_| panic!("assertion failed"));
+    let panicked: Result<(), _> = store.disk.read(|_| panic!("assertion failed"));
     let text = match panicked.unwrap_err() {
         StoreError::Corrupt { source } => source.to_string(),
         other => panic!("{other}"),
     };
-    assert_eq!(text, "sled panicked: assertion failed");
+    assert_eq!(text, "the engine panicked: assertion failed");
     for refused in [
         store.put(entry(9)).unwrap_err(),
         store.commit().unwrap_err(),
@@ -106,7 +106,7 @@ fn a_panic_inside_sled_stops_the_store_until_it_is_reopened() {
 fn nobody_waits_for_a_store_that_is_being_reopened() {
     let (folder, store) = decayed();
     store.commit().unwrap();
-    let panicked: Result<(), _> = store.read(|_| panic!("assertion failed"));
+    let panicked: Result<(), _> = store.disk.read(|_| panic!("assertion failed"));
     panicked.unwrap_err();
     // Opening waits until nobody locks the file of the database: so it waits for this test.
     let (data, aside) = (folder.path().join("sled/db"), folder.path().join("db"));

@@ -174,7 +174,10 @@ fn a_value_that_nobody_renews_is_gone_after_36_hours() {
             seed,
             ..Settings::default()
         });
-        let keys = put_from_random_nodes(&mut network, 1);
+        // Its writer would renew it.
+        let writer = network.random_node();
+        let keys = [network.put(writer, "value 0").unwrap().key];
+        network.kill(writer);
         network.run_for(35 * HOUR);
         assert_all_found(&mut network, &keys);
         network.run_for(HOUR + Duration::from_mins(5));

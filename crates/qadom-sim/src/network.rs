@@ -7,6 +7,9 @@
 mod population;
 mod run;
 mod transport;
+mod watching;
+
+pub use watching::Subscription;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -70,6 +73,7 @@ pub struct Network {
     exchanges: BTreeMap<ExchangeId, Exchange>,
     last_exchange: u64,
     tasks: Tasks,
+    told: watching::Told,
     chance: Chance,
     figures: Figures,
     trace: Trace,
@@ -86,6 +90,7 @@ impl Network {
             exchanges: BTreeMap::new(),
             last_exchange: 0,
             tasks: Tasks::default(),
+            told: watching::Told::new(),
             chance: Chance::new(settings.seed),
             figures: Figures::default(),
             trace: Trace::default(),

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use qadom_engine::{Fetched, Joined, LookupReport, OperationId, Outcome, PingReport, Receipt};
+use qadom_engine::{
+    Fetched, Joined, LookupReport, OperationId, Outcome, PingReport, Receipt, Written,
+};
 
 use crate::failure::Failure;
 use crate::node::NodeIndex;
@@ -45,6 +47,7 @@ endings! {
     Looked => LookupReport,
     Joined => Joined,
     Pong => PingReport,
+    Written => Written,
 }
 
 /// Every task of a network that was not collected yet.

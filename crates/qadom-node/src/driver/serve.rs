@@ -113,6 +113,8 @@ impl Driver {
             count("operations", engine.operations, most.operations),
             count("background-operations", engine.background, most.background),
             count("held-answers", engine.held_answers, most.held_answers),
+            count("leases", engine.leases, most.leases),
+            count("subscriptions", engine.subscriptions, most.subscriptions),
             count("commands", self.queue.len(), COMMANDS_MAX),
             count("sessions", usage.sessions, sessions.sessions),
             count("pending-handshakes", usage.pending, sessions.pending),

@@ -111,8 +111,9 @@ impl Network {
             }),
             Effect::Pin(_) => self.count_pinned(node, 1),
             Effect::Unpin(_) => self.count_pinned(node, -1),
-            // The virtual network has no address translators, and nobody subscribes yet.
-            Effect::KeepAlive(_) | Effect::Event { .. } => {}
+            // The virtual network has no address translators.
+            Effect::KeepAlive(_) => {}
+            Effect::Event { operation, event } => self.on_told(node, operation, event),
             // Simulated nodes speak no QUIC.
             Effect::Stream { inbound, .. } => self.feed(node, |engine, _| {
                 engine.answer_stream(inbound, Err(Reason::UnknownKind));
@@ -173,7 +174,7 @@ impl Network {
         }
     }
 
-    fn engine_mut(&mut self, node: NodeIndex) -> Option<&mut Engine> {
+    pub(super) fn engine_mut(&mut self, node: NodeIndex) -> Option<&mut Engine> {
         self.nodes.get_mut(node.as_usize())?.engine.as_mut()
     }
 }

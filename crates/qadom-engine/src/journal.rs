@@ -5,6 +5,8 @@
 //! seqs that stood when the last of them was durable; bytes that make no sense are refused, never
 //! guessed at. Frames, checksums and the file are the business of the driver.
 
+mod changes;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::Key;
 use qadom_wire::{Kind, SignedRecord, Value, Writer};

@@ -19,9 +19,10 @@ use crate::bootstrap::Bootstrap;
 use crate::clock::Clock;
 use crate::command::{COMMANDS_MAX, Signals};
 use crate::contacts::Saved;
-use crate::driver::{Driver, Parts};
+use crate::driver::{Driver, Parts, Promises};
 use crate::error::StartError;
 use crate::folder::{Folder, STORE};
+use crate::identities::IdentityFolder;
 use crate::identity::Identity;
 use crate::node::{Facts, Inner, Node};
 use crate::sockets::Sockets;
@@ -88,7 +89,7 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Keeps node key, contacts and store in this folder, which is made if it is missing. One node
+    /// Keeps node key, identities, journal, contacts and store in this folder, which is made if it is missing. One node
     /// may use it at a time.
     #[must_use]
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
@@ -103,7 +104,8 @@ impl Builder {
         self
     }
 
-    /// Keeps the records in memory. Node key and contacts stay in the data folder.
+    /// Keeps the records and the promises in memory. Node key, identities and contacts stay in the
+    /// data folder.
     #[must_use]
     pub const fn memory(mut self, is_wanted: bool) -> Self {
         self.memory = is_wanted;
@@ -201,7 +203,9 @@ impl Builder {
         let Disk {
             folder,
             identity,
+            identities,
             saved,
+            promises,
             store,
         } = self.open_disk(id_bits).await?;
 
@@ -219,6 +223,7 @@ impl Builder {
         let (stopping, stopped) = watch::channel(None);
         let signals = Arc::new(Signals::default());
         let known = saved.contacts;
+        let (identity_folder, identities) = identities;
         let bootstrap = Bootstrap::new(self.join, known.clone(), commands.downgrade(), &facts);
         tracing::info!(address = %facts.address, network = %facts.network, is_local, "node started");
         let driver = Driver::new(Parts {
@@ -229,6 +234,8 @@ impl Builder {
             mode_is_fixed: self.mode.is_some(),
             advertise: self.advertise,
             identity,
+            identities,
+            promises,
             store,
             folder,
             known,
@@ -246,6 +253,7 @@ impl Builder {
             stopped,
             facts,
             quic,
+            identities: Arc::new(identity_folder),
         }))
     }
 
@@ -299,7 +307,9 @@ impl Builder {
 struct Disk {
     folder: Folder,
     identity: Identity,
+    identities: (IdentityFolder, Vec<Arc<qadom_wire::Identity>>),
     saved: Saved,
+    promises: Promises,
     store: Arc<dyn Store>,
 }
 
@@ -316,16 +326,21 @@ impl Disk {
             None => Folder::temporary()?,
         };
         let saved = Saved::load(&folder)?;
-        let store: Arc<dyn Store> = if is_in_memory {
-            Arc::new(MemoryStore::new())
+        let (store, promises): (Arc<dyn Store>, _) = if is_in_memory {
+            (Arc::new(MemoryStore::new()), Promises::default())
         } else {
-            Arc::new(open_store(&folder)?)
+            // What is in the way of the journal is told before the store makes its files.
+            let promises = Promises::load(&folder)?;
+            (Arc::new(open_store(&folder)?), promises)
         };
+        let identities = IdentityFolder::open(folder.path());
         let identity = Identity::load_or_make(&folder, id_bits, is_given_up)?;
         Ok(identity.map(|identity| Self {
             folder,
             identity,
+            identities,
             saved,
+            promises,
             store,
         }))
     }

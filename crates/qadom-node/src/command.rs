@@ -4,12 +4,13 @@
 //! nothing. How commands are carried out is the driver's business.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use qadom_engine::{Failure, Mode, Outcome, ReadFrom, WriteOptions};
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
-use qadom_wire::Reason;
+use qadom_wire::{Identity, Reason};
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::StopReason;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     SetMode(Mode, oneshot::Sender<()>),
     /// Look into the routing table.
     Contact(NodeId, oneshot::Sender<Option<Contact>>),
+    /// Let the engine sign as a writer.
+    Identity(Arc<Identity>, oneshot::Sender<()>),
     /// Tell the state.
     Status(oneshot::Sender<Box<Status>>),
     /// Tell the neighbours.

@@ -35,10 +35,13 @@ use crate::sockets::Sockets;
 mod close;
 mod down;
 mod health;
+mod journal;
 mod serve;
 #[cfg(test)]
 mod tests;
 mod up;
+
+pub(crate) use journal::Promises;
 
 use health::Health;
 
@@ -61,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) mode_is_fixed: bool,
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) identity: Identity,
+    pub(crate) identities: Vec<Arc<qadom_wire::Identity>>,
+    pub(crate) promises: Promises,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) folder: Folder,
     pub(crate) known: Vec<Contact>,
@@ -130,7 +135,11 @@ impl Driver {
         config.interface = parts.sockets.interface();
         config.families = parts.facts.families;
         config.id_bits = parts.id_bits.into();
-        let engine = Engine::new(config, Arc::clone(&parts.store), seed(), now);
+        let mut engine = Engine::new(config, Arc::clone(&parts.store), seed(), now);
+        for identity in parts.identities {
+            engine.add_identity(identity);
+        }
+        let journal = parts.promises.restore(&mut engine);
         let endpoint = Endpoint::new(
             parameters.transport(&parts.identity, transport_hello(engine.hello())),
             transport_time(now),
@@ -138,6 +147,7 @@ impl Driver {
         let flusher = if parts.store.is_durable() {
             Some(Flusher::start(
                 Arc::clone(&parts.store),
+                journal,
                 parts.folder.path().to_owned(),
                 parts.clock,
             )?)
@@ -331,6 +341,14 @@ impl Driver {
                 self.health.commit_failure = None;
                 self.engine
                     .on_commit_failed(now, ticket, Reason::StorageFailed);
+            }
+            Report::Journalled(ticket) => {
+                self.health.journal_failure = None;
+                self.engine.on_journalled(now, ticket);
+            }
+            Report::JournalFailed(ticket, reason) => {
+                self.health.journal_failure = Some(reason);
+                self.engine.on_journal_failed(now, ticket, reason);
             }
         }
     }

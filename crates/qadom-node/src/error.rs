@@ -15,6 +15,7 @@ use qadom_transport::QuicError;
 use qadom_wire::{NetworkError, Reason};
 
 use crate::address::{HostPort, JoinAddress};
+use crate::identities::IdentityError;
 
 /// Why a node did not start. Nothing runs and nothing is locked afterwards; a data folder that was
 /// empty may have got its first files.
@@ -83,6 +84,12 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
     },
+    /// The journal is damaged in its first bytes, or is none. It stays as it is.
+    #[error("{} is damaged", path.display())]
+    BadJournal {
+        /// The file.
+        path: PathBuf,
+    },
     /// The node key was made for another network and does not solve the puzzle of this one.
     #[error("the node key in {} has {bits} puzzle bits, this network needs {needed}", path.display())]
     WeakKey {
@@ -116,6 +123,7 @@ impl StartError {
             Self::ForeignFolder { .. }
             | Self::FolderUnusable { .. }
             | Self::BadKeyFile { .. }
+            | Self::BadJournal { .. }
             | Self::Store {
                 source: OpenError::OtherEngine { .. },
             } => Reason::FolderUnusable,
@@ -150,6 +158,9 @@ impl StartError {
             Self::VersionTooNew { .. } => "start the newer program, or name another data folder",
             Self::BadKeyFile { .. } => {
                 "put a backup of node.key in its place, or remove it to start as a new node"
+            }
+            Self::BadJournal { .. } => {
+                "put a backup of the journal in its place, or remove it to start without publications"
             }
             Self::WeakKey { .. } => "use a data folder for each network",
             Self::Store {
@@ -211,6 +222,9 @@ pub enum Error {
         /// Why not.
         source: QuicError,
     },
+    /// The identity that was named cannot be had. Nothing was begun.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A defect of this crate: an operation ended as another one would.
     #[error("an operation ended as another one would")]
     Internal,
@@ -236,6 +250,7 @@ impl Error {
             Self::UnknownNode { .. } => Reason::NotFound,
             Self::Silent { reason, .. } => *reason,
             Self::NoStream { source, .. } => reason_of_quic(source),
+            Self::Identity(error) => error.reason(),
             Self::Internal => Reason::Internal,
         }
     }

@@ -1,14 +1,15 @@
-//! The thread that makes written records durable, one group at a time.
+//! The thread that makes written records and promises durable, one group at a time.
 //!
 //! What must stay true: a commit starts as soon as one is asked for and none is running, and takes
 //! along all that was buffered meanwhile; nothing is reported as committed that the store has not
-//! committed; what was committed is synced to the disk within [`SYNC_EVERY`] and when the thread
+//! committed, nor as journalled that the journal has not synced; what was committed is synced to the disk within [`SYNC_EVERY`] and when the thread
 //! ends; a store that stopped is started again, one that is damaged without its records, which the
-//! network still holds. Which answers wait for a commit is known to the engine.
+//! network still holds. Which answers wait for a commit or for the journal is known to the engine.
 
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -21,12 +22,17 @@ use crate::clock::Clock;
 use crate::convert::store_reason;
 use crate::error::StartError;
 use crate::folder::quarantine;
+use crate::journal::{Change, Journal};
 
 /// The longest time for which a commit may be lost with the power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// The pause between two attempts to start a store again that has stopped.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+/// Promises that may wait for the journal; a disk that takes longer than it takes to fill this has
+/// failed.
+pub(crate) const JOURNAL_QUEUE: usize = 4096;
 
 /// Reports that may wait for the driver; the thread waits with the next one.
 const REPORTS_MAX: usize = 4;
@@ -40,12 +46,24 @@ pub(crate) enum Report {
     Failed(Ticket, Reason),
     /// The store runs again; what was not committed up to the ticket may be lost.
     Reopened(Ticket),
+    /// Every promise up to the ticket is durable.
+    Journalled(u64),
+    /// The promises up to the ticket that were not journalled may be lost.
+    JournalFailed(u64, Reason),
+}
+
+/// What one ticket of the engine adds to the journal.
+#[derive(Debug)]
+struct Promised {
+    ticket: u64,
+    changes: Vec<Change>,
 }
 
 /// The driver's side of the thread. It ends, after a last commit, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Flusher {
     wanted: SyncSender<()>,
+    promises: SyncSender<Promised>,
     reports: mpsc::Receiver<Report>,
 }
 
@@ -53,14 +71,18 @@ impl Flusher {
     /// Starts the thread. A damaged store is moved to a place in the folder `data_dir`.
     pub(crate) fn start(
         store: Arc<dyn Store>,
+        journal: Option<Journal>,
         data_dir: PathBuf,
         clock: Clock,
     ) -> Result<Self, StartError> {
         // One word waiting is enough: a commit takes along all that came before it begins.
         let (wanted, orders) = sync_channel(1);
+        let (promises, queue) = sync_channel(JOURNAL_QUEUE);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let flushing = Flushing {
             store,
+            journal,
+            queue,
             data_dir,
             clock,
             reports: sender,
@@ -70,13 +92,33 @@ impl Flusher {
             .name("qadom-flusher".to_owned())
             .spawn(move || flushing.run(&orders))
             .map_err(|_| StartError::Thread)?;
-        Ok(Self { wanted, reports })
+        Ok(Self {
+            wanted,
+            promises,
+            reports,
+        })
     }
 
     /// Asks for a commit, or for a look at a store that has stopped.
     pub(crate) fn commit(&self) {
         // Full: a commit that has yet to begin was asked for already.
         let _ = self.wanted.try_send(());
+    }
+
+    /// Adds to the journal, behind all that was added before.
+    ///
+    /// # Errors
+    ///
+    /// `busy` when too many promises wait already; this one is not added.
+    pub(crate) fn journal(&self, ticket: u64, changes: Vec<Change>) -> Result<(), Reason> {
+        match self.promises.try_send(Promised { ticket, changes }) {
+            // A thread that has ended is reported as such.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {
+                self.commit();
+                Ok(())
+            }
+            Err(TrySendError::Full(_)) => Err(Reason::Busy),
+        }
     }
 
     /// The next report; never, when the thread has ended.
@@ -104,6 +146,9 @@ enum State {
 struct Flushing {
     /// Let go before `reports`, so that after the last report the store belongs to the driver alone.
     store: Arc<dyn Store>,
+    /// None when promises end with the node.
+    journal: Option<Journal>,
+    queue: Receiver<Promised>,
     data_dir: PathBuf,
     clock: Clock,
     reports: mpsc::Sender<Report>,
@@ -120,10 +165,11 @@ impl Flushing {
                 }
             };
             let is_going_on = match order {
-                Ok(()) => self.commit(),
+                Ok(()) => self.commit() && self.promise(),
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit();
+                    self.promise();
                     self.sync();
                     return;
                 }
@@ -134,7 +180,7 @@ impl Flushing {
         }
     }
 
-    /// These three tell whether the driver still listens.
+    /// These four tell whether the driver still listens.
     fn commit(&mut self) -> bool {
         match self.store.commit() {
             Ok(ticket) => {
@@ -146,6 +192,35 @@ impl Flushing {
             }
             Err(error) => self.stop(&error),
         }
+    }
+
+    /// Makes everything that was promised meanwhile durable in one go.
+    fn promise(&mut self) -> bool {
+        let promised = self.queue.try_iter().take(JOURNAL_QUEUE);
+        let mut changes = Vec::new();
+        let mut last = None;
+        for mut promised in promised {
+            changes.append(&mut promised.changes);
+            last = Some(promised.ticket);
+        }
+        let Some(ticket) = last else {
+            return true;
+        };
+        let written = match &mut self.journal {
+            Some(journal) => journal.write(&changes),
+            None => Ok(()),
+        };
+        let is_heard = self.tell(match written {
+            Ok(()) => Report::Journalled(ticket),
+            Err(error) => {
+                tracing::error!(%error, "the journal of this node failed; writes are refused");
+                Report::JournalFailed(ticket, disk_reason(&error))
+            }
+        });
+        if let Some(journal) = &mut self.journal {
+            journal.tidy();
+        }
+        is_heard
     }
 
     fn sync(&mut self) -> bool {
@@ -214,6 +289,15 @@ impl Flushing {
 
     fn now(&self) -> Moment {
         self.clock.now().moment
+    }
+}
+
+fn disk_reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Reason::DiskFull
+        }
+        _ => Reason::StorageFailed,
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! What must stay true: nothing is written into a folder that holds files of somebody else, and
 //! what a crash leaves of a file is the old content or the new one. What the files mean is known to
-//! `identity`, `contacts` and the store.
+//! `identity`, `identities`, `contacts`, `journal` and the store.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -21,12 +21,18 @@ pub(crate) const NODE_KEY: &str = "node.key";
 pub(crate) const CONTACTS: &str = "contacts";
 /// The folder of the store.
 pub(crate) const STORE: &str = "store";
+/// What the node has promised.
+pub(crate) const JOURNAL: &str = "journal";
+/// A journal that is not whole yet.
+pub(crate) const JOURNAL_FRESH: &str = "journal.new";
+/// The folder of the writers' secrets.
+pub(crate) const IDENTITIES: &str = "identities";
 
 const LOCK: &str = "lock";
 const CONTROL_SOCKET: &str = "control.sock";
 const QUARANTINE: &str = "quarantine-";
 /// Everything else that belongs into a data folder.
-const OTHERS: [&str; 4] = ["journal", "identities", "files", "qadom.toml"];
+const OTHERS: [&str; 2] = ["files", "qadom.toml"];
 
 /// A data folder that this process holds the lock of.
 #[derive(Debug)]
@@ -155,7 +161,16 @@ fn is_known(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else {
         return false;
     };
-    [LOCK, CONTACTS, STORE, CONTROL_SOCKET].contains(&name)
+    [
+        LOCK,
+        CONTACTS,
+        STORE,
+        CONTROL_SOCKET,
+        JOURNAL,
+        JOURNAL_FRESH,
+        IDENTITIES,
+    ]
+    .contains(&name)
         || OTHERS.contains(&name)
         || name.starts_with(QUARANTINE)
         || name == "node.new"

@@ -22,6 +22,7 @@ use crate::address::{HostPort, JoinAddress, NodeAddress, NodeName};
 use crate::builder::Builder;
 use crate::command::{COMMANDS_MAX, Command, Operation, Signals};
 use crate::error::{Error, StopReason};
+use crate::identities::IdentityFolder;
 use crate::resolve::{Targets, resolve};
 use crate::status::{Peer, Status};
 
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) quic: Arc<Quic>,
+    pub(crate) identities: Arc<IdentityFolder>,
 }
 
 /// What does not change while a node runs.
@@ -320,7 +322,7 @@ impl Node {
         Ok(result.map_err(|_| Error::Stopped)??)
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Error> {

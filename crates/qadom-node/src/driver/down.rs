@@ -1,4 +1,4 @@
-//! From the engine to the endpoint, the store and the callers: effects are carried out.
+//! From the engine to the endpoint, the store, the journal and the callers: effects are carried out.
 //!
 //! What must stay true: no effect is lost, since the engine waits for each.
 
@@ -26,8 +26,7 @@ impl Driver {
                 }
             }
             Effect::Commit(_) => self.commit(),
-            // There is no journal file yet, so that promises last as long as the node runs.
-            Effect::Journal { ticket, .. } => self.engine.on_journalled(now, ticket),
+            Effect::Journal { ticket, entry } => self.journal(now, ticket, &entry),
             Effect::Pin(key) => self.endpoint.pin(*key.as_bytes()),
             Effect::Unpin(key) => self.endpoint.unpin(*key.as_bytes()),
             Effect::Stream {

@@ -18,6 +18,8 @@ pub(super) struct Health {
     problems: Vec<String>,
     /// Why the last commit failed; none when it did not.
     pub(super) commit_failure: Option<Reason>,
+    /// Why the last promise could not be journalled; none when it could.
+    pub(super) journal_failure: Option<Reason>,
 }
 
 /// How far the node has come with the addresses of its start and its saved contacts.
@@ -42,6 +44,7 @@ impl Health {
             joining,
             problems: Vec::new(),
             commit_failure: None,
+            journal_failure: None,
         }
     }
 
@@ -60,11 +63,16 @@ impl Health {
         if let Some(reason) = self.commit_failure {
             reasons.push(format!("{reason}: the last writes did not reach the disk"));
         }
+        if let Some(reason) = self.journal_failure {
+            reasons.push(format!(
+                "{reason}: the last promises did not reach the disk"
+            ));
+        }
         if is_isolated {
             reasons.push("no other node of the network answers".to_owned());
         }
         reasons.extend(self.problems.iter().cloned());
-        let verdict = if self.commit_failure.is_some() {
+        let verdict = if self.commit_failure.is_some() || self.journal_failure.is_some() {
             Verdict::Degraded
         } else if self.joining == Joining::First {
             Verdict::Starting

@@ -29,6 +29,10 @@ impl Driver {
                 // A caller that is gone needs no answer.
                 let _ = caller.send(());
             }
+            Command::Identity(identity, caller) => {
+                self.engine.add_identity(identity);
+                let _ = caller.send(());
+            }
             Command::Status(caller) => drop(caller.send(Box::new(self.status(now)))),
             Command::Peers(caller) => drop(caller.send(self.peers(now))),
             Command::Neighbours(caller) => drop(caller.send(self.neighbours(now))),

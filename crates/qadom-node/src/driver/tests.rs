@@ -34,6 +34,8 @@ pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command
         mode_is_fixed: true,
         advertise: None,
         identity,
+        identities: Vec::new(),
+        promises: Promises::default(),
         store,
         folder,
         known: Vec::new(),

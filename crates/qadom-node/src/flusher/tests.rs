@@ -126,6 +126,10 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_with(None)
+}
+
+fn bench_with(journal: Option<Journal>) -> Bench {
     let data_dir = tempfile::tempdir().unwrap();
     let (permits, permitted) = std::sync::mpsc::channel();
     let (announce, begun) = std::sync::mpsc::channel();
@@ -137,6 +141,7 @@ fn bench() -> Bench {
     });
     let flusher = Flusher::start(
         Arc::<SlowStore>::clone(&store),
+        journal,
         data_dir.path().to_owned(),
         Clock::start(0),
     )
@@ -225,4 +230,55 @@ async fn after_the_last_report_the_store_is_free() {
     assert_eq!(reports.recv().await, Some(Report::Committed(Ticket::ZERO)));
     assert_eq!(reports.recv().await, None);
     assert_eq!(Arc::strong_count(&bench.store), 1);
+}
+
+fn promise(number: u8) -> Vec<Change> {
+    vec![Change::new(vec![number].into(), Some("promised".into())).unwrap()]
+}
+
+#[tokio::test]
+async fn promises_are_journalled_in_groups_and_before_they_are_reported() {
+    let place = crate::folder::Folder::temporary().unwrap();
+    let (journal, _) = Journal::load(&place).unwrap();
+    let mut bench = bench_with(Some(journal));
+    bench.flusher.journal(1, promise(1)).unwrap();
+    bench.begun.recv().unwrap();
+    for ticket in 2..100 {
+        bench.flusher.journal(ticket, promise(2)).unwrap();
+    }
+    for _ in 0..3 {
+        bench.permits.send(Ok(())).unwrap();
+    }
+    let committed = Report::Committed(Ticket::ZERO);
+    assert_eq!(bench.flusher.report().await, Some(committed));
+    assert_eq!(bench.flusher.report().await, Some(Report::Journalled(99)));
+    let (_, entries) = Journal::load(&place).unwrap();
+    assert_eq!(entries.len(), 2, "what is reported is there");
+}
+
+#[tokio::test]
+async fn promises_that_the_disk_does_not_take_are_reported_with_the_reason() {
+    let mut bench = bench_with(Some(Journal::full()));
+    bench.permits.send(Ok(())).unwrap();
+    bench.flusher.journal(7, promise(1)).unwrap();
+    let committed = Report::Committed(Ticket::ZERO);
+    assert_eq!(bench.flusher.report().await, Some(committed));
+    let failed = Report::JournalFailed(7, Reason::DiskFull);
+    assert_eq!(bench.flusher.report().await, Some(failed));
+    bench.permits.send(Ok(())).unwrap();
+}
+
+#[tokio::test]
+async fn promises_beyond_the_queue_are_refused() {
+    let bench = bench();
+    // The thread waits in its first commit.
+    bench.flusher.commit();
+    bench.begun.recv().unwrap();
+    let most = u64::try_from(JOURNAL_QUEUE).unwrap();
+    for ticket in 1..=most {
+        assert_eq!(bench.flusher.journal(ticket, Vec::new()), Ok(()));
+    }
+    let refused = bench.flusher.journal(most + 1, Vec::new());
+    assert_eq!(refused, Err(Reason::Busy));
+    drop(bench.permits);
 }

@@ -25,10 +25,6 @@ mod offset;
 mod operation;
 mod operations;
 mod ordering;
-#[allow(
-    dead_code,
-    reason = "operations that promise and renew are about to come"
-)]
 mod publications;
 mod quota;
 mod reachability;

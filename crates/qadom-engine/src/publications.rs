@@ -93,13 +93,6 @@ impl Core {
         self.promises.signatures.next_seq(id, seen, now)
     }
 
-    /// The highest seq that this node signed for an identity, 0 for none.
-    pub(crate) fn highest_seq(&self, id: &PublicationId) -> u64 {
-        let published = self.promises.book.get(id);
-        let published = published.map_or(0, |promise| promise.promised.seq());
-        self.promises.signatures.highest(id).max(published)
-    }
-
     /// The latest expiry that this node may have signed for an identity, in seconds of UTC; 0 for
     /// none. The next record of it must not expire before.
     pub(crate) fn latest_expiry(&self, id: &PublicationId, now: Time) -> u64 {
@@ -134,8 +127,7 @@ impl Core {
         let before = self.promises.book.insert(promise, Some(due));
         // What the book knows needs not be known twice.
         self.promises.signatures.forget(&id);
-        let before = Some((id, before));
-        self.journal(entry, Waiter { operation, before });
+        self.journal(entry, Waiter::replacing(operation, id, before));
         Ok(())
     }
 
@@ -166,9 +158,8 @@ impl Core {
                 self.note_signed(None, id, seq, expiry);
             }
         }
-        let before = Some((*id, before));
-        let entry = JournalEntry::Withdrawn(*id);
-        self.journal(entry, Waiter { operation, before });
+        let waiter = Waiter::replacing(operation, *id, before);
+        self.journal(JournalEntry::Withdrawn(*id), waiter);
     }
 
     /// Notes what was signed and is not published: a tombstone, or what is written once. The
@@ -182,9 +173,11 @@ impl Core {
     ) {
         self.promises.signatures.note(id, seq, expiry);
         let id = *id;
-        let before = None;
-        let entry = JournalEntry::Signed { id, seq, expiry };
-        self.journal(entry, Waiter { operation, before });
+        let waiter = Waiter {
+            operation,
+            ..Waiter::default()
+        };
+        self.journal(JournalEntry::Signed { id, seq, expiry }, waiter);
     }
 
     /// The place of a writer's next event in a topic. When it opens a stream, the operation waits
@@ -198,9 +191,13 @@ impl Core {
     ) -> (NextEvent, bool) {
         let (next, is_opened) = self.promises.signatures.next_event(&writer, topic, now);
         if is_opened {
-            let (before, stream) = (None, next.stream);
-            let entry = JournalEntry::Stream { writer, stream };
-            self.journal(entry, Waiter { operation, before });
+            let stream = next.stream;
+            let waiter = Waiter {
+                operation,
+                opened: Some((writer, topic)),
+                ..Waiter::default()
+            };
+            self.journal(JournalEntry::Stream { writer, stream }, waiter);
         }
         (next, is_opened)
     }
@@ -274,8 +271,12 @@ impl Core {
     /// Takes back what was promised by journal entries that are lost, and gives who waits for
     /// them.
     pub(crate) fn on_journal_lost(&mut self, now: Time, ticket: u64) -> Vec<OperationId> {
-        let (operations, before) = self.promises.journalling.fail(ticket);
-        for (id, before) in before {
+        let lost = self.promises.journalling.fail(ticket);
+        for (writer, topic) in lost.opened {
+            // Its next event opens another stream.
+            self.promises.signatures.close(&writer, topic);
+        }
+        for (id, before) in lost.standing {
             if let Some(promise) = self.promises.book.remove(&id) {
                 // The record may lie with holders all the same.
                 let (seq, expiry) = (promise.promised.seq(), promise.latest_expiry(now));
@@ -287,6 +288,9 @@ impl Core {
                 self.promises.book.insert(promise, is_active.then_some(due));
             }
         }
-        operations
+        lost.operations
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,14 @@ pub(crate) mod item;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use qadom_routing::{Contact, Key, NodeId};
+use qadom_routing::{Contact, Key, Moment, NodeId};
 use qadom_wire::{
     Answer, BODY_MAX, Find, Found, ITEMS_MAX, IdRange, K, Kind, Reason, Record, Request, Store,
     StoreItem, StoreResult,
 };
 
 use crate::core::{Core, Purpose, Waiting};
+use crate::effect::RequestFailure;
 use crate::operations::distribution::item::Item;
 use crate::publications::region::Survey;
 use crate::status::RenewalCost;
@@ -29,6 +30,10 @@ const AT_ONCE: usize = 8;
 const OWN_AT_ONCE: usize = 32;
 /// The pause between two such rounds.
 const OWN_EVERY: Duration = Duration::from_millis(10);
+/// How often in a row a holder may be busy before it is left alone.
+const RESTS_MAX: u8 = 5;
+/// The longest time for which a busy holder is left alone.
+const REST_MAX: Duration = Duration::from_mins(1);
 /// What an item takes up in a store message beside its record, at the most, in bytes.
 const ITEM_OVERHEAD: usize = 24;
 
@@ -56,6 +61,9 @@ struct Holder {
     /// Records that it refused for what it has in their place, which is to be seen.
     looks: VecDeque<usize>,
     looking: Option<usize>,
+    /// Until when it wants to be left alone, and how often it wanted that in a row.
+    rests_until: Moment,
+    rests: u8,
 }
 
 /// A copy of one record.
@@ -142,12 +150,27 @@ impl Distribution {
         context: &mut Context<'_>,
         from: &Contact,
         purpose: Purpose,
+        failure: &RequestFailure,
     ) {
-        if matches!(purpose, Purpose::Store | Purpose::Look) {
-            self.under_way = self.under_way.saturating_sub(1);
+        if !matches!(purpose, Purpose::Store | Purpose::Look) {
+            if let Some(walk) = &mut self.walk {
+                walk.on_failed(from, context.now);
+            }
+            return;
+        }
+        self.under_way = self.under_way.saturating_sub(1);
+        let span = match failure {
+            RequestFailure::Busy { retry_after } => Some((*retry_after).min(REST_MAX)),
+            // The line of this node's own requests is full.
+            RequestFailure::Overloaded => Some(Duration::from_secs(1)),
+            _ => None,
+        };
+        let holder = self.holders.get_mut(from.id());
+        let is_resting = span
+            .zip(holder)
+            .is_some_and(|(span, holder)| holder.rest(span, context.now.moment));
+        if !is_resting {
             self.give_up(from);
-        } else if let Some(walk) = &mut self.walk {
-            walk.on_failed(from, context.now);
         }
     }
 
@@ -231,19 +254,25 @@ impl Distribution {
     }
 
     fn send(&mut self, context: &mut Context<'_>) {
-        let is_ready = |holder: &Holder| {
+        let now = context.now.moment;
+        let is_idle = |holder: &Holder| {
             holder.sent.is_empty()
                 && holder.looking.is_none()
                 && !(holder.waiting.is_empty() && holder.looks.is_empty())
         };
-        let ready = self.holders.iter().filter(|(_, holder)| is_ready(holder));
-        let ready: Vec<NodeId> = ready.map(|(id, _)| *id).collect();
+        let idle = self.holders.iter().filter(|(_, holder)| is_idle(holder));
+        let (ready, resting): (Vec<_>, Vec<_>) =
+            idle.partition(|(_, holder)| holder.rests_until <= now);
+        if let Some(at) = resting.iter().map(|(_, holder)| holder.rests_until).min() {
+            context.core.wake(context.operation, at);
+        }
+        let ready: Vec<NodeId> = ready.into_iter().map(|(id, _)| *id).collect();
         for id in ready {
             if self.under_way >= AT_ONCE {
                 return;
             }
             let free_at = context.core.promises.pace.free_at();
-            if free_at > context.now.moment {
+            if free_at > now {
                 return context.core.wake(context.operation, free_at);
             }
             self.send_to(context, &id);
@@ -286,6 +315,7 @@ impl Distribution {
         let Some(holder) = self.holders.get_mut(from.id()) else {
             return;
         };
+        holder.rests = 0;
         let sent = std::mem::take(&mut holder.sent);
         if results.len() != sent.len() {
             // It takes nothing at all, or says what makes no sense.
@@ -348,7 +378,21 @@ impl Holder {
             sent: Vec::new(),
             looks: VecDeque::new(),
             looking: None,
+            rests_until: Moment::ORIGIN,
+            rests: 0,
         }
+    }
+
+    /// Leaves a busy holder alone for a while, with all that it was sent still to come; false when
+    /// it was busy too often.
+    fn rest(&mut self, span: Duration, now: Moment) -> bool {
+        self.rests += 1;
+        self.rests_until = now + span;
+        for load in self.sent.drain(..).rev() {
+            self.waiting.push_front(load);
+        }
+        self.looks.extend(self.looking.take());
+        self.rests <= RESTS_MAX
     }
 
     /// The next copies that go together, with their length in bytes.

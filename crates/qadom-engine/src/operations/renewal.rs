@@ -71,9 +71,9 @@ impl Operation for RenewalOperation {
         context: &mut Context<'_>,
         from: &Contact,
         purpose: Purpose,
-        _failure: &RequestFailure,
+        failure: &RequestFailure,
     ) -> Progress {
-        self.0.on_failed(context, from, purpose);
+        self.0.on_failed(context, from, purpose, failure);
         self.go_on(context)
     }
 

@@ -7,15 +7,15 @@
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key};
-use qadom_wire::{Answer, Draft, MAX_TTL, Reason, SignedRecord, Verified};
+use qadom_wire::{Answer, MAX_TTL, Reason};
 
-use crate::core::{Core, Purpose};
+use crate::core::Purpose;
 use crate::effect::RequestFailure;
 use crate::operation::{Failure, Outcome, Withdrawn};
 use crate::operations::distribution::Distribution;
 use crate::operations::distribution::item::Item;
 use crate::operations::{Operation, Progress};
-use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState};
+use crate::publications::promise::{Promise, Promised, PublicationState};
 use crate::time::Time;
 use crate::walk::{Context, Walk};
 
@@ -64,20 +64,18 @@ impl WithdrawalOperation {
         let mut tombstones = Vec::new();
         for promise in promises {
             self.withdrawn += 1;
-            let buried = match &promise.promised {
-                Promised::Signed(record) if promise.state == PublicationState::Active => {
-                    bury(core, record, context.now)
-                }
-                _ => None,
-            };
             let (operation, id) = (Some(context.operation), promise.id());
+            let expiry = (context.now.utc_seconds() + MAX_TTL.as_secs())
+                .max(core.latest_expiry(&id, context.now));
             core.unpublish(operation, &id, context.now);
             self.journalling += 1;
-            if let Some(tombstone) = buried {
-                let (seq, expiry) = (tombstone.seq(), tombstone.expiry());
+            if let Promised::Signed(record) = promise.promised
+                && promise.state == PublicationState::Active
+            {
+                let seq = core.next_seq(&id, 0, context.now);
                 core.note_signed(operation, &id, seq, expiry);
                 self.journalling += 1;
-                tombstones.push(Item::tombstone(tombstone));
+                tombstones.push(Item::tombstone(record, seq, expiry));
             }
         }
         Ok(tombstones)
@@ -98,23 +96,6 @@ impl WithdrawalOperation {
             took,
         }))
     }
-}
-
-/// What buries a record of this node.
-fn bury(core: &mut Core, record: &SignedRecord, now: Time) -> Option<Verified> {
-    let id = PublicationId::of(record);
-    let draft = Draft {
-        kind: record.kind(),
-        is_tombstone: true,
-        slot: id.slot,
-        label: *record.label(),
-        stream: 0,
-        seq: core.next_seq(&id, 0, now),
-        expiry: (now.utc_seconds() + MAX_TTL.as_secs()).max(core.latest_expiry(&id, now)),
-        payload: bytes::Bytes::new(),
-    };
-    let identity = core.identity(record.writer())?;
-    identity.sign(&core.config.network, draft).ok()
 }
 
 impl Operation for WithdrawalOperation {
@@ -178,10 +159,10 @@ impl Operation for WithdrawalOperation {
         context: &mut Context<'_>,
         from: &Contact,
         purpose: Purpose,
-        _failure: &RequestFailure,
+        failure: &RequestFailure,
     ) -> Progress {
         if let Some(distribution) = &mut self.distribution {
-            distribution.on_failed(context, from, purpose);
+            distribution.on_failed(context, from, purpose, failure);
         }
         self.go_on(context)
     }

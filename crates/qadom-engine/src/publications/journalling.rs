@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use qadom_routing::Key;
+use qadom_wire::Writer;
+
 use crate::operation::OperationId;
 use crate::publications::promise::{Promise, PublicationId};
 
@@ -13,7 +16,38 @@ use crate::publications::promise::{Promise, PublicationId};
 pub(crate) struct Waiter {
     pub(crate) operation: Option<OperationId>,
     /// What was promised for an identity before the entry.
-    pub(crate) before: Option<(PublicationId, Option<Promise>)>,
+    pub(crate) before: Option<Before>,
+    /// A topic for which a writer opened a stream.
+    pub(crate) opened: Option<(Writer, Key)>,
+}
+
+/// An identity and what is promised for it.
+type Before = (PublicationId, Option<Promise>);
+
+impl Waiter {
+    /// Waits for an entry in whose place this was promised.
+    pub(crate) fn replacing(
+        operation: Option<OperationId>,
+        id: PublicationId,
+        before: Option<Promise>,
+    ) -> Self {
+        Self {
+            operation,
+            before: Some((id, before)),
+            opened: None,
+        }
+    }
+}
+
+/// What entries leave behind that the journal could not take.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// Who waited for them.
+    pub(crate) operations: Vec<OperationId>,
+    /// What stands again for each identity.
+    pub(crate) standing: Vec<Before>,
+    /// Topics whose streams are not durable.
+    pub(crate) opened: Vec<(Writer, Key)>,
 }
 
 /// The tickets of a journal.
@@ -43,15 +77,16 @@ impl Journalling {
         operations.collect()
     }
 
-    /// Ends all tickets up to this one, as failed: gives who waited for them, and what stands
-    /// again for each identity. What a later entry still waits to replace is handed on to it.
-    pub(crate) fn fail(&mut self, ticket: u64) -> (Vec<OperationId>, Vec<Before>) {
+    /// Ends all tickets up to this one, as failed. What a later entry still waits to replace is
+    /// handed on to it.
+    pub(crate) fn fail(&mut self, ticket: u64) -> Lost {
         let rest = self.waiting.split_off(&ticket.saturating_add(1));
         let failed = std::mem::replace(&mut self.waiting, rest);
-        let mut operations = Vec::new();
+        let mut lost = Lost::default();
         let mut standing: BTreeMap<PublicationId, Option<Promise>> = BTreeMap::new();
         for waiter in failed.into_values() {
-            operations.extend(waiter.operation);
+            lost.operations.extend(waiter.operation);
+            lost.opened.extend(waiter.opened);
             if let Some((id, before)) = waiter.before {
                 // The first of several failed ones knows what stood before all of them.
                 standing.entry(id).or_insert(before);
@@ -64,16 +99,14 @@ impl Journalling {
                 *before = standing;
             }
         }
-        (operations, standing.into_iter().collect())
+        lost.standing = standing.into_iter().collect();
+        lost
     }
 }
 
-/// An identity and what is promised for it.
-type Before = (PublicationId, Option<Promise>);
-
 #[cfg(test)]
 mod tests {
-    use qadom_routing::{Key, Moment};
+    use qadom_routing::Moment;
     use qadom_wire::Value;
 
     use super::*;
@@ -90,10 +123,7 @@ mod tests {
     }
 
     fn replacing(operation: u64, before: Option<Promise>) -> Waiter {
-        Waiter {
-            operation: Some(OperationId(operation)),
-            before: Some((promise(0).id(), before)),
-        }
+        Waiter::replacing(Some(OperationId(operation)), promise(0).id(), before)
     }
 
     #[test]
@@ -112,9 +142,9 @@ mod tests {
         let mut journalling = Journalling::default();
         journalling.begin(replacing(1, Some(promise(10))));
         journalling.begin(replacing(2, Some(promise(20))));
-        let (operations, standing) = journalling.fail(2);
-        assert_eq!(operations, [1, 2].map(OperationId));
-        assert_eq!(standing, [(promise(0).id(), Some(promise(10)))]);
+        let lost = journalling.fail(2);
+        assert_eq!(lost.operations, [1, 2].map(OperationId));
+        assert_eq!(lost.standing, [(promise(0).id(), Some(promise(10)))]);
     }
 
     #[test]
@@ -122,11 +152,10 @@ mod tests {
         let mut journalling = Journalling::default();
         journalling.begin(replacing(1, Some(promise(10))));
         journalling.begin(replacing(2, Some(promise(20))));
-        assert_eq!(journalling.fail(1).1, []);
+        assert_eq!(journalling.fail(1).standing, []);
         assert_eq!(
-            journalling.fail(2).1,
+            journalling.fail(2).standing,
             [(promise(0).id(), Some(promise(10)))]
         );
-        assert_eq!(Key::ZERO, promise(0).id().item);
     }
 }

@@ -64,11 +64,6 @@ impl Signatures {
         last.expiry = last.expiry.max(expiry);
     }
 
-    /// The highest seq signed for an identity, 0 for none.
-    pub(crate) fn highest(&self, id: &PublicationId) -> u64 {
-        self.last.get(id).map_or(0, |last| last.seq)
-    }
-
     /// The latest expiry signed for an identity in seconds of UTC, 0 for none.
     pub(crate) fn expiry(&self, id: &PublicationId) -> u64 {
         self.last.get(id).map_or(0, |last| last.expiry)

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use qadom_engine::{
     Effect, Failure, JournalEntry, Mode, Outcome, Outgoing, Promise, Promised, PublicationId,
-    PublicationState,
+    PublicationState, RequestFailure,
 };
 use qadom_routing::{Key, NodeKey};
+use qadom_store::Store;
 use qadom_wire::{
     Answer, Draft, Found, Identity, Kind, Pong, Reason, Record, Relation, Request, SignedRecord,
     StoreItem, StoreResult, Value, relation,
@@ -474,4 +475,68 @@ fn what_is_overdue_after_a_restart_comes_paced() {
             "{bytes} bytes from second {start} on"
         );
     }
+}
+
+#[test]
+fn a_busy_holder_is_asked_again_after_a_while() {
+    let mut one = one(1);
+    let mut holders = Holders::default();
+    publish(&mut one, Promised::Value(value(b"value")));
+    let mut busy = Vec::new();
+    let end = one.now.moment + Duration::from_hours(14);
+    while let Some(next) = one.engine.next_deadline().filter(|next| *next < end) {
+        let passed = next.since(one.now.moment);
+        one.now.moment = one.now.moment.max(next);
+        one.now.utc_micros += u64::try_from(passed.as_micros()).unwrap();
+        one.engine.on_deadline(one.now);
+        for (outgoing, request) in one.sent(false) {
+            if busy.len() < 3 && matches!(request, Request::Store(_)) {
+                busy.push(one.now.moment);
+                let retry_after = Duration::from_secs(7);
+                let failure = RequestFailure::Busy { retry_after };
+                one.engine.on_failed(one.now, outgoing.id, &failure);
+            } else {
+                let answer = holders.answer(&outgoing);
+                one.reply(&outgoing, &answer);
+            }
+        }
+    }
+    let pauses: Vec<_> = busy
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]).as_secs())
+        .collect();
+    assert_eq!(pauses, [7, 7]);
+    assert_eq!(holders.held.len(), 1);
+}
+
+#[test]
+fn the_own_copy_of_a_storing_node_is_renewed_too() {
+    let mut one = One::new(Mode::Storing);
+    one.engine.add_identity(Arc::new(identity()));
+    (1..=3).for_each(|number| one.meet(number, true));
+    let mut holders = Holders::default();
+    let record = cell(&one, 1, 5, "cell");
+    let kept = value(b"value");
+    publish(&mut one, Promised::Signed(record.clone()));
+    publish(&mut one, Promised::Value(kept.clone()));
+    pass(&mut one, &mut holders, 14);
+    let until = one.now.utc_seconds() + 30 * HOUR;
+    for slot in [record.slot(), kept.key()] {
+        let entries = one.store.scan_slot(slot, None, None, 10).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert!(entries[0].columns.expires_at > until);
+    }
+    // Three others, and the own one.
+    assert!(one.engine.publications().all(|promise| promise.stored == 4));
+}
+
+#[test]
+fn who_knows_nobody_tries_again_soon() {
+    let mut one = one(0);
+    let mut holders = Holders::default();
+    publish(&mut one, Promised::Value(value(b"value")));
+    pass(&mut one, &mut holders, 14);
+    one.meet(1, true);
+    pass(&mut one, &mut holders, 2);
+    assert_eq!(holders.held.len(), 1);
 }

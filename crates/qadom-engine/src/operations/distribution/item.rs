@@ -1,7 +1,6 @@
 //! One record on its way to its holders.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use qadom_wire::{
     Draft, NetworkId, Reason, Record, Relation, Renewal, SignedRecord, StoreClass, StoreItem,
     Verified, relation,
@@ -35,8 +34,13 @@ enum Form {
     /// From the publications, as long as it is one. Signed records are signed anew when the first
     /// copy is sent.
     Published(Option<Verified>),
-    /// A tombstone, which nobody has yet.
-    Tombstone(Verified),
+    /// A tombstone, which nobody has yet. It is signed when the first copy is sent, too.
+    Tombstone {
+        /// What it buries.
+        buried: SignedRecord,
+        expiry: u64,
+        signed: Option<Verified>,
+    },
 }
 
 impl Item {
@@ -45,10 +49,19 @@ impl Item {
         Self::new(id, seq, Form::Published(None))
     }
 
-    /// What buries a record.
-    pub(crate) fn tombstone(record: Verified) -> Self {
-        let (id, seq) = (PublicationId::of(&record), record.seq());
-        Self::new(id, seq, Form::Tombstone(record))
+    /// What buries a record of this node, as version `seq`.
+    pub(crate) fn tombstone(buried: SignedRecord, seq: u64, expiry: u64) -> Self {
+        let id = PublicationId::of(&buried);
+        let signed = None;
+        Self::new(
+            id,
+            seq,
+            Form::Tombstone {
+                buried,
+                expiry,
+                signed,
+            },
+        )
     }
 
     const fn new(id: PublicationId, seq: u64, form: Form) -> Self {
@@ -66,14 +79,13 @@ impl Item {
     /// The record as it was signed, if it was.
     pub(crate) fn signed(&self) -> Option<&SignedRecord> {
         match &self.form {
-            Form::Published(signed) => signed.as_deref(),
-            Form::Tombstone(record) => Some(record),
+            Form::Published(signed) | Form::Tombstone { signed, .. } => signed.as_deref(),
         }
     }
 
     /// Whether no holder can have it already.
     pub(crate) const fn is_whole_only(&self) -> bool {
-        matches!(self.form, Form::Tombstone(_))
+        matches!(self.form, Form::Tombstone { .. })
     }
 
     /// What is sent to a holder; none when the record is no longer to be kept alive.
@@ -139,8 +151,24 @@ impl Item {
 
     fn current(&mut self, core: &Core, now: Time) -> Option<(Current, u32)> {
         let signed = match &mut self.form {
-            Form::Tombstone(record) => return Some((Current::Signed(record.clone()), 0)),
             Form::Published(signed) => signed,
+            Form::Tombstone {
+                buried,
+                expiry,
+                signed,
+            } => {
+                let draft = Draft {
+                    is_tombstone: true,
+                    seq: self.seq,
+                    payload: Bytes::new(),
+                    ..draft_of(buried, *expiry)
+                };
+                let record = match signed {
+                    Some(record) => record,
+                    None => signed.insert(sign(core, buried, draft)?),
+                };
+                return Some((Current::Signed(record.clone()), 0));
+            }
         };
         if self.is_superseded || !core.is_published(&self.id, self.seq) {
             return None;
@@ -153,8 +181,10 @@ impl Item {
             Promised::Signed(record) => record,
         };
         let record = signed.get_or_insert_with(|| {
-            let expiry = promise.latest_expiry(now);
-            sign_anew(core, record, expiry)
+            let draft = draft_of(record, promise.latest_expiry(now));
+            // Without the secret it lives as long as it was signed for.
+            sign(core, record, draft)
+                .unwrap_or_else(|| Verified::from_own_store(record.clone(), &core.config.network))
         });
         Some((Current::Signed(record.clone()), 0))
     }
@@ -165,10 +195,9 @@ enum Current {
     Signed(Verified),
 }
 
-/// The record with a later expiry; as it is when its writer's secret is not known here.
-fn sign_anew(core: &Core, record: &SignedRecord, expiry: u64) -> Verified {
-    let network = &core.config.network;
-    let draft = Draft {
+/// A draft of the same record with this expiry.
+fn draft_of(record: &SignedRecord, expiry: u64) -> Draft {
+    Draft {
         kind: record.kind(),
         is_tombstone: false,
         slot: *record.slot(),
@@ -177,8 +206,11 @@ fn sign_anew(core: &Core, record: &SignedRecord, expiry: u64) -> Verified {
         seq: record.seq(),
         expiry,
         payload: record.payload().clone(),
-    };
-    let identity = core.identity(record.writer());
-    let signed = identity.and_then(|identity| Arc::as_ref(&identity).sign(network, draft).ok());
-    signed.unwrap_or_else(|| Verified::from_own_store(record.clone(), network))
+    }
+}
+
+/// Signs with the secret of a record's writer; none when this node does not have it.
+fn sign(core: &Core, record: &SignedRecord, draft: Draft) -> Option<Verified> {
+    let identity = core.identity(record.writer())?;
+    identity.sign(&core.config.network, draft).ok()
 }

@@ -57,6 +57,9 @@ impl Hops {
             Outcome::Stored(receipt) => receipt.hops,
             Outcome::Fetched(fetched) => fetched.hops,
             Outcome::Looked(report) => report.hops,
+            Outcome::Written(written) => written.receipt.hops,
+            Outcome::Entry(read) => read.hops,
+            Outcome::Listed(listed) => listed.hops,
             _ => return,
         };
         *self.0.entry(hops).or_default() += 1;

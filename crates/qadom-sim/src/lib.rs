@@ -25,12 +25,13 @@ pub use network::{Network, Subscription};
 pub use node::NodeIndex;
 pub use qadom_engine::Failure as OperationFailure;
 pub use qadom_engine::{
-    Config, Engine, Fetched, Joined, JournalEntry, LookupReport, Mode, OperationId, Outcome,
-    PingReport, Promise, Promised, PublicationId, PublicationState, ReadFrom, Receipt, RenewalCost,
-    Since, Source, Status, Time, WatchEvent, WatchSlot, WriteOptions, Written,
+    Config, Engine, Fetched, Joined, JournalEntry, Listed, LookupReport, Mode, OperationId,
+    Outcome, PingReport, Promise, Promised, PublicationId, PublicationState, ReadFrom, Receipt,
+    RenewalCost, SignedRead, Since, Source, Status, Time, WatchEvent, WatchSlot, WriteOptions,
+    Written,
 };
 pub use qadom_routing::{Contact, Key, NodeId};
-pub use qadom_wire::{Cursor, Draft, Identity, Kind, Value};
+pub use qadom_wire::{Cursor, Draft, Identity, Kind, Value, Verified, Writer};
 pub use replay::{SEED_VARIABLE, with_seed};
 pub use settings::Settings;
 pub use task::{Ending, Task};

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use qadom_engine::{
-    Fetched, Joined, LookupReport, OperationId, Outcome, PingReport, Receipt, Written,
+    Fetched, Joined, Listed, LookupReport, OperationId, Outcome, PingReport, Receipt, SignedRead,
+    Written,
 };
 
 use crate::failure::Failure;
@@ -48,6 +49,8 @@ endings! {
     Joined => Joined,
     Pong => PingReport,
     Written => Written,
+    Entry => SignedRead,
+    Listed => Listed,
 }
 
 /// Every task of a network that was not collected yet.

@@ -492,15 +492,21 @@ impl Gather {
         }
     }
 
-    /// Keeps what this node lacks, when it is among those that should hold it.
+    /// Keeps what this node lacks, when it is among those that should hold it and it is not much:
+    /// the rest comes with the next comparison of the holders.
     fn keep_own(&mut self, context: &mut Context<'_>) {
         if !self.own_is_near || self.own == Some(self.fingerprint()) {
             return;
         }
-        for (_, shown) in self.union.iter() {
-            if shown.source != Source::Local
-                && let Err(reason) = context.core.keep_replica(&shown.record, None, context.now)
-            {
+        let shown = self.union.iter().map(|(_, shown)| shown);
+        let lacking: Vec<_> = shown
+            .filter(|shown| shown.source != Source::Local)
+            .collect();
+        if lacking.len() > jobs::REPAIRS_MAX {
+            return;
+        }
+        for shown in lacking {
+            if let Err(reason) = context.core.keep_replica(&shown.record, None, context.now) {
                 context.core.drops.count(reason);
                 return;
             }

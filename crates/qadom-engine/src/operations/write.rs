@@ -353,6 +353,11 @@ fn note_outcome(context: &mut Context<'_>, item: &Item, receipt: &Receipt) {
             for refusal in &receipt.refused {
                 context.core.topics.on_failed(&id.slot, &refusal.node);
             }
+            if receipt.stored == 0 {
+                // Nobody will ever see it: the next one begins a stream without a hole.
+                let signatures = &mut context.core.promises.signatures;
+                signatures.close(record.writer(), id.slot);
+            }
         }
         Kind::NamespaceEntry if receipt.stored > 0 => {
             context.core.note_seen(&id.slot, record.seq());

@@ -10,8 +10,9 @@ use qadom_wire::{
     RangeDigest, Reason, Record, Request, SignedRecord, dict_slot, namespace_slot,
 };
 
+use crate::namespaces::set;
 use crate::one::network;
-use crate::views::{BAG, add, entry, list, set};
+use crate::views::{BAG, add, entry, list};
 use crate::world::World;
 
 const ANY: ReadFrom = ReadFrom::Network;

@@ -16,6 +16,7 @@ mod distrust;
 mod hello;
 mod hostile_views;
 mod lossy;
+mod namespaces;
 mod neighbours;
 mod one;
 mod operations;

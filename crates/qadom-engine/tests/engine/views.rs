@@ -8,11 +8,10 @@ use qadom_engine::{Failure, Listed, Mode, Outcome, ReadFrom, SignedRead, WriteOp
 use qadom_routing::Key;
 use qadom_wire::{Reason, Writer};
 
-use crate::one::network;
 use crate::world::{World, contact_of};
 
 pub(crate) const BAG: Key = Key::from_bytes([0x77; 32]);
-const ANY: ReadFrom = ReadFrom::Network;
+pub(crate) const ANY: ReadFrom = ReadFrom::Network;
 
 pub(crate) fn written(result: Result<Outcome, Failure>) -> Written {
     match result {
@@ -60,25 +59,6 @@ fn remove(
     let item = Bytes::from(item.to_owned());
     world.run_at(member, |engine, now| {
         engine.bag_remove(now, writer, BAG, item, WriteOptions::default())
-    })
-}
-
-pub(crate) fn set(
-    world: &mut World,
-    member: usize,
-    writer: Writer,
-    value: &'static str,
-    if_seq: Option<u64>,
-) -> Result<Outcome, Failure> {
-    world.run_at(member, |engine, now| {
-        let entry = (BAG, Bytes::from(value));
-        engine.namespace_set(now, writer, entry, if_seq, WriteOptions::default())
-    })
-}
-
-fn get(world: &mut World, member: usize, writer: Writer, latest: bool) -> Result<Outcome, Failure> {
-    world.run_at(member, |engine, now| {
-        engine.namespace_get(now, (writer, BAG), latest, ANY)
     })
 }
 
@@ -228,136 +208,6 @@ fn who_removes_an_item_has_to_have_written_it() {
     ));
     add(&mut world, 1, one, "item");
     assert_eq!(list(&mut world, 5).items.len(), 1);
-}
-
-#[test]
-fn a_namespace_counts_and_reads_back_by_its_signature() {
-    let mut world = World::new(25);
-    let writer = world.writer(1, 1);
-    for (seq, value) in ["one", "two", "three"].into_iter().enumerate() {
-        let written = written(set(&mut world, 1, writer, value, None));
-        assert_eq!(written.record.seq(), seq as u64 + 1);
-        let signature = written.content_signature.unwrap();
-        for latest in [false, true] {
-            let read = entry(get(&mut world, 24, writer, latest));
-            assert_eq!(read.record.payload(), value);
-            assert!(read.record.verify_content(&network(), &signature));
-        }
-    }
-}
-
-#[test]
-fn a_compare_and_swap_that_lost_says_what_is_there() {
-    let mut world = World::new(25);
-    let writer = world.writer(1, 1);
-    assert_eq!(world.writer(2, 1), writer);
-    assert!(matches!(
-        set(&mut world, 1, writer, "x", Some(1)),
-        Err(Failure::StaleSeq { seq: 1, held: None })
-    ));
-    assert!(set(&mut world, 1, writer, "first", Some(0)).is_ok());
-    let lost = set(&mut world, 2, writer, "other", Some(0));
-    let Err(Failure::StaleSeq {
-        held: Some(held), ..
-    }) = lost
-    else {
-        panic!("{lost:?}")
-    };
-    assert_eq!(held.payload(), "first");
-    let seq = held.seq();
-    let second = written(set(&mut world, 2, writer, "second", Some(seq)));
-    assert!(second.record.seq() > seq);
-    assert!(set(&mut world, 1, writer, "late", Some(seq)).is_err());
-    assert_eq!(
-        entry(get(&mut world, 5, writer, true)).record.payload(),
-        "second"
-    );
-}
-
-#[test]
-fn of_two_that_swap_at_once_not_both_succeed() {
-    let mut world = World::new(25);
-    let writer = world.writer(1, 1);
-    assert_eq!(world.writer(2, 1), writer);
-    let begin = |world: &mut World, member, value: &'static str| {
-        world.begin_at(member, |engine, now| {
-            let entry = (BAG, Bytes::from(value));
-            engine.namespace_set(now, writer, entry, Some(0), WriteOptions::default())
-        })
-    };
-    let one = begin(&mut world, 1, "one");
-    let two = begin(&mut world, 2, "two");
-    world.run();
-    let results = [world.ended(1, one).unwrap(), world.ended(2, two).unwrap()];
-    let won = results.iter().filter(|result| result.is_ok()).count();
-    assert!(won <= 1, "{results:?}");
-    for result in results {
-        let stale = |failure: &Failure| failure.reason() == Reason::StaleSeq;
-        assert!(result.as_ref().err().is_none_or(stale), "{result:?}");
-    }
-}
-
-#[test]
-fn latest_repairs_holders_that_are_behind() {
-    let mut world = World::new(25);
-    let writer = world.writer(24, 1);
-    set(&mut world, 24, writer, "old", None).unwrap();
-    let down: Vec<usize> = (0..10).collect();
-    for &member in &down {
-        world.members[member].is_down = true;
-    }
-    // Some of the holders miss it.
-    let result = set(&mut world, 24, writer, "new", None);
-    assert!(result.is_ok(), "{result:?}");
-    for &member in &down {
-        world.members[member].is_down = false;
-    }
-    assert_eq!(
-        entry(get(&mut world, 20, writer, true)).record.payload(),
-        "new"
-    );
-    for member in down {
-        let local = world.run_at(member, |engine, now| {
-            engine.namespace_get(now, (writer, BAG), true, ReadFrom::Local)
-        });
-        if let Ok(Outcome::Entry(read)) = local {
-            assert_eq!(
-                read.record.payload(),
-                "new",
-                "member {member} was left behind"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_reader_never_goes_back() {
-    let mut world = World::new(25);
-    let writer = world.writer(24, 1);
-    set(&mut world, 24, writer, "old", None).unwrap();
-    let reader = world.add(Mode::Client);
-    // All but one of the holders miss the second one.
-    for member in 1..24 {
-        world.members[member].is_down = true;
-    }
-    set(&mut world, 24, writer, "new", None).ok();
-    assert_eq!(
-        entry(get(&mut world, reader, writer, false))
-            .record
-            .payload(),
-        "new"
-    );
-    for member in 1..24 {
-        world.members[member].is_down = false;
-    }
-    for latest in [false, true] {
-        assert_eq!(
-            entry(get(&mut world, reader, writer, latest))
-                .record
-                .payload(),
-            "new"
-        );
-    }
 }
 
 #[test]
@@ -535,4 +385,42 @@ fn holders_that_miss_items_are_told_apart_and_filled() {
     let reader = world.add(Mode::Client);
     let listed = list(&mut world, reader);
     assert_eq!((listed.items.len(), listed.complete), (120, true));
+}
+
+#[test]
+fn a_node_that_is_asked_for_the_first_time_gives_all_it_has() {
+    let mut world = World::new(2);
+    let writer = world.writer(0, 1);
+    for number in 0..40 {
+        add(&mut world, 0, writer, &format!("{number:0500}"));
+    }
+    let reader = world.add(Mode::Client);
+    world.forget_sessions();
+    let there = listed(world.run_at(reader, |engine, now| {
+        engine.bag_list(now, BAG, ReadFrom::Node(Box::new(contact_of(1))))
+    }));
+    assert_eq!((there.items.len(), there.complete), (40, true));
+}
+
+#[test]
+fn an_event_that_nobody_took_leaves_no_hole() {
+    let mut world = World::new(3);
+    let client = world.add(Mode::Client);
+    let writer = world.writer(client, 1);
+    let publish = |world: &mut World| {
+        world.run_at(client, |engine, now| {
+            engine.publish(now, writer, BAG, "event".into(), WriteOptions::default())
+        })
+    };
+    let first = written(publish(&mut world));
+    for member in 0..3 {
+        world.members[member].is_down = true;
+    }
+    assert!(publish(&mut world).is_err());
+    for member in 0..3 {
+        world.members[member].is_down = false;
+    }
+    let next = written(publish(&mut world));
+    assert!(next.record.stream() > first.record.stream());
+    assert_eq!(next.record.seq(), 1);
 }

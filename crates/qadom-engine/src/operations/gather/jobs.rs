@@ -20,7 +20,7 @@ const PER_HOLDER: u32 = 2;
 /// Messages after which nothing more is asked.
 const MESSAGES_MAX: u32 = 32_768;
 /// Records that one gathering brings to each holder.
-const REPAIRS_MAX: usize = 512;
+pub(super) const REPAIRS_MAX: usize = 512;
 /// Records that one gathering brings to holders without waiting for them.
 const PASSING_MAX: usize = 64;
 

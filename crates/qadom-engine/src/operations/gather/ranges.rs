@@ -70,37 +70,24 @@ pub(crate) fn share_before(range: &IdRange, id: &Key) -> f64 {
     ((fraction(id) - start) / (end - start)).clamp(0.0, 1.0)
 }
 
-/// Where a range begins and ends among the positions of all slots.
+/// Where a range begins and ends among the positions of all slots. The end of a slot is its highest
+/// id, which no record has, so that the range does not touch the next slot.
 pub(crate) fn positions(slot: &Key, range: &IdRange) -> (Position, Option<Position>) {
-    let start = Position {
+    let at = |id: &Key| Position {
         slot: *slot,
-        id: *range.start(),
+        id: *id,
     };
-    let end = match range.end() {
-        Some(end) => Some(Position {
-            slot: *slot,
-            id: *end,
-        }),
-        None => successor(slot).map(|slot| Position {
-            slot,
-            id: Key::ZERO,
-        }),
-    };
-    (start, end)
+    let end = range.end().unwrap_or(&Key::MAX);
+    (at(range.start()), Some(at(end)))
 }
 
 /// The range of ids of a slot between two positions; none when it lies outside of the slot.
 pub(crate) fn ids(slot: &Key, start: &Position, end: Option<&Position>) -> Option<IdRange> {
-    if start.slot != *slot {
+    let end = end?;
+    if start.slot != *slot || end.slot != *slot {
         return None;
     }
-    let end = match end {
-        Some(end) if end.slot == *slot => Some(end.id),
-        Some(end) if successor(slot) == Some(end.slot) && end.id == Key::ZERO => None,
-        None if successor(slot).is_none() => None,
-        _ => return None,
-    };
-    IdRange::new(start.id, end)
+    IdRange::new(start.id, Some(end.id).filter(|end| *end != Key::MAX))
 }
 
 fn head(key: &Key) -> u32 {
@@ -148,12 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_id_of_the_last_slot_is_reached() {
-        let (start, end) = positions(&Key::MAX, &only(&Key::MAX));
-        assert_eq!(ids(&Key::MAX, &start, end.as_ref()), Some(only(&Key::MAX)));
-        let (start, end) = positions(&key(1), &everything());
-        assert_eq!(ids(&key(1), &start, end.as_ref()), Some(everything()));
-        assert_eq!(ids(&key(2), &start, end.as_ref()), None);
+    fn a_range_stays_in_its_slot() {
+        for slot in [key(1), Key::MAX] {
+            for range in [everything(), only(&key(3))] {
+                let (start, end) = positions(&slot, &range);
+                assert_eq!(ids(&slot, &start, end.as_ref()), Some(range));
+                assert_eq!(ids(&key(2), &start, end.as_ref()), None);
+                assert_eq!(ids(&slot, &start, None), None);
+            }
+        }
     }
 
     proptest! {

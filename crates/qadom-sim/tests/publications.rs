@@ -75,6 +75,29 @@ fn a_publication_costs_at_most_a_twentieth_of_a_lookup_each_time() {
     });
 }
 
+#[test]
+fn a_lone_node_keeps_thousands_alive_at_once() {
+    let mut network = Network::new(Settings {
+        nodes: 1,
+        ..Settings::default()
+    });
+    let publisher = NodeIndex::from(0);
+    network.run_for(Duration::from_mins(2));
+    let slots = publish(&mut network, publisher, 3000);
+    network.run_for(40 * HOUR);
+    let now = network.time().utc_seconds();
+    let promises: Vec<_> = network.engine(publisher).unwrap().publications().collect();
+    assert_eq!(promises.len(), slots.len());
+    for promise in promises {
+        assert!(promise.expires_at > now + 20 * 3600, "{promise:?}");
+    }
+    assert!(
+        slots
+            .iter()
+            .all(|slot| network.holders(slot) == [publisher])
+    );
+}
+
 fn messages_of_a_lookup(network: &mut Network, publisher: NodeIndex) -> f64 {
     let mut messages = 0;
     for _ in 0..LOOKUPS {

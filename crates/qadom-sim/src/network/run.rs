@@ -105,10 +105,14 @@ impl Network {
             }
             Effect::Answer { inbound, body } => self.answer(node, inbound, body),
             Effect::Commit(ticket) => self.commit(node, ticket),
-            // The journal is memory, which is durable at once.
-            Effect::Journal { ticket, .. } => self.feed(node, |engine, now| {
-                engine.on_journalled(now, ticket);
-            }),
+            // The journal is memory, which is durable at once. What follows is drained by who
+            // drains this, since a round of renewal has thousands of entries.
+            Effect::Journal { ticket, .. } => {
+                let now = self.time();
+                if let Some(engine) = self.engine_mut(node) {
+                    engine.on_journalled(now, ticket);
+                }
+            }
             Effect::Pin(_) => self.count_pinned(node, 1),
             Effect::Unpin(_) => self.count_pinned(node, -1),
             // The virtual network has no address translators.

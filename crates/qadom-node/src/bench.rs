@@ -4,6 +4,7 @@
 //! What must stay true: client and nodes share the machine, so the CPU time of an operation is that
 //! of everybody who took part in it. Nothing here is a promise; it is a measurement.
 
+mod find_node;
 mod load;
 mod raw;
 mod usage;
@@ -125,6 +126,8 @@ pub async fn run_bench(
     raw::measure(settings, &mut rows).await?;
     progress("encrypted round trips");
     measure_pings(settings, &mut rows).await?;
+    progress("questions for contacts");
+    find_node::measure(settings, &mut rows).await?;
     for keeping in [Keeping::Memory, Keeping::Disk] {
         progress(match keeping {
             Keeping::Memory => "a network with its records in memory",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use qadom_engine::Addresses;
 use qadom_routing::{Families, canonical};
 use qadom_transport::{
-    Batch, BindError, Path, Quic, QuicDatagrams, Socket, SocketErrors, Transmit,
+    Batch, BindError, Path, Quic, QuicDatagrams, Socket, SocketErrors, Traffic, Transmit,
 };
 
 use crate::builder::DEFAULT_PORT;
@@ -161,6 +161,18 @@ impl Sockets {
             ("socket-refused", all.send - all.unreachable - all.too_long),
             ("socket-full", all.full),
         ]
+    }
+
+    /// What QUIC sent and received.
+    pub(crate) fn quic_traffic(&self) -> Traffic {
+        let mut all = Traffic::default();
+        for traffic in self.each().map(|bound| bound.socket.quic_traffic()) {
+            all.datagrams_in += traffic.datagrams_in;
+            all.bytes_in += traffic.bytes_in;
+            all.datagrams_out += traffic.datagrams_out;
+            all.bytes_out += traffic.bytes_out;
+        }
+        all
     }
 
     /// The sockets themselves, for tests that break them.

@@ -94,7 +94,7 @@ pub struct Limit {
     pub limit: u64,
 }
 
-/// What went over a node's socket since its start.
+/// What went over a node's sockets since its start, QUIC included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// UDP payload received in bytes.

@@ -21,6 +21,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::address::canonical;
+use crate::endpoint::Traffic;
 use crate::event::{Path, Transmit};
 
 pub use self::batch::Batch;
@@ -119,8 +120,18 @@ pub struct Socket {
     too_long: AtomicU64,
     unreachable: AtomicU64,
     full: AtomicU64,
+    quic: QuicTraffic,
     #[cfg(any(test, feature = "faults"))]
     faults: faults::Faults,
+}
+
+/// What QUIC sent and received over a socket.
+#[derive(Debug, Default)]
+struct QuicTraffic {
+    datagrams_in: AtomicU64,
+    bytes_in: AtomicU64,
+    datagrams_out: AtomicU64,
+    bytes_out: AtomicU64,
 }
 
 thread_local! {
@@ -170,6 +181,7 @@ impl Socket {
             too_long: AtomicU64::new(0),
             unreachable: AtomicU64::new(0),
             full: AtomicU64::new(0),
+            quic: QuicTraffic::default(),
             #[cfg(any(test, feature = "faults"))]
             faults: faults::Faults::default(),
         })
@@ -218,6 +230,11 @@ impl Socket {
         let mut on_datagram = |remote, local: Option<IpAddr>, datagram: &mut [u8]| {
             let local = local.filter(|_| is_wildcard);
             on_datagram(Path { remote, local }, datagram);
+        };
+        let mut on_quic = |run: QuicDatagrams<'_>| {
+            add(&self.quic.datagrams_in, run.count());
+            add(&self.quic.bytes_in, run.bytes.len());
+            on_quic(run);
         };
         // Taken out while it is in use, so that a callback may receive on another socket.
         let mut buffer = RECEIVE.take();
@@ -327,7 +344,22 @@ impl Socket {
                 }
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                add(&self.quic.datagrams_out, count(datagrams));
+                add(&self.quic.bytes_out, datagrams.contents.len());
+                Ok(())
+            }
+        }
+    }
+
+    /// What QUIC sent and received over this socket, which the endpoint never sees.
+    pub fn quic_traffic(&self) -> Traffic {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Traffic {
+            datagrams_in: load(&self.quic.datagrams_in),
+            bytes_in: load(&self.quic.bytes_in),
+            datagrams_out: load(&self.quic.datagrams_out),
+            bytes_out: load(&self.quic.bytes_out),
         }
     }
 
@@ -337,9 +369,7 @@ impl Socket {
             return Ok(());
         };
         if is_full(&error) {
-            let length = datagrams.contents.len();
-            let count = length.div_ceil(datagrams.segment_size.unwrap_or(length).max(1));
-            self.full.fetch_add(count as u64, Ordering::Relaxed);
+            add(&self.full, count(datagrams));
         }
         if error.kind() == ErrorKind::WouldBlock {
             // Tells the runtime, so that `writable` waits.
@@ -426,6 +456,16 @@ fn is_broken(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::InvalidInput | ErrorKind::NotConnected
     ) || matches!(error.raw_os_error(), Some(EBADF | ENOTSOCK))
+}
+
+/// How many datagrams leave in one call.
+fn count(datagrams: &quinn_udp::Transmit<'_>) -> usize {
+    let length = datagrams.contents.len();
+    length.div_ceil(datagrams.segment_size.unwrap_or(length).max(1))
+}
+
+fn add(counter: &AtomicU64, count: usize) {
+    counter.fetch_add(count as u64, Ordering::Relaxed);
 }
 
 /// Whether the kernel, or a device, has no room for a datagram now.

@@ -109,6 +109,7 @@ impl Driver {
         let engine = self.engine.status();
         let usage = self.endpoint.usage();
         let quic = self.quic.usage();
+        let quic_traffic = self.sockets.quic_traffic();
         let most = &engine.limits;
         let sessions = &self.parameters.limits;
         let limits = vec![
@@ -170,10 +171,10 @@ impl Driver {
             limits,
             drops,
             traffic: Traffic {
-                bytes_in: usage.traffic.bytes_in,
-                bytes_out: usage.traffic.bytes_out,
-                datagrams_in: usage.traffic.datagrams_in,
-                datagrams_out: usage.traffic.datagrams_out,
+                bytes_in: usage.traffic.bytes_in + quic_traffic.bytes_in,
+                bytes_out: usage.traffic.bytes_out + quic_traffic.bytes_out,
+                datagrams_in: usage.traffic.datagrams_in + quic_traffic.datagrams_in,
+                datagrams_out: usage.traffic.datagrams_out + quic_traffic.datagrams_out,
             },
         }
     }

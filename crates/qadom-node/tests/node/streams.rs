@@ -74,6 +74,10 @@ async fn four_mebibytes_go_both_ways_while_pings_are_answered() {
     assert!(answering.await.unwrap() == pattern(0));
     let status = first.status().await.unwrap();
     assert_eq!(dropped(&status, "quic-no-grant"), 0);
+    // What QUIC carried is told too, both ways.
+    let length = LENGTH as u64;
+    assert!(status.traffic.bytes_out > length && status.traffic.bytes_in > length);
+    assert!(status.traffic.datagrams_out > length / 65_536);
     let mut limits = status.limits.iter();
     let connections = limits.find(|limit| limit.name == "quic-connections");
     assert_eq!(connections.unwrap().used, 1);

@@ -4,7 +4,11 @@
 //! many reads there are at each loss. Values of 1000 bytes travel in one datagram; longer ones are
 //! a matter of the transport, whose tests read them at the same losses.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::time::Duration;
 

@@ -109,7 +109,6 @@ impl Driver {
         let engine = self.engine.status();
         let usage = self.endpoint.usage();
         let quic = self.quic.usage();
-        let quic_traffic = self.sockets.quic_traffic();
         let most = &engine.limits;
         let sessions = &self.parameters.limits;
         let limits = vec![
@@ -170,12 +169,18 @@ impl Driver {
             network_size: None,
             limits,
             drops,
-            traffic: Traffic {
-                bytes_in: usage.traffic.bytes_in + quic_traffic.bytes_in,
-                bytes_out: usage.traffic.bytes_out + quic_traffic.bytes_out,
-                datagrams_in: usage.traffic.datagrams_in + quic_traffic.datagrams_in,
-                datagrams_out: usage.traffic.datagrams_out + quic_traffic.datagrams_out,
-            },
+            traffic: self.traffic(),
+        }
+    }
+
+    /// What went over the sockets, by the endpoint and by QUIC.
+    fn traffic(&self) -> Traffic {
+        let (own, quic) = (self.endpoint.usage().traffic, self.sockets.quic_traffic());
+        Traffic {
+            bytes_in: own.bytes_in + quic.bytes_in,
+            bytes_out: own.bytes_out + quic.bytes_out,
+            datagrams_in: own.datagrams_in + quic.datagrams_in,
+            datagrams_out: own.datagrams_out + quic.datagrams_out,
         }
     }
 }

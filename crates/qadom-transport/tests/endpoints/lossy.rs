@@ -213,7 +213,7 @@ fn read_long(seed: u64, loss: u32) -> Option<Duration> {
     for holder in 1..=HOLDERS {
         wire.nodes[holder].service = Service::Long(8192);
     }
-    let (began, mut next, mut seen) = (wire.now, 1, 0);
+    let (began, mut next, mut taken) = (wire.now, 1, 0);
     let ask_next = |wire: &mut Wire, next: &mut usize| {
         if *next <= HOLDERS {
             let mut outgoing = wire.outgoing(*next, *next as u64, b"x", true);
@@ -225,8 +225,8 @@ fn read_long(seed: u64, loss: u32) -> Option<Duration> {
     (0..3).for_each(|_| ask_next(&mut wire, &mut next));
     while wire.since(began) < Duration::from_secs(5) {
         wire.run(Duration::from_millis(1));
-        let fresh: Vec<Event> = wire.nodes[0].events[seen..].to_vec();
-        seen += fresh.len();
+        let fresh: Vec<Event> = wire.nodes[0].events[taken..].to_vec();
+        taken += fresh.len();
         for event in fresh {
             match event {
                 Event::Answer { body, .. } if body.len() == 8192 => {

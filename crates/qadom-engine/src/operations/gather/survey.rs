@@ -6,11 +6,16 @@
 use std::collections::BTreeSet;
 
 use qadom_routing::Key;
-use qadom_wire::{DIGEST_RANGES_MAX, DigestRange, IdRange, Position, RangeDigest, Reason};
+use qadom_wire::{
+    BODY_MAX, DIGEST_RANGES_MAX, DigestRange, IdRange, Position, RangeDigest, Reason,
+};
 
 use super::ranges;
 use super::union::Union;
 
+/// Ranges in one question: with two whole positions each so many fit into a body.
+const RANGES_MAX: usize = 48;
+const _: () = assert!(RANGES_MAX <= DIGEST_RANGES_MAX && RANGES_MAX * 176 <= BODY_MAX);
 /// Questions that one survey may take: 65 536 records in leaves of 32, of which two fit into an
 /// answer.
 const QUESTIONS_MAX: u32 = 1024;
@@ -50,7 +55,7 @@ impl Survey {
             return None;
         }
         self.questions += 1;
-        let at = self.todo.len().saturating_sub(DIGEST_RANGES_MAX);
+        let at = self.todo.len().saturating_sub(RANGES_MAX);
         Some(self.todo.split_off(at))
     }
 
@@ -189,4 +194,43 @@ impl Survey {
 fn is_absent(list: &[(Key, [u8; 32])], entry: &(Key, [u8; 32])) -> bool {
     let found = list.binary_search_by_key(&entry.0, |(id, _)| *id);
     found.ok().and_then(|at| list.get(at)) != Some(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use qadom_wire::{Digest, Kind, Network, NetworkId, Request};
+
+    use super::*;
+    use crate::operations::gather::union::Place;
+
+    #[test]
+    fn the_longest_question_fits_into_a_body() {
+        let place = Place {
+            slot: Key::from_bytes([1; 32]),
+            kind: Kind::BagItem,
+            range: None,
+        };
+        let network: NetworkId = Network::new(b"n", b"").expect("a name").id();
+        let union = Union::new(place, network);
+        let mut survey = Survey::new(&union);
+        survey.todo = ranges::parts(&ranges::everything(), 500);
+        let before = survey.todo.len();
+        let asked = survey.next().expect("a question");
+        let digest_range = |range: &IdRange| {
+            let (start, end) = ranges::positions(&place.slot, range);
+            let fingerprint = [7; 32];
+            DigestRange {
+                start,
+                end,
+                fingerprint,
+            }
+        };
+        let question = Request::Digest(Digest {
+            kind: place.kind,
+            ranges: asked.iter().map(digest_range).collect(),
+        });
+        assert_eq!(asked.len(), RANGES_MAX);
+        assert!(question.encode().len() <= BODY_MAX);
+        assert_eq!(survey.todo.len(), before - RANGES_MAX);
+    }
 }

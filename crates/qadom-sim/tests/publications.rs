@@ -71,7 +71,8 @@ fn a_publication_costs_at_most_a_twentieth_of_a_lookup_each_time() {
             assert!(each <= lookup / 20.0, "{each} of {lookup}");
             before = cost;
         }
-        assert_alive(&mut network, publisher, &slots);
+        let others = assert_alive(&mut network, publisher, &slots);
+        println!("{others} copies of {LOOKUPS} records lie with other nodes too");
     });
 }
 
@@ -143,8 +144,10 @@ fn publish(network: &mut Network, publisher: NodeIndex, count: usize) -> Vec<Key
     slots
 }
 
-/// Every publication lies with the 20 nodes nearest to it, for longer than the next round takes.
-fn assert_alive(network: &mut Network, publisher: NodeIndex, slots: &[Key]) {
+/// Every publication lies at least with the 20 nodes nearest to it, for longer than the next round takes.
+/// Gives how many copies of some of them lie elsewhere: a survey that missed one of the 20 takes the
+/// next one for it.
+fn assert_alive(network: &mut Network, publisher: NodeIndex, slots: &[Key]) -> usize {
     let now = network.time().utc_seconds();
     let promises: Vec<_> = network.engine(publisher).unwrap().publications().collect();
     assert_eq!(promises.len(), slots.len());
@@ -152,13 +155,20 @@ fn assert_alive(network: &mut Network, publisher: NodeIndex, slots: &[Key]) {
         assert_eq!(promise.stored, 20, "{promise:?}");
         assert!(promise.expires_at > now + 22 * 3600, "{promise:?}");
     }
+    let mut others = 0;
     for _ in 0..LOOKUPS {
         let choice = network.random_below(slots.len());
         let slot = slots.get(choice).unwrap();
-        let mut holders = network.holders(slot);
-        let mut closest = network.true_closest(slot, 20);
-        holders.sort_unstable();
-        closest.sort_unstable();
-        assert_eq!(holders, closest);
+        let (holders, closest) = (network.holders(slot), network.true_closest(slot, 20));
+        let lacking: Vec<_> = closest
+            .iter()
+            .filter(|node| !holders.contains(node))
+            .collect();
+        assert!(
+            lacking.is_empty(),
+            "{lacking:?} of {closest:?} lack a record"
+        );
+        others += holders.len() - closest.len();
     }
+    others
 }

@@ -52,11 +52,15 @@ pub(crate) struct Exchange {
     pub(crate) question: Question,
     /// Under what number the asker's engine waits; none for the transport's own ping.
     pub(crate) request: Option<RequestId>,
-    /// Whether the question travels in the first datagram of a session.
+    /// What the question does beside asking.
     pub(crate) opens: Opens,
     /// How long the peer may take to do what is asked.
     pub(crate) patience: Duration,
     pub(crate) tries: u32,
+    /// Numbers the waits for an answer, so that only the end of the last one counts.
+    pub(crate) wait: u32,
+    /// Whether the question may travel in the first datagram of a session.
+    pub(crate) may_open: bool,
     pub(crate) first_sent_at: Moment,
     pub(crate) sent_at: Moment,
     /// Whether the engine that is asked has seen the question.
@@ -81,6 +85,8 @@ impl Exchange {
             opens: Opens::Nothing,
             patience: Duration::ZERO,
             tries: 0,
+            wait: 0,
+            may_open: false,
             first_sent_at: Moment::ORIGIN,
             sent_at: Moment::ORIGIN,
             is_delivered: false,
@@ -145,6 +151,8 @@ pub(crate) enum Packet {
     Empty,
     /// The node speaks for another network.
     Mismatch(ExchangeId),
+    /// The node knows nothing of the session that the question came in.
+    Reset(ExchangeId),
 }
 
 impl Packet {
@@ -159,6 +167,7 @@ impl Packet {
             Self::Answer(_) => 5,
             Self::Empty => 6,
             Self::Mismatch(_) => 7,
+            Self::Reset(_) => 8,
         }
     }
 
@@ -170,7 +179,8 @@ impl Packet {
             | Self::Resp(id)
             | Self::Request(id)
             | Self::Answer(id)
-            | Self::Mismatch(id) => Some(id),
+            | Self::Mismatch(id)
+            | Self::Reset(id) => Some(id),
             Self::Empty => None,
         }
     }
@@ -195,6 +205,7 @@ impl Packet {
             Self::Answer(_) => data_length(body + ENVELOPE_LENGTH),
             Self::Empty => data_length(0),
             Self::Mismatch(_) => 32,
+            Self::Reset(_) => 24,
         }
     }
 }

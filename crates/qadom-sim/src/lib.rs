@@ -16,24 +16,28 @@ mod queue;
 mod replay;
 mod rtt;
 mod settings;
+mod subscription;
 mod task;
 mod trace;
 
 pub use failure::Failure;
 pub use figures::{Figures, Hops};
-pub use network::{Network, Subscription};
-pub use node::NodeIndex;
+pub use network::Network;
+pub use node::{Disk, NodeIndex};
 pub use qadom_engine::Failure as OperationFailure;
 pub use qadom_engine::{
-    Config, Engine, Fetched, Joined, JournalEntry, Listed, LookupReport, Mode, OperationId,
-    Outcome, PingReport, Promise, Promised, PublicationId, PublicationState, ReadFrom, Receipt,
-    RenewalCost, SignedRead, Since, Source, Status, Time, WatchEvent, WatchSlot, WriteOptions,
-    Written,
+    Config, Engine, Fetched, Joined, JournalEntry, JournalError, Listed, LookupReport, Mode,
+    OperationId, Outcome, PingReport, Promise, Promised, PublicationId, PublicationState, ReadFrom,
+    Receipt, RenewalCost, SignedRead, Since, Source, Status, Time, WatchEvent, WatchSlot,
+    Withdrawn, WriteOptions, Written,
 };
-pub use qadom_routing::{Contact, Key, NodeId};
-pub use qadom_wire::{Cursor, Draft, Identity, Kind, Value, Verified, Writer};
+pub use qadom_routing::{Contact, Key, Moment, NodeId};
+pub use qadom_wire::{
+    Cursor, Draft, Identity, Kind, Value, Verified, Writer, dict_slot, namespace_slot,
+};
 pub use replay::{SEED_VARIABLE, with_seed};
 pub use settings::Settings;
+pub use subscription::{Subscription, Told};
 pub use task::{Ending, Task};
 pub use trace::TraceHash;
 

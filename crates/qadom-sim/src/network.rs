@@ -1,27 +1,31 @@
 //! The virtual network as its users see it: nodes, what they are asked to do, the clock.
 //!
 //! What must stay true: everything that happens follows from the settings and from the calls, in
-//! their order. Nodes come and go in `network/population.rs`, engines are run in `network/run.rs`,
-//! messages travel in `network/transport.rs`.
+//! their order. Nodes come and go in `network/population.rs` and `network/churn.rs`, engines are run
+//! in `network/run.rs`, messages travel in `network/transport.rs` over `network/links.rs`, and
+//! signed records are written and read in `network/views.rs`.
 
+mod churn;
+mod links;
 mod population;
 mod run;
 mod transport;
-mod watching;
+mod views;
 
-pub use watching::Subscription;
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
     Engine, Fetched, Joined, LookupReport, Mode, OperationId, ReadFrom, Receipt, Time, WriteOptions,
 };
-use qadom_routing::{Key, Moment};
+use qadom_routing::{Key, Moment, NodeKey};
 use qadom_store::{Class, Store};
+use qadom_wire::{Identity, Writer};
 
+use self::churn::Churn;
 use crate::chance::Chance;
 use crate::exchange::{Exchange, ExchangeId};
 use crate::failure::Failure;
@@ -29,6 +33,7 @@ use crate::figures::Figures;
 use crate::node::{Node, NodeIndex};
 use crate::queue::Queue;
 use crate::settings::Settings;
+use crate::subscription::Subscriptions;
 use crate::task::{Ending, Task, Tasks};
 use crate::trace::{Trace, TraceHash};
 
@@ -70,10 +75,20 @@ pub struct Network {
     queue: Queue,
     nodes: Vec<Node>,
     by_address: BTreeMap<SocketAddr, NodeIndex>,
+    by_key: BTreeMap<NodeKey, NodeIndex>,
+    /// The secrets of all writers.
+    identities: BTreeMap<Writer, Arc<Identity>>,
+    /// Numbers the partitions.
+    last_side: u32,
+    churn: Option<Churn>,
+    /// Numbers the churns.
+    last_churn: u32,
+    /// Nodes that came by churn, and their joins.
+    newcomers: BTreeSet<(NodeIndex, OperationId)>,
     exchanges: BTreeMap<ExchangeId, Exchange>,
     last_exchange: u64,
     tasks: Tasks,
-    told: watching::Told,
+    subscriptions: Subscriptions,
     chance: Chance,
     figures: Figures,
     trace: Trace,
@@ -87,10 +102,16 @@ impl Network {
             queue: Queue::default(),
             nodes: Vec::new(),
             by_address: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            last_side: 0,
+            churn: None,
+            last_churn: 0,
+            newcomers: BTreeSet::new(),
             exchanges: BTreeMap::new(),
             last_exchange: 0,
             tasks: Tasks::default(),
-            told: watching::Told::new(),
+            subscriptions: Subscriptions::default(),
             chance: Chance::new(settings.seed),
             figures: Figures::default(),
             trace: Trace::default(),
@@ -153,12 +174,7 @@ impl Network {
 
     /// Begins what [`join`](Self::join) does.
     pub fn start_join(&mut self, node: NodeIndex) -> Task<Joined> {
-        let others: Vec<NodeIndex> = self
-            .living_members()
-            .filter(|(index, _)| *index != node)
-            .map(|(index, _)| index)
-            .collect();
-        let addresses = self.some_addresses(&others);
+        let addresses = self.join_addresses(node);
         self.start_join_through(node, addresses)
     }
 
@@ -243,7 +259,7 @@ impl Network {
         node: NodeIndex,
         begin: impl FnOnce(&mut Engine, Time) -> OperationId,
     ) -> Task<T> {
-        let now = self.time();
+        let now = self.time_of(node);
         let engine = self
             .nodes
             .get_mut(node.as_usize())
@@ -293,13 +309,21 @@ impl Network {
         self.now = until;
     }
 
-    /// What the clocks of all nodes show.
+    /// What a clock shows that is right.
     pub fn time(&self) -> Time {
         let utc_micros = UTC_AT_START * 1_000_000 + self.now.as_micros();
         Time {
             moment: self.now,
             utc_micros,
         }
+    }
+
+    /// What the clocks of a node show.
+    fn time_of(&self, node: NodeIndex) -> Time {
+        let error = self.node(node).map_or(0, |node| node.clock_error);
+        let Time { moment, utc_micros } = self.time();
+        let utc_micros = utc_micros.saturating_add_signed(error);
+        Time { moment, utc_micros }
     }
 
     // What the one who sees everything can tell.
@@ -358,7 +382,7 @@ impl Network {
         for _ in 0..JOIN_ADDRESSES {
             let choice = nodes
                 .get(self.chance.below(nodes.len()))
-                .map(|&node| population::address_of(node));
+                .and_then(|&node| self.address(node));
             chosen.extend(choice.filter(|address| !chosen.contains(address)));
         }
         chosen

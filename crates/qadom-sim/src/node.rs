@@ -1,17 +1,19 @@
 //! One node of the network: its engine, its store, its sessions.
 //!
-//! What must stay true: a node that was killed has no engine, and never lives again.
+//! What must stay true: a node that is not alive has no engine, and what it had under way is
+//! forgotten; its key, its address and its journal outlive a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qadom_engine::Engine;
+use bytes::Bytes;
+use qadom_engine::{Config, Engine};
 use qadom_routing::{Moment, NodeId, NodeKey};
 use qadom_store::MemoryStore;
-use qadom_wire::Hello;
+use qadom_wire::{Hello, Writer};
 
 use crate::exchange::ExchangeId;
 use crate::rtt::Rtt;
@@ -42,6 +44,15 @@ impl fmt::Display for NodeIndex {
     }
 }
 
+/// What a node finds on its disk when it starts again. The journal is always there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// The records that it held for others.
+    Kept,
+    /// No records.
+    Lost,
+}
+
 /// A node as the network sees it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -54,9 +65,21 @@ pub(crate) struct Node {
     pub(crate) called: Option<BTreeMap<NodeIndex, Moment>>,
     /// The name of the network that the node speaks for.
     pub(crate) network: String,
+    /// What its engine is told at each start.
+    pub(crate) config: Config,
     pub(crate) store: Arc<MemoryStore>,
-    /// None once the node was killed.
+    /// The journal, entry by entry as its bytes.
+    pub(crate) journal: Vec<Bytes>,
+    /// The writers whose secrets the node has.
+    pub(crate) writers: BTreeSet<Writer>,
+    /// None while the node is not running.
     pub(crate) engine: Option<Engine>,
+    /// How often the node was started.
+    pub(crate) life: u32,
+    /// How far its wall clock is ahead, in microseconds.
+    pub(crate) clock_error: i64,
+    /// The side of the partition that it is on.
+    pub(crate) side: u32,
     /// What this node's transport knows of others.
     pub(crate) peers: BTreeMap<NodeKey, Peer>,
     /// Nodes whose sessions the engine wants kept.
@@ -92,6 +115,8 @@ pub(crate) struct Peer {
     pub(crate) link: Link,
     /// The other one opened a session and has not confirmed it yet.
     pub(crate) is_pending: bool,
+    /// When the session was confirmed here last.
+    pub(crate) opened_at: Moment,
     pub(crate) rtt: Rtt,
 }
 

@@ -20,8 +20,8 @@ pub(crate) enum Event {
         to: NodeIndex,
         packet: Packet,
     },
-    /// The wait for an answer to the given try is over.
-    Timeout { exchange: ExchangeId, tries: u32 },
+    /// A wait for an answer is over. One that is not the last is passed over.
+    Timeout { exchange: ExchangeId, wait: u32 },
     /// A request takes longer than its peer's round trips.
     Slow(ExchangeId),
     /// Nothing better than a mismatch came, so that it is believed.
@@ -31,9 +31,15 @@ pub(crate) enum Event {
     /// A commit ended.
     Committed {
         node: NodeIndex,
+        /// The life of the node in which it began; the commits of earlier ones are passed over.
+        life: u32,
         ticket: Ticket,
         failed: bool,
     },
+    /// The next departure of the churn of this number. One of an earlier churn is passed over.
+    Departure(u32),
+    /// A newcomer that reached nobody tries again.
+    Join(NodeIndex),
 }
 
 /// The events to come.

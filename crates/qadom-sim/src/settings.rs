@@ -28,6 +28,13 @@ pub struct Settings {
     pub delay: RangeInclusive<Duration>,
     /// The probability that a message is lost, 0 to 1 (0).
     pub loss: f64,
+    /// The probability that a message arrives twice, 0 to 1 (0).
+    pub duplication: f64,
+    /// The probability that a message takes up to the longest delay more than usual, so that later
+    /// ones overtake it, 0 to 1 (0).
+    pub overtaking: f64,
+    /// How far the wall clock of each node is ahead or behind at the most (0).
+    pub clock_error: Duration,
     /// The time between two nodes that begin to join in
     /// [`Network::join_all`](crate::Network::join_all) (100 ms).
     pub join_interval: Duration,
@@ -50,6 +57,9 @@ impl Default for Settings {
             seed: 1,
             delay: Duration::from_millis(10)..=Duration::from_millis(90),
             loss: 0.0,
+            duplication: 0.0,
+            overtaking: 0.0,
+            clock_error: Duration::ZERO,
             join_interval: Duration::from_millis(100),
             commit_delay: Duration::ZERO,
             commit_failure: 0.0,

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use qadom_engine::{
     Fetched, Joined, Listed, LookupReport, OperationId, Outcome, PingReport, Receipt, SignedRead,
-    Written,
+    Withdrawn, Written,
 };
 
 use crate::failure::Failure;
@@ -51,6 +51,7 @@ endings! {
     Written => Written,
     Entry => SignedRead,
     Listed => Listed,
+    Withdrawn => Withdrawn,
 }
 
 /// Every task of a network that was not collected yet.

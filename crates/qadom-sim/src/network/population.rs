@@ -1,19 +1,20 @@
 //! The nodes of the network: how they come, how they go, what can be seen of them.
 //!
-//! What must stay true: a node keeps its index, its key and its address for ever, and nothing that
-//! was taken from a dead one comes back.
+//! What must stay true: a node keeps its index, its key and its address for ever, and what a crash
+//! took does not come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use qadom_engine::{Addresses, Config, Engine, Mode};
+use qadom_engine::{Addresses, Config, Engine, JournalEntry, JournalError, Mode};
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_store::MemoryStore;
 use qadom_wire::NetworkId;
 
 use super::Network;
-use crate::node::{Node, NodeIndex};
+use crate::node::{Disk, Node, NodeIndex};
 
 /// The name of the network that all nodes but strangers speak for.
 const NETWORK_NAME: &str = "simulation";
@@ -26,6 +27,14 @@ impl Network {
     /// Adds a node that knows nobody; let it [`join`](Self::join).
     pub fn add_node(&mut self, mode: Mode) -> NodeIndex {
         self.add(mode, NETWORK_NAME)
+    }
+
+    /// Adds a storing node at an address of its own, for tests of rules about address groups; none
+    /// when another node has the address.
+    pub fn add_node_at(&mut self, address: Ipv4Addr) -> Option<NodeIndex> {
+        let address = SocketAddr::from((address, PORT));
+        let is_free = !self.by_address.contains_key(&address);
+        is_free.then(|| self.add_with(Mode::Storing, NETWORK_NAME, address))
     }
 
     /// Adds a storing node that speaks for another network. Nobody there is told of it, but its
@@ -42,18 +51,82 @@ impl Network {
         }
     }
 
-    /// Ends a node without a word to anybody: its records are lost, its operations fail, and
-    /// nothing answers at its address any more. A node that is dead already stays so.
+    /// Ends a node for good and without a word to anybody: its records and its journal are lost, its
+    /// operations fail, and nothing answers at its address any more.
     pub fn kill(&mut self, node: NodeIndex) {
-        let Some(killed) = self.nodes.get_mut(node.as_usize()) else {
+        self.crash(node);
+        if let Some(killed) = self.nodes.get_mut(node.as_usize()) {
+            killed.store = Arc::new(MemoryStore::new());
+            killed.journal = Vec::new();
+        }
+    }
+
+    /// Ends a node without a word to anybody, as `kill -9` does: its operations fail, its sessions
+    /// are forgotten, and its store and its journal stay, for [`restart`](Self::restart).
+    pub fn crash(&mut self, node: NodeIndex) {
+        let Some(crashed) = self.nodes.get_mut(node.as_usize()) else {
             return;
         };
-        killed.engine = None;
-        killed.store = Arc::new(MemoryStore::new());
-        killed.peers.clear();
-        killed.pinned = 0;
+        crashed.engine = None;
+        crashed.peers.clear();
+        crashed.pinned = 0;
+        crashed.wake_at = None;
+        let key = crashed.key;
         self.exchanges.retain(|_, exchange| exchange.asker != node);
+        for exchange in self.exchanges.values_mut() {
+            if exchange.key() == Some(key) {
+                exchange.is_delivered = false;
+                exchange.answer = None;
+            }
+        }
         self.tasks.end_all_of(node);
+        self.subscriptions.end_all_of(node);
+        self.newcomers.retain(|(newcomer, _)| *newcomer != node);
+    }
+
+    /// Starts a node that crashed: a new engine with the same key and settings takes its journal
+    /// and knows the writers that the node had, and its store is as it was or empty. It knows
+    /// nobody; let it [`join`](Self::join).
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when the journal cannot be read back, which is a fault of the engine.
+    pub fn restart(&mut self, node: NodeIndex, disk: Disk) -> Result<(), JournalError> {
+        let now = self.time_of(node);
+        let seed = self.chance.bytes();
+        let Some(owner) = self.nodes.get_mut(node.as_usize()) else {
+            return Ok(());
+        };
+        if owner.is_alive() {
+            return Ok(());
+        }
+        if disk == Disk::Lost {
+            owner.store = Arc::new(MemoryStore::new());
+        }
+        let mut engine = Engine::new(owner.config.clone(), owner.store.clone(), seed, now);
+        for writer in &owner.writers {
+            if let Some(identity) = self.identities.get(writer) {
+                engine.add_identity(Arc::clone(identity));
+            }
+        }
+        for entry in &owner.journal {
+            engine.restore(JournalEntry::from_bytes(entry)?);
+        }
+        // As a driver does, so that the journal does not grow with every start.
+        owner.journal = engine.journal().map(|entry| entry.to_bytes()).collect();
+        owner.hello = engine.hello();
+        owner.engine = Some(engine);
+        owner.life += 1;
+        self.settle(node);
+        Ok(())
+    }
+
+    /// Sets how far a node's wall clock is ahead in microseconds, or behind when negative (0, or
+    /// what the seed chose within the settings).
+    pub fn set_clock_error(&mut self, node: NodeIndex, ahead_micros: i64) {
+        if let Some(node) = self.nodes.get_mut(node.as_usize()) {
+            node.clock_error = ahead_micros;
+        }
     }
 
     /// The nodes that live, in the order in which they came, strangers too.
@@ -107,9 +180,13 @@ impl Network {
     }
 
     fn add(&mut self, mode: Mode, network: &str) -> NodeIndex {
+        let address = address_of(NodeIndex::from(self.nodes.len()));
+        self.add_with(mode, network, address)
+    }
+
+    fn add_with(&mut self, mode: Mode, network: &str, address: SocketAddr) -> NodeIndex {
         let index = NodeIndex::from(self.nodes.len());
         let key = self.random_node_key();
-        let address = address_of(index);
         let mut config = Config {
             mode,
             families: Families {
@@ -121,7 +198,10 @@ impl Network {
         };
         (self.settings.configure)(&mut config);
         let store = Arc::new(MemoryStore::new());
-        let engine = Engine::new(config, store.clone(), self.chance.bytes(), self.time());
+        let clock_error = self.random_clock_error();
+        let mut now = self.time();
+        now.utc_micros = now.utc_micros.saturating_add_signed(clock_error);
+        let engine = Engine::new(config.clone(), store.clone(), self.chance.bytes(), now);
         self.nodes.push(Node {
             key,
             id: key.id(),
@@ -129,15 +209,31 @@ impl Network {
             hello: engine.hello(),
             called: None,
             network: network.to_owned(),
+            config,
             store,
+            journal: Vec::new(),
+            writers: BTreeSet::new(),
             engine: Some(engine),
+            life: 0,
+            clock_error,
+            side: 0,
             peers: BTreeMap::new(),
             pinned: 0,
             wake_at: None,
         });
         self.by_address.insert(address, index);
+        self.by_key.insert(key, index);
         self.settle(index);
         index
+    }
+
+    fn random_clock_error(&mut self) -> i64 {
+        let most = self.settings.clock_error;
+        if most.is_zero() {
+            return 0;
+        }
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        micros(self.chance.between(Duration::ZERO, 2 * most)) - micros(most)
     }
 
     fn random_node_key(&mut self) -> NodeKey {
@@ -162,7 +258,7 @@ impl Network {
 }
 
 /// Spreads nodes over the networks of 24 and 16 bits, as rules about address groups see them.
-pub(super) fn address_of(node: NodeIndex) -> SocketAddr {
+fn address_of(node: NodeIndex) -> SocketAddr {
     // An odd factor maps the 24 bits one to one.
     let bits = u32::try_from(node.as_usize())
         .unwrap_or(u32::MAX)

@@ -2,14 +2,14 @@
 //!
 //! What must stay true: after every input an engine is drained, and woken no later than it asks.
 
-use qadom_engine::{Effect, Engine, Outcome, Time};
+use qadom_engine::{Effect, Engine, OperationId, Outcome, Time};
 use qadom_store::{Store, Ticket};
 use qadom_wire::Reason;
 
 use super::Network;
 use crate::exchange::Question;
 use crate::failure::Failure;
-use crate::node::NodeIndex;
+use crate::node::{Node, NodeIndex};
 use crate::queue::Event;
 use qadom_routing::Moment;
 
@@ -22,15 +22,21 @@ impl Network {
         self.now = at;
         match event {
             Event::Arrival { from, to, packet } => self.arrive(from, to, packet),
-            Event::Timeout { exchange, tries } => self.on_timeout(exchange, tries),
+            Event::Timeout { exchange, wait } => self.on_timeout(exchange, wait),
             Event::Slow(exchange) => self.on_slow(exchange),
             Event::Mismatch(exchange) => self.on_mismatch(exchange),
             Event::Wake(node) => self.wake(node),
             Event::Committed {
                 node,
+                life,
                 ticket,
                 failed,
-            } => self.committed(node, ticket, failed),
+            } if self.node(node).is_some_and(|node| node.life == life) => {
+                self.committed(node, ticket, failed);
+            }
+            Event::Committed { .. } => {}
+            Event::Departure(number) => self.on_departure(number),
+            Event::Join(newcomer) => self.let_newcomer_join(newcomer),
         }
         true
     }
@@ -66,7 +72,7 @@ impl Network {
     /// network.feed(NodeIndex::from(0), |engine, _| engine.add_identity(identity));
     /// ```
     pub fn feed(&mut self, node: NodeIndex, input: impl FnOnce(&mut Engine, Time)) {
-        let now = self.time();
+        let now = self.time_of(node);
         if let Some(engine) = self.engine_mut(node) {
             input(engine, now);
             self.settle(node);
@@ -107,33 +113,47 @@ impl Network {
             Effect::Commit(ticket) => self.commit(node, ticket),
             // The journal is memory, which is durable at once. What follows is drained by who
             // drains this, since a round of renewal has thousands of entries.
-            Effect::Journal { ticket, .. } => {
-                let now = self.time();
+            Effect::Journal { ticket, entry } => {
+                let now = self.time_of(node);
+                if let Some(owner) = self.nodes.get_mut(node.as_usize()) {
+                    owner.journal.push(entry.to_bytes());
+                }
                 if let Some(engine) = self.engine_mut(node) {
                     engine.on_journalled(now, ticket);
                 }
             }
             Effect::Pin(_) => self.count_pinned(node, 1),
             Effect::Unpin(_) => self.count_pinned(node, -1),
-            // The virtual network has no address translators.
-            Effect::KeepAlive(_) => {}
-            Effect::Event { operation, event } => self.on_told(node, operation, event),
+            Effect::KeepAlive(key) => self.keep_alive(node, key),
+            Effect::Event { operation, event } => {
+                self.subscriptions.tell(node, operation, self.now, event);
+            }
             // Simulated nodes speak no QUIC.
             Effect::Stream { inbound, .. } => self.feed(node, |engine, _| {
                 engine.answer_stream(inbound, Err(Reason::UnknownKind));
             }),
-            Effect::Done { operation, result } => {
-                if let Ok(outcome) = &result {
-                    self.count_outcome(outcome);
-                }
-                self.tasks
-                    .end(node, operation, result.map_err(Failure::from));
-            }
+            Effect::Done { operation, result } => self.done(node, operation, result),
         }
     }
 
-    fn count_outcome(&mut self, outcome: &Outcome) {
-        self.figures.hops.count(outcome);
+    fn done(
+        &mut self,
+        node: NodeIndex,
+        operation: OperationId,
+        result: Result<Outcome, qadom_engine::Failure>,
+    ) {
+        if let Ok(outcome) = &result {
+            self.figures.hops.count(outcome);
+        }
+        if self.newcomers.remove(&(node, operation)) {
+            self.on_newcomer(node, &result);
+            return;
+        }
+        let result = result.map_err(Failure::from);
+        if let Err(failure) = &result {
+            self.subscriptions.end(node, operation, failure);
+        }
+        self.tasks.end(node, operation, result);
     }
 
     fn count_pinned(&mut self, node: NodeIndex, change: isize) {
@@ -143,14 +163,17 @@ impl Network {
     }
 
     fn commit(&mut self, node: NodeIndex, ticket: Ticket) {
-        let store = self.node(node).map(|node| node.store.clone());
-        let failed = self.chance.happens(self.settings.commit_failure)
-            || store.is_none_or(|store| store.commit().is_err());
+        let Some(Node { store, life, .. }) = self.node(node) else {
+            return;
+        };
+        let (store, life) = (store.clone(), *life);
+        let failed = self.chance.happens(self.settings.commit_failure) || store.commit().is_err();
         let at = self.now + self.settings.commit_delay;
         self.queue.push(
             at,
             Event::Committed {
                 node,
+                life,
                 ticket,
                 failed,
             },

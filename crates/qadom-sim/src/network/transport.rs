@@ -45,24 +45,35 @@ impl Network {
         let exchange = self.exchange(from, address, question, Some(id));
         if let Some(exchange) = self.exchanges.get_mut(&exchange) {
             exchange.patience = patience;
+            exchange.may_open = first_ok;
         }
         self.queue.push(self.now + slow_at, Event::Slow(exchange));
+        self.dispatch(exchange);
+    }
+
+    /// Sends a question inside the session that there is, or that is opened for it.
+    fn dispatch(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get(&id) else {
+            return;
+        };
+        let (from, address, may_open) = (exchange.asker, exchange.address, exchange.may_open);
+        let Some(key) = exchange.key() else {
+            return;
+        };
         let Some(peer) = self.peer(from, key) else {
             return;
         };
         match &mut peer.link {
-            Link::Open => self.transmit(exchange),
-            Link::Opening { waiting } => waiting.push(exchange),
-            Link::Cold if first_ok => {
+            Link::Open => self.transmit(id),
+            Link::Opening { waiting } => waiting.push(id),
+            Link::Cold if may_open => {
                 peer.link = Link::Opening {
                     waiting: Vec::new(),
                 };
-                self.open(exchange, Opens::Session);
+                self.open(id, Opens::Session);
             }
             Link::Cold => {
-                peer.link = Link::Opening {
-                    waiting: vec![exchange],
-                };
+                peer.link = Link::Opening { waiting: vec![id] };
                 let question = Question::Body {
                     key,
                     body: Engine::ping_body(),
@@ -110,14 +121,14 @@ impl Network {
         }
     }
 
-    pub(super) fn on_timeout(&mut self, id: ExchangeId, tries: u32) {
+    pub(super) fn on_timeout(&mut self, id: ExchangeId, wait: u32) {
         let Some(exchange) = self.exchanges.get(&id) else {
             return;
         };
-        if exchange.tries != tries || exchange.is_mismatched {
+        if exchange.wait != wait || exchange.is_mismatched {
             return;
         }
-        if tries < TRIES {
+        if exchange.tries < TRIES {
             self.transmit(id);
         } else {
             self.figures.timeouts += 1;
@@ -171,6 +182,7 @@ impl Network {
             return;
         };
         exchange.tries += 1;
+        exchange.wait += 1;
         exchange.sent_at = now;
         if exchange.tries == 1 {
             exchange.first_sent_at = now;
@@ -181,7 +193,8 @@ impl Network {
             Question::Body { .. } if exchange.is_first() => Packet::Init(id),
             Question::Body { .. } => Packet::Request(id),
         };
-        let (asker, address, tries) = (exchange.asker, exchange.address, exchange.tries);
+        let (asker, address) = (exchange.asker, exchange.address);
+        let (tries, wait) = (exchange.tries, exchange.wait);
         let peer = exchange.key().and_then(|key| self.peer(asker, key));
         let timeout = peer.map_or(FIRST_TIMEOUT, |peer| peer.rtt.timeout()) * (1 << (tries - 1));
         let due = now + timeout;
@@ -190,13 +203,7 @@ impl Network {
         } else {
             due.max(give_up_at)
         };
-        self.queue.push(
-            due,
-            Event::Timeout {
-                exchange: id,
-                tries,
-            },
-        );
+        self.queue.push(due, Event::Timeout { exchange: id, wait });
         self.send(asker, address, packet);
     }
 
@@ -231,7 +238,8 @@ impl Network {
             return;
         };
         let rtt = now.since(exchange.sent_at);
-        let utc_micros = self.time().utc_micros;
+        let other = self.by_address.get(&exchange.address).copied();
+        let utc_micros = other.map(|other| self.time_of(other).utc_micros);
         if exchange.tries == 1
             && exchange.patience.is_zero()
             && let Some(peer) = exchange
@@ -242,7 +250,7 @@ impl Network {
         }
         if let (Some(request), Some(body)) = (exchange.request, exchange.answer) {
             self.feed(exchange.asker, |engine, now| {
-                engine.on_answer(now, request, body, rtt, Some(utc_micros));
+                engine.on_answer(now, request, body, rtt, utc_micros);
             });
         }
     }
@@ -292,6 +300,9 @@ impl Network {
                 }
                 self.deliver(to, id, false);
             }
+            Packet::Request(id) if !self.has_session(to, from) => {
+                self.reply(to, id, Packet::Reset(id));
+            }
             Packet::Request(id) => {
                 self.confirm_pending(to, from);
                 self.deliver(to, id, true);
@@ -300,6 +311,7 @@ impl Network {
             Packet::Iam(id) => self.identified(from, id),
             Packet::Resp(id) => self.opened(id),
             Packet::Answer(id) => self.answered(id),
+            Packet::Reset(id) => self.reset(id),
             Packet::Mismatch(id) => {
                 if let Some(exchange) = self.exchanges.get_mut(&id).filter(|it| !it.is_mismatched) {
                     exchange.is_mismatched = true;
@@ -388,6 +400,30 @@ impl Network {
 
     // Sessions.
 
+    /// Whether a node knows a session that another one sends in: it forgets them when it crashes.
+    fn has_session(&mut self, node: NodeIndex, other: NodeIndex) -> bool {
+        let peer = self.peer_at(node, other);
+        peer.is_some_and(|peer| peer.is_pending || matches!(peer.link, Link::Open))
+    }
+
+    /// The node that was asked knows nothing of the session: another one is opened.
+    fn reset(&mut self, id: ExchangeId) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else {
+            return;
+        };
+        exchange.wait += 1;
+        exchange.tries = 0;
+        let (asker, sent_at) = (exchange.asker, exchange.sent_at);
+        let peer = exchange.key().and_then(|key| self.peer(asker, key));
+        if let Some(peer) = peer
+            && matches!(peer.link, Link::Open)
+            && peer.opened_at <= sent_at
+        {
+            peer.link = Link::Cold;
+        }
+        self.dispatch(id);
+    }
+
     /// A message inside a session that the other one opened: now it is confirmed.
     fn confirm_pending(&mut self, node: NodeIndex, other: NodeIndex) {
         if let Some(peer) = self.peer_at(node, other).filter(|peer| peer.is_pending) {
@@ -398,9 +434,11 @@ impl Network {
 
     /// Sends what waited for a session and tells the engine of it; true when something waited.
     fn confirm(&mut self, node: NodeIndex, other: NodeIndex) -> bool {
+        let now = self.now;
         let Some(peer) = self.peer_at(node, other) else {
             return false;
         };
+        peer.opened_at = now;
         let waiting = match std::mem::replace(&mut peer.link, Link::Open) {
             Link::Opening { waiting } => waiting,
             Link::Cold | Link::Open => Vec::new(),
@@ -442,59 +480,4 @@ impl Network {
         let network = |node| self.node(node).map(|node| &node.network);
         network(one) != network(other)
     }
-
-    // The links.
-
-    fn reply(&mut self, from: NodeIndex, id: ExchangeId, packet: Packet) {
-        let asker = self
-            .exchanges
-            .get(&id)
-            .and_then(|exchange| self.node(exchange.asker));
-        if let Some(address) = asker.map(|node| node.address) {
-            self.send(from, address, packet);
-        }
-    }
-
-    /// Puts a message on its way, which it may not survive.
-    fn send(&mut self, from: NodeIndex, address: SocketAddr, packet: Packet) {
-        let exchange = packet.exchange().and_then(|id| self.exchanges.get(&id));
-        self.figures.sent += 1;
-        self.figures.bytes += packet.length(exchange) as u64;
-        let to = self.by_address.get(&address).copied();
-        let now = self.now;
-        if let (Some(to), Some(sender)) = (to, self.nodes.get_mut(from.as_usize())) {
-            sender.on_call(to, now);
-        }
-        match to.filter(|_| !self.chance.happens(self.settings.loss)) {
-            Some(to) => {
-                let at = self.now + self.delay(from, to);
-                self.queue.push(at, Event::Arrival { from, to, packet });
-            }
-            None => self.figures.lost += 1,
-        }
-    }
-
-    /// How long a message travels: nine tenths of the way from the least to the most belong to the
-    /// pair of nodes, one tenth to the message.
-    pub(super) fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
-        let (least, most) = (*self.settings.delay.start(), *self.settings.delay.end());
-        let spread = most.saturating_sub(least);
-        let of_pair = spread.mul_f64(0.9 * pair_fraction(self.settings.seed, from, to));
-        self.chance
-            .between(least + of_pair, least + of_pair + spread.mul_f64(0.1))
-    }
-}
-
-/// A fraction from 0 to below 1 that a pair of nodes has in both directions.
-fn pair_fraction(seed: u64, one: NodeIndex, other: NodeIndex) -> f64 {
-    let (low, high) = (
-        one.min(other).as_usize() as u64,
-        one.max(other).as_usize() as u64,
-    );
-    // The mixing steps of SplitMix64.
-    let mut mixed = seed ^ low.rotate_left(32) ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
-    f64::from(top) / (f64::from(u32::MAX) + 1.0)
 }

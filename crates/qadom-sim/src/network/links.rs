@@ -1,0 +1,113 @@
+//! The links between nodes: delay, loss, duplicates, overtaking, partitions.
+//!
+//! What must stay true: whether a message arrives, when and how often is decided when it is sent,
+//! by the seed alone.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use qadom_routing::NodeKey;
+
+use super::Network;
+use crate::exchange::{ExchangeId, Packet};
+use crate::node::{Link, NodeIndex};
+use crate::queue::Event;
+
+impl Network {
+    /// Cuts these nodes off from all others: nothing that is sent from now on gets from one side
+    /// to the other. Who was cut off before is a third side. Nodes that come later are on the side
+    /// of those that were never cut off.
+    pub fn cut_off(&mut self, nodes: &[NodeIndex]) {
+        self.last_side += 1;
+        let side = self.last_side;
+        for node in nodes {
+            if let Some(node) = self.nodes.get_mut(node.as_usize()) {
+                node.side = side;
+            }
+        }
+    }
+
+    /// Ends all partitions.
+    pub fn heal(&mut self) {
+        for node in &mut self.nodes {
+            node.side = 0;
+        }
+    }
+
+    /// Sends the empty message that keeps address translators open, if there is a session.
+    pub(super) fn keep_alive(&mut self, from: NodeIndex, key: NodeKey) {
+        let node = self.node(from);
+        let peer = node.and_then(|node| node.peers.get(&key));
+        let has_session = peer.is_some_and(|peer| matches!(peer.link, Link::Open));
+        let other = self.by_key.get(&key).and_then(|&other| self.node(other));
+        let address = other.map(|other| other.address);
+        if let Some(address) = address.filter(|_| has_session) {
+            self.send(from, address, Packet::Empty);
+        }
+    }
+
+    pub(super) fn reply(&mut self, from: NodeIndex, id: ExchangeId, packet: Packet) {
+        let asker = self
+            .exchanges
+            .get(&id)
+            .and_then(|exchange| self.node(exchange.asker));
+        if let Some(address) = asker.map(|node| node.address) {
+            self.send(from, address, packet);
+        }
+    }
+
+    /// Puts a message on its way, which it may not survive.
+    pub(super) fn send(&mut self, from: NodeIndex, address: SocketAddr, packet: Packet) {
+        let exchange = packet.exchange().and_then(|id| self.exchanges.get(&id));
+        self.figures.sent += 1;
+        self.figures.bytes += packet.length(exchange) as u64;
+        let to = self.by_address.get(&address).copied();
+        let now = self.now;
+        if let (Some(to), Some(sender)) = (to, self.nodes.get_mut(from.as_usize())) {
+            sender.on_call(to, now);
+        }
+        let Some(to) = to.filter(|&to| self.gets_through(from, to)) else {
+            self.figures.lost += 1;
+            return;
+        };
+        let copies = 1 + usize::from(self.chance.happens(self.settings.duplication));
+        for _ in 0..copies {
+            let mut delay = self.delay(from, to);
+            if self.chance.happens(self.settings.overtaking) {
+                let most = *self.settings.delay.end();
+                delay += self.chance.between(Duration::ZERO, most);
+            }
+            let at = self.now + delay;
+            self.queue.push(at, Event::Arrival { from, to, packet });
+        }
+    }
+
+    fn gets_through(&mut self, from: NodeIndex, to: NodeIndex) -> bool {
+        let side = |node: NodeIndex| self.node(node).map(|node| node.side);
+        side(from) == side(to) && !self.chance.happens(self.settings.loss)
+    }
+
+    /// How long a message travels: nine tenths of the way from the least to the most belong to the
+    /// pair of nodes, one tenth to the message.
+    pub(super) fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
+        let (least, most) = (*self.settings.delay.start(), *self.settings.delay.end());
+        let spread = most.saturating_sub(least);
+        let of_pair = spread.mul_f64(0.9 * pair_fraction(self.settings.seed, from, to));
+        self.chance
+            .between(least + of_pair, least + of_pair + spread.mul_f64(0.1))
+    }
+}
+
+/// A fraction from 0 to below 1 that a pair of nodes has in both directions.
+fn pair_fraction(seed: u64, one: NodeIndex, other: NodeIndex) -> f64 {
+    let (low, high) = (
+        one.min(other).as_usize() as u64,
+        one.max(other).as_usize() as u64,
+    );
+    // The mixing steps of SplitMix64.
+    let mut mixed = seed ^ low.rotate_left(32) ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
+    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+}

@@ -4,6 +4,7 @@
 mod bench;
 mod network;
 mod node;
+mod records;
 mod values;
 
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use bench::Bench;
 pub(crate) use network::{Join, Lookup, Ping};
 pub(crate) use node::{Demo, Node, Testnet};
+pub(crate) use records::{
+    Bag, Block, Dict, Follow, Identity, Namespace, Publications, Topic, Watch,
+};
 pub(crate) use values::{Get, Put};
 
 /// Stores and finds values on a network that has no server.
@@ -58,6 +62,30 @@ pub(crate) enum Verb {
     Put(Put),
     /// Find a value and write it to the standard output
     Get(Get),
+    /// Names that anybody may set
+    #[command(subcommand)]
+    Dict(Dict),
+    /// Many items under one key
+    #[command(subcommand)]
+    Bag(Bag),
+    /// Keys that one writer alone may set
+    #[command(subcommand)]
+    Namespace(Namespace),
+    /// Messages to all who subscribe
+    #[command(subcommand)]
+    Topic(Topic),
+    /// Print what is written to a bag, a dict name, a namespace or a topic as it is written
+    Watch(Watch),
+    /// What this node keeps alive
+    #[command(subcommand)]
+    Publications(Publications),
+    /// Who this node can sign as
+    #[command(subcommand)]
+    Identity(Identity),
+    /// Have nothing to do with a node or a key
+    Block(Block),
+    /// Take a block back
+    Unblock(Block),
     /// Show how the daemon is doing
     Status,
     /// List the daemon's routing table

@@ -1,18 +1,26 @@
 //! The work of each verb, one file a verb.
 
+mod bag;
 mod bench;
+mod block;
 mod daemon;
 mod demo;
+mod dict;
 mod get;
+mod identity;
+mod input;
 mod join;
 mod lookup;
+mod namespace;
 mod node;
 mod peers;
 mod ping;
+mod publications;
 mod put;
 mod status;
 mod stop;
 mod testnet;
+mod topic;
 
 use std::path::PathBuf;
 
@@ -36,6 +44,15 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Stop => stop::run(&client(global)?, output).await,
         Verb::Put(put) => put::run(&put, &client(global)?, output).await,
         Verb::Get(get) => get::run(get, global, output).await,
+        Verb::Dict(dict) => dict::run(dict, &client(global)?, output).await,
+        Verb::Bag(bag) => bag::run(bag, &client(global)?, output).await,
+        Verb::Namespace(namespace) => namespace::run(namespace, &client(global)?, output).await,
+        Verb::Topic(topic) => topic::run(topic, &client(global)?, output).await,
+        Verb::Watch(watch) => topic::watch(&watch, &client(global)?, output).await,
+        Verb::Publications(verb) => publications::run(&verb, &client(global)?, output).await,
+        Verb::Identity(identity) => identity::run(identity, &client(global)?, output).await,
+        Verb::Block(what) => block::block(what, &client(global)?, output).await,
+        Verb::Unblock(what) => block::unblock(what, &client(global)?, output).await,
         Verb::Status => status::run(&client(global)?, output).await,
         Verb::Peers => peers::run(&client(global)?, output).await,
         Verb::Lookup(lookup) => lookup::run(&lookup, &client(global)?, output).await,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use qadom_http::api::Written;
-use qadom_http::{ClientError, LifetimeError, SocketError};
+use qadom_http::{ClientError, LifetimeError, Problem, SocketError};
 use qadom_node::{Error, Reason, StartError};
 use serde::Serialize;
 
@@ -50,6 +50,11 @@ impl Failure {
     /// The exit code of the program.
     pub(crate) fn exit(&self) -> Exit {
         Exit::of_reason(&self.reason)
+    }
+
+    /// Whether it failed for this reason.
+    pub(crate) fn is(&self, reason: Reason) -> bool {
+        self.reason == reason.as_str()
     }
 
     /// What the user can do about it.
@@ -124,6 +129,17 @@ impl From<ClientError> for Failure {
             message,
             advice,
             written,
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self {
+            reason: problem.reason().to_owned(),
+            message: problem.detail,
+            advice: problem.advice,
+            written: problem.written,
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::fmt::Display;
 
-use qadom_http::api::{Fetched, NodeText, Receipt, Source};
+use bytes::Bytes;
+use data_encoding::BASE64;
+use qadom_http::api::{Entry, Fetched, Gap, NodeText, Receipt, Source, Written};
 use qadom_node::{Key, Reason};
+use serde::Serialize;
 
 use crate::error::Failure;
+use crate::output::{self, Output};
 
 /// Reads a key, or says what a key looks like.
 pub(crate) fn key(text: &str) -> Result<Key, Failure> {
@@ -38,6 +42,54 @@ pub(crate) fn receipt(receipt: &Receipt) -> String {
         effort(receipt.hops, receipt.messages),
         milliseconds(receipt.took_ms),
         receipt.expires_at,
+    )
+}
+
+/// Tells what became of a write: its object, or what one needs to find it again.
+pub(crate) fn written(output: Output, written: &Written) -> anyhow::Result<()> {
+    output.result(written, || {
+        let signature = written.signature.as_ref();
+        signature.map_or_else(|| written.key.to_string(), ToString::to_string)
+    })?;
+    output.note(&receipt(&written.receipt));
+    Ok(())
+}
+
+/// Writes what a read found: its object, or the value byte for byte.
+pub(crate) fn entry(output: Output, entry: &Entry) -> anyhow::Result<()> {
+    if output.is_json() {
+        return output.object(entry);
+    }
+    output::bytes(&entry.value)?;
+    if entry.conflict {
+        output.note("its writer signed other content under the same version, too");
+    }
+    Ok(())
+}
+
+/// The value that stands in for one that was not found.
+#[derive(Debug, Serialize)]
+pub(crate) struct DefaultValue {
+    value_base64: String,
+    default: bool,
+}
+
+impl DefaultValue {
+    pub(crate) fn new(value: &Bytes) -> Self {
+        Self {
+            value_base64: BASE64.encode(value),
+            default: true,
+        }
+    }
+}
+
+/// Events that will not come any more, in one line.
+pub(crate) fn gap(gap: &Gap) -> String {
+    let writer = gap.writer.as_deref().unwrap_or("a writer");
+    let writer: String = writer.chars().take(12).collect();
+    format!(
+        "gap: {} to {} of {writer} are lost",
+        gap.from_seq, gap.to_seq
     )
 }
 

@@ -5,6 +5,7 @@
 //! moments, bytes) are in `api/text.rs`.
 
 mod convert;
+mod records;
 mod text;
 mod timestamp;
 
@@ -15,6 +16,10 @@ use bytes::Bytes;
 use qadom_node::Key;
 use serde::{Deserialize, Serialize};
 
+pub use records::{
+    BagItem, BagList, Block, BlockRequest, Blocks, DictUpdate, DictWritten, Entry, Event,
+    EventRecord, Gap, Identities, Identity, IdentityRequest, Publication, Publications, Withdrawn,
+};
 pub use text::{NodeText, NodeTextError, Source};
 pub use timestamp::{Timestamp, TimestampTextError};
 
@@ -26,6 +31,18 @@ pub struct Written {
     pub key: Key,
     /// What became of the copies.
     pub receipt: Receipt,
+    /// Who signed it: a public key as 64 hex digits; none for values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
+    /// The public key under which a namespace is read, the writer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// The content signature of a namespace entry, 128 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The version that was written; none for values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
 }
 
 /// What became of the copies of a write.

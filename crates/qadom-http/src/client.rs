@@ -2,6 +2,9 @@
 //!
 //! Each call opens a connection of its own: nothing has to be kept alive, nothing can be stale.
 
+mod events;
+mod records;
+
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,8 +24,11 @@ use crate::api;
 use crate::problem::Problem;
 use crate::socket::{SocketError, check_path};
 
-/// The longest answer that is read, in bytes (16 MiB).
-const ANSWER_MAX: usize = 16 << 20;
+pub use events::Events;
+pub use records::WriteQuery;
+
+/// The longest answer that is read, in bytes (64 MiB): a full bag as JSON.
+const ANSWER_MAX: usize = 64 << 20;
 
 /// How long an answer may take: longer than an operation that meets many dead nodes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -135,26 +141,13 @@ impl Client {
         &self.path
     }
 
-    /// Puts a value of at most 8192 bytes; without `ttl` a copy lives for 36 h, without
-    /// `min_copies` half of what can be reached is enough.
+    /// Puts a value of at most 8192 bytes.
     ///
     /// # Errors
     ///
     /// [`ClientError`]; `too-few-copies` carries the receipt.
-    pub async fn put(
-        &self,
-        value: Bytes,
-        ttl: Option<Duration>,
-        min_copies: Option<u32>,
-    ) -> Result<api::Written, ClientError> {
-        let ttl = ttl.map(|ttl| format!("ttl={}s", ttl.as_secs()));
-        let min_copies = min_copies.map(|copies| format!("min_copies={copies}"));
-        let query = ttl
-            .into_iter()
-            .chain(min_copies)
-            .collect::<Vec<_>>()
-            .join("&");
-        self.call(Method::POST, &format!("/v1/values?{query}"), value)
+    pub async fn put(&self, value: Bytes, write: &WriteQuery) -> Result<api::Written, ClientError> {
+        self.call(Method::POST, &write.route("/v1/values"), value)
             .await
     }
 
@@ -164,11 +157,7 @@ impl Client {
     ///
     /// [`ClientError`]; `not-found` when no node that answered holds it.
     pub async fn get(&self, key: &Key, from: &ReadFrom) -> Result<api::Fetched, ClientError> {
-        let route = match from {
-            ReadFrom::Anywhere => format!("/v1/values/{key}"),
-            ReadFrom::Local => format!("/v1/values/{key}?local=1"),
-            ReadFrom::Node(node) => format!("/v1/values/{key}?from={}", escaped(node)),
-        };
+        let route = from.route(&format!("/v1/values/{key}"));
         self.call(Method::GET, &route, Bytes::new()).await
     }
 
@@ -239,24 +228,42 @@ impl Client {
         route: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(route)
-            .header(HOST, "localhost")
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .body(Full::new(body))
-            .map_err(|error| unreadable(&error))?;
+        let request = request(method, route, "application/json", body)?;
         let answer = tokio::time::timeout(self.patience, self.exchange(request)).await;
-        let (status, body) = answer.map_err(|_| ClientError::Silent {
-            path: self.path.clone(),
-            within: self.patience,
-        })??;
+        let (status, body) = answer.map_err(|_| self.silent())??;
         if status.is_success() {
             serde_json::from_slice(&body).map_err(|error| unreadable(&error))
         } else {
-            let problem = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
-            Err(ClientError::Problem(Box::new(problem)))
+            Err(problem(&body))
+        }
+    }
+
+    /// Begins to follow a stream of events; only its beginning has to come in time.
+    async fn events(&self, route: &str) -> Result<Events, ClientError> {
+        let request = request(Method::GET, route, "text/event-stream", Bytes::new())?;
+        let stream = TokioIo::new(self.connect().await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        let connection = tokio::spawn(async move {
+            // What went wrong with the connection is told by the body.
+            let _ = connection.await;
+        });
+        let begun = tokio::time::timeout(self.patience, sender.send_request(request)).await;
+        let response = begun.map_err(|_| self.silent())??;
+        if response.status().is_success() {
+            return Ok(Events::new(response.into_body(), connection));
+        }
+        let body = Limited::new(response.into_body(), ANSWER_MAX)
+            .collect()
+            .await;
+        Err(problem(
+            &body.map_err(|error| unreadable(&error))?.to_bytes(),
+        ))
+    }
+
+    fn silent(&self) -> ClientError {
+        ClientError::Silent {
+            path: self.path.clone(),
+            within: self.patience,
         }
     }
 
@@ -299,6 +306,30 @@ impl Client {
             }
         }
     }
+}
+
+fn request(
+    method: Method,
+    route: &str,
+    accept: &'static str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, ClientError> {
+    Request::builder()
+        .method(method)
+        .uri(route)
+        .header(HOST, "localhost")
+        .header(ACCEPT, accept)
+        .header(CONTENT_TYPE, "application/octet-stream")
+        .body(Full::new(body))
+        .map_err(|error| unreadable(&error))
+}
+
+/// The problem that came instead of an answer.
+fn problem(body: &[u8]) -> ClientError {
+    serde_json::from_slice(body).map_or_else(
+        |error| unreadable(&error),
+        |problem| ClientError::Problem(Box::new(problem)),
+    )
 }
 
 fn json(request: &impl Serialize) -> Result<Bytes, ClientError> {

@@ -49,10 +49,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationTextError> {
         })
 }
 
-/// The shortest and the longest life of a value's copy that can be asked for: 60 s and 36 hours.
-/// Nothing renews a copy, so a longer life would be a promise that nobody keeps.
+/// The shortest and the longest life of a copy that can be asked for: 60 s and 7 days. A value's
+/// copy lives for 36 hours at most, which its writer judges.
 const LIFETIME: std::ops::RangeInclusive<Duration> =
-    Duration::from_mins(1)..=Duration::from_hours(36);
+    Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
 /// The text is no lifetime of a copy. Whoever wrote it is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +67,8 @@ pub enum LifetimeError {
         /// The refused text.
         text: String,
     },
-    /// It is longer than 36 hours.
-    #[error("a value's copy lives at most 36h, {text} is longer")]
+    /// It is longer than 7 days.
+    #[error("a copy lives at most 7d, {text} is longer")]
     TooLong {
         /// The refused text.
         text: String,
@@ -85,7 +85,7 @@ impl LifetimeError {
     }
 }
 
-/// Reads how long a value's copy shall live: a duration from 60 s to 36 hours.
+/// Reads how long a copy shall live without renewal: a duration from 60 s to 7 days.
 ///
 /// # Errors
 ///
@@ -152,11 +152,11 @@ mod tests {
 
     #[test]
     fn a_lifetime_is_refused_outside_its_limits_only() {
-        for text in ["60s", "61s", "1m", "36h", "129599s"] {
+        for text in ["60s", "61s", "1m", "36h", "7d"] {
             assert!(parse_lifetime(text).is_ok(), "{text}");
         }
         assert_eq!(parse_lifetime("59s").unwrap_err().reason(), Reason::Usage);
-        for text in ["129601s", "37h", "7d"] {
+        for text in ["604801s", "169h", "8d"] {
             let error = parse_lifetime(text).unwrap_err();
             assert_eq!(error.reason(), Reason::LifetimeTooLong, "{text}");
         }

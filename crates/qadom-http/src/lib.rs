@@ -14,10 +14,14 @@ mod router;
 mod routes;
 mod server;
 mod socket;
+mod texts;
 
-pub use client::{Client, ClientError, ReadFrom};
+pub use client::{Client, ClientError, Events, ReadFrom, WriteQuery};
 pub use duration::{DurationTextError, LifetimeError, parse_duration, parse_lifetime};
 pub use problem::{PROBLEM_TYPE_PREFIX, Problem};
 pub use router::{App, router};
 pub use server::{Server, ServerLimits};
 pub use socket::{SOCKET_PATH_MAX, SocketError};
+pub use texts::{
+    SlotText, TextError, parse_item, parse_since, parse_topic, parse_value, parse_writer,
+};

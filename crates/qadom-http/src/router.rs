@@ -12,12 +12,12 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, extract::DefaultBodyLimit};
 use qadom_node::{Node, Reason};
 
 use crate::problem::Problem;
-use crate::routes::{daemon, network, values};
+use crate::routes::{daemon, events, keeping, network, records, values};
 use crate::server::ServerLimits;
 
 /// What the routes work on: one node, and what is counted about the requests themselves.
@@ -58,6 +58,36 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/v1/values", post(values::put))
         .route("/v1/values/{key}", get(values::get))
+        .route("/v1/dict", patch(records::dict_update))
+        .route(
+            "/v1/dict/{name}",
+            get(records::dict_get)
+                .put(records::dict_set)
+                .delete(records::dict_delete),
+        )
+        .route(
+            "/v1/bags/{key}",
+            get(records::bag_list)
+                .post(records::bag_add)
+                .delete(records::bag_remove),
+        )
+        .route(
+            "/v1/namespaces/{key}",
+            put(records::namespace_set).delete(records::namespace_delete),
+        )
+        .route("/v1/namespaces/{writer}/{key}", get(records::namespace_get))
+        .route("/v1/topics/{topic}", post(records::publish))
+        .route("/v1/topics/{topic}/events", get(events::topic))
+        .route("/v1/watch/{slot}", get(events::watch))
+        .route("/v1/publications", get(keeping::publications))
+        .route("/v1/publications/{key}", delete(keeping::withdraw))
+        .route(
+            "/v1/identities",
+            get(keeping::identities).post(keeping::add_identity),
+        )
+        .route("/v1/identities/{name}", get(keeping::export_identity))
+        .route("/v1/blocks", get(keeping::blocks).post(keeping::block))
+        .route("/v1/blocks/{what}", delete(keeping::unblock))
         .route("/v1/peers", get(network::peers))
         .route("/v1/lookups/{key}", get(network::lookup))
         .route("/v1/ping", post(network::ping))

@@ -1,13 +1,18 @@
 //! The work behind each route, and how the routes read what they are sent.
 
 pub(crate) mod daemon;
+pub(crate) mod events;
+pub(crate) mod keeping;
 pub(crate) mod network;
+mod parameters;
+pub(crate) mod records;
 pub(crate) mod values;
 
 use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use qadom_node::{Key, Reason};
@@ -24,7 +29,11 @@ type Answer<T> = Result<T, Problem>;
 
 /// Reads the key in the path, in any of its text forms.
 fn key(path: Result<Path<String>, PathRejection>) -> Answer<Key> {
-    let Path(text) = path?;
+    parse_key(&path?.0)
+}
+
+/// Reads a key in any of its text forms.
+fn parse_key(text: &str) -> Answer<Key> {
     text.parse().map_err(|error| {
         Problem::new(Reason::Malformed, format!("{text:?} is no key: {error}"))
             .with_advice(format!("write name:{text} for the key of that name"))
@@ -41,6 +50,23 @@ fn wants_json(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .filter_map(|range| range.split(';').next())
         .any(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A value byte for byte; what else is known about it goes into the headers.
+fn raw<const FACTS: usize>(value: Bytes, facts: [(&'static str, String); FACTS]) -> Response {
+    let mut response = Response::new(Body::from(value));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    for (name, fact) in facts {
+        // Digits, hex digits and moments are always fit for a header.
+        if let Ok(fact) = HeaderValue::try_from(fact) {
+            headers.insert(HeaderName::from_static(name), fact);
+        }
+    }
+    response
 }
 
 /// Reads a whole body of at most `limit` bytes within the time that a body may take; `what` names

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qadom_http::{Client, ClientError, ReadFrom, Server, ServerLimits, SocketError};
+use qadom_http::{Client, ClientError, ReadFrom, Server, ServerLimits, SocketError, WriteQuery};
 use qadom_node::Node;
 use tempfile::TempDir;
 
@@ -57,12 +57,12 @@ async fn the_client_gets_what_it_put() {
     let daemon = Daemon::start().await;
     for value in [&b""[..], b"sudo python", &[0xff; 8192]] {
         let value = bytes::Bytes::copy_from_slice(value);
-        let lifetime = Some(Duration::from_hours(1));
-        let written = daemon
-            .client
-            .put(value.clone(), lifetime, Some(1))
-            .await
-            .unwrap();
+        let write = WriteQuery {
+            ttl: Some(Duration::from_hours(1)),
+            min_copies: Some(1),
+            ..WriteQuery::default()
+        };
+        let written = daemon.client.put(value.clone(), &write).await.unwrap();
         let fetched = daemon
             .client
             .get(&written.key, &ReadFrom::Anywhere)
@@ -79,7 +79,7 @@ async fn the_client_gets_what_it_put() {
     assert_eq!(error.reason(), "not-found");
     let error = daemon
         .client
-        .put(vec![0; 8193].into(), None, None)
+        .put(vec![0; 8193].into(), &WriteQuery::default())
         .await
         .unwrap_err();
     assert_eq!(error.reason(), "too-large");
@@ -106,7 +106,11 @@ async fn two_daemons_reach_each_other() {
         one.client.ping(&address).await.unwrap().node.0,
         two.node.id()
     );
-    let written = two.client.put("from two".into(), None, None).await.unwrap();
+    let written = two
+        .client
+        .put("from two".into(), &WriteQuery::default())
+        .await
+        .unwrap();
     let from = ReadFrom::Node(address);
     assert_eq!(
         one.client.get(&written.key, &from).await.unwrap().value,

@@ -187,17 +187,7 @@ impl Builder {
     /// Outside a tokio runtime with `net` and `time` enabled.
     pub async fn start(self) -> Result<Node, StartError> {
         let is_local = self.is_local();
-        let default_name = if is_local {
-            LOCAL_NETWORK
-        } else {
-            PUBLIC_NETWORK
-        };
-        let name = self
-            .network
-            .clone()
-            .unwrap_or_else(|| default_name.to_owned());
-        let network = Network::new(name.as_bytes(), &self.secret)
-            .map_err(|source| StartError::BadNetwork { source })?;
+        let (name, network) = self.named_network(is_local)?;
         let id_bits = self.id_bits.unwrap_or_else(|| network.default_id_bits());
         let sockets = Sockets::bind(&self.listen)?;
         let Disk {
@@ -216,6 +206,7 @@ impl Builder {
             families: sockets.families(),
             data_dir: folder.path().to_owned(),
             network: name,
+            network_id: network.id(),
             is_local,
         });
         let quic = sockets.quic();
@@ -255,6 +246,19 @@ impl Builder {
             quic,
             identities: Arc::new(identity_folder),
         }))
+    }
+
+    /// The name of the network, and what follows from it.
+    fn named_network(&self, is_local: bool) -> Result<(String, Network), StartError> {
+        let default = if is_local {
+            LOCAL_NETWORK
+        } else {
+            PUBLIC_NETWORK
+        };
+        let name = self.network.clone().unwrap_or_else(|| default.to_owned());
+        let network = Network::new(name.as_bytes(), &self.secret)
+            .map_err(|source| StartError::BadNetwork { source })?;
+        Ok((name, network))
     }
 
     /// Opens the folder and what lies in it, on a thread that may wait for the disk.

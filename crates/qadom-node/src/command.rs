@@ -6,15 +6,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_engine::{Failure, Mode, Outcome, ReadFrom, WriteOptions};
+use qadom_engine::{
+    Blocked, Failure, Mode, Outcome, Promise, ReadFrom, Since, TooManyBlocks, WatchSlot,
+    WriteOptions,
+};
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
-use qadom_wire::{Identity, Reason};
+use qadom_wire::{Identity, Reason, Writer};
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::StopReason;
-use crate::status::{Peer, Status};
+use crate::status::{Block, Peer, Status};
+use crate::subscription::Feed;
 
 /// Commands that may wait for the driver; one more is refused as busy.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -34,6 +39,20 @@ pub(crate) enum Command {
     Identity(Arc<Identity>, oneshot::Sender<()>),
     /// Tell the state.
     Status(oneshot::Sender<Box<Status>>),
+    /// Watch a slot.
+    Watch(WatchSlot, Since, Feed),
+    /// Tell what this node keeps alive.
+    Publications(oneshot::Sender<Vec<Promise>>),
+    /// Have nothing to do with something, for this long or for ever.
+    Block(
+        Blocked,
+        Option<Duration>,
+        oneshot::Sender<Result<(), TooManyBlocks>>,
+    ),
+    /// Take a block back.
+    Unblock(Blocked, oneshot::Sender<bool>),
+    /// Tell what is blocked.
+    Blocks(oneshot::Sender<Vec<Block>>),
     /// Tell the neighbours.
     Peers(oneshot::Sender<Vec<Peer>>),
     /// Tell whether neighbours answer, and whom else to come back by.
@@ -54,6 +73,58 @@ pub(crate) enum Operation {
     Ping(Box<Contact>),
     /// With the fingerprint of the own key.
     Stream(Box<Contact>, [u8; 32]),
+    Records(Box<RecordOperation>),
+}
+
+/// An operation of the engine on what writers sign and what this node keeps alive.
+#[derive(Debug)]
+pub(crate) enum RecordOperation {
+    /// Without a value the name is deleted.
+    DictSet {
+        writer: Writer,
+        name: Bytes,
+        value: Option<Bytes>,
+        options: WriteOptions,
+    },
+    DictGet {
+        name: Bytes,
+        pinned: Option<Writer>,
+        from: ReadFrom,
+    },
+    BagAdd {
+        writer: Writer,
+        key: Key,
+        item: Bytes,
+        options: WriteOptions,
+    },
+    BagRemove {
+        writer: Writer,
+        key: Key,
+        item: Bytes,
+        options: WriteOptions,
+    },
+    BagList(Key, ReadFrom),
+    /// Without a value the entry is deleted.
+    NamespaceSet {
+        writer: Writer,
+        key: Key,
+        value: Option<Bytes>,
+        if_seq: Option<u64>,
+        options: WriteOptions,
+    },
+    NamespaceGet {
+        writer: Writer,
+        key: Key,
+        latest: bool,
+        from: ReadFrom,
+    },
+    Publish {
+        writer: Writer,
+        topic: Key,
+        message: Bytes,
+        options: WriteOptions,
+    },
+    Withdraw(Key),
 }
 
 /// Whom a node knows.

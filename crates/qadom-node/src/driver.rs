@@ -31,11 +31,13 @@ use crate::folder::Folder;
 use crate::identity::Identity;
 use crate::node::Facts;
 use crate::sockets::Sockets;
+use crate::subscription::Feed;
 
 mod close;
 mod down;
 mod health;
 mod journal;
+mod records;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -101,6 +103,8 @@ pub(crate) struct Driver {
     bootstrap: Option<AbortHandle>,
     /// Who waits for an operation of the engine.
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
+    /// Where the events of watched slots go.
+    feeds: HashMap<OperationId, Feed>,
     /// Who waits for the key of whoever answers at an address, by token.
     searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
     last_search: u64,
@@ -176,6 +180,7 @@ impl Driver {
             saving: None,
             bootstrap,
             callers: HashMap::new(),
+            feeds: HashMap::new(),
             searches: HashMap::new(),
             last_search: 0,
             inbound: HashMap::new(),

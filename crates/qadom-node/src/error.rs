@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use qadom_engine::{Difference, Failure, JoinProblem};
+use qadom_engine::{Difference, Failure, JoinProblem, TooManyBlocks};
 use qadom_routing::NodeId;
 use qadom_store::OpenError;
 use qadom_transport::QuicError;
@@ -225,6 +225,15 @@ pub enum Error {
     /// The identity that was named cannot be had. Nothing was begun.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The entry is there with other content than the signature belongs to.
+    #[error("the signature does not belong to the content that is there, of seq {seq}")]
+    OtherContent {
+        /// The version that is there.
+        seq: u64,
+    },
+    /// As many things are blocked by hand as may be. Nothing was changed.
+    #[error(transparent)]
+    TooManyBlocks(#[from] TooManyBlocks),
     /// A defect of this crate: an operation ended as another one would.
     #[error("an operation ended as another one would")]
     Internal,
@@ -251,6 +260,8 @@ impl Error {
             Self::Silent { reason, .. } => *reason,
             Self::NoStream { source, .. } => reason_of_quic(source),
             Self::Identity(error) => error.reason(),
+            Self::OtherContent { .. } => Reason::BadSignature,
+            Self::TooManyBlocks(_) => Reason::Quota,
             Self::Internal => Reason::Internal,
         }
     }

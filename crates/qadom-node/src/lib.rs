@@ -19,7 +19,9 @@ mod node;
 mod resolve;
 mod sockets;
 mod status;
+mod subscription;
 mod transfer;
+mod views;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
 pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_bench};
@@ -27,14 +29,20 @@ pub use builder::{Builder, DEFAULT_PORT};
 pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, IdentityError};
 pub use node::{Joined, Node};
-pub use status::{Limit, NetworkSize, Peer, Status, Traffic, Verdict};
+pub use status::{Block, Limit, NetworkSize, Peer, Status, Traffic, Verdict};
+pub use subscription::{Event, Subscription};
 pub use transfer::Streams;
+pub use views::{Bag, BagItem, BagList, Dict, Namespace, ReadFrom, Topic};
 
 pub use qadom_engine::{
-    Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport, Reachability,
-    Receipt, Refusal, Source, WriteOptions,
+    BlockCause, Blocked, Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport,
+    Promise, Promised, PublicationId, PublicationState, Reachability, Receipt, Refusal, SignedRead,
+    Since, Source, TooManyBlocks, WatchSlot, Withdrawn, WriteOptions, Written,
 };
 pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
 pub use qadom_store::OpenError;
 pub use qadom_transport::{DataReceiver, DataSender, DataStream, QuicError};
-pub use qadom_wire::{K, NetworkError, Reason, VALUE_MAX, Writer};
+pub use qadom_wire::{
+    BAG_ITEM_MAX, ContentSignature, Cursor, K, Kind, NAME_MAX, NameError, NetworkError, Reason,
+    VALUE_MAX, Verified, Writer, dict_slot, namespace_slot,
+};

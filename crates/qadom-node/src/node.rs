@@ -16,6 +16,7 @@ use qadom_engine::{
 };
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_transport::Quic;
+use qadom_wire::NetworkId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::address::{HostPort, JoinAddress, NodeAddress, NodeName};
@@ -68,6 +69,7 @@ pub(crate) struct Facts {
     pub(crate) families: Families,
     pub(crate) data_dir: PathBuf,
     pub(crate) network: String,
+    pub(crate) network_id: NetworkId,
     pub(crate) is_local: bool,
 }
 
@@ -239,6 +241,11 @@ impl Node {
         self.inner.facts.address.clone()
     }
 
+    /// What signatures say of the network, so that a record of another one is none here.
+    pub(crate) fn network_id(&self) -> NetworkId {
+        self.inner.facts.network_id
+    }
+
     /// The node's place in the key space.
     pub fn id(&self) -> NodeId {
         self.inner.facts.id
@@ -331,7 +338,11 @@ impl Node {
         answer.await.map_err(|_| Error::Stopped)
     }
 
-    fn send(&self, command: Command) -> Result<(), Error> {
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.inner.signals
+    }
+
+    pub(crate) fn send(&self, command: Command) -> Result<(), Error> {
         self.inner
             .commands
             .try_send(command)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_engine::{Mode, Reachability};
+use qadom_engine::{BlockCause, Blocked, Mode, Reachability};
 use qadom_routing::NodeId;
 
 use crate::address::NodeAddress;
@@ -122,4 +122,15 @@ pub struct Peer {
     pub last_seen_utc_micros: u64,
     /// Leading bits that its id shares with ours.
     pub bucket: u32,
+}
+
+/// Something that the node has nothing to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// What is blocked.
+    pub what: Blocked,
+    /// Why.
+    pub cause: BlockCause,
+    /// When it ends, in seconds of UTC; none when it does not end by itself.
+    pub until: Option<u64>,
 }

@@ -5,6 +5,7 @@
 
 mod network;
 mod report;
+mod views;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use qadom_node::{Key, Reason};
 
 use self::network::Network;
 use self::report::Report;
+use self::views::Views;
 use super::CONTROL_SOCKET;
 use super::daemon::Daemon;
 use crate::args::Demo;
@@ -79,14 +81,19 @@ async fn tell(demo: &Demo, network: &mut Network, report: Report) -> anyhow::Res
     }
     report.golden(&stored)?;
 
-    report.chapter("4. Read: by the last node, a client that stores nothing for others")?;
+    report.chapter("4. Sign: a dict, a bag, a namespace and a topic, from several nodes")?;
+    let views = Views::write(network, report).await?;
+
+    report.chapter("5. Read: by the last node, a client that stores nothing for others")?;
     let mut missing = read_all(network, &stored, report).await?;
+    missing += views.read(network, report).await?;
 
     let dropped = network.drop_a_third();
     report.dropped(&dropped)?;
 
-    report.chapter("6. Read again: by the same client, then by every node that is left")?;
+    report.chapter("7. Read again: by the same client, then by every node that is left")?;
     missing += read_all(network, &stored, report).await?;
+    missing += views.read(network, report).await?;
     let (found, reads) = count_found(network, &stored).await;
     missing += reads - found;
     report.counted(found, reads)?;

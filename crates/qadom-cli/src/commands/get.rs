@@ -1,7 +1,6 @@
 //! `qadom get`: finds a value and writes it byte for byte.
 
 use anyhow::Context;
-use qadom_http::ReadFrom;
 
 use super::client;
 use crate::args::{Get, Global};
@@ -12,13 +11,8 @@ use crate::texts;
 /// Checks the key before it asks for a daemon.
 pub(super) async fn run(get: Get, global: &Global, output: Output) -> anyhow::Result<()> {
     let key = texts::key(&get.key)?;
-    let from = match get.from {
-        Some(node) => ReadFrom::Node(node.to_string()),
-        None if get.local_only => ReadFrom::Local,
-        None => ReadFrom::Anywhere,
-    };
     let fetched = client(global)?
-        .get(&key, &from)
+        .get(&key, &get.read.source())
         .await
         .map_err(Failure::from)?;
     match &get.output {

@@ -15,5 +15,6 @@ mod daemon;
 mod fleet;
 mod network;
 mod process;
+mod records;
 mod refusals;
 mod values;

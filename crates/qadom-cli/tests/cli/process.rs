@@ -207,6 +207,12 @@ impl Daemon {
         (wait(&mut self.process), self.folder)
     }
 
+    /// Ends the daemon without a word of warning and gives its folder.
+    pub(crate) fn kill(self) -> TempDir {
+        drop(self.process);
+        self.folder
+    }
+
     /// Waits for the end of the daemon.
     pub(crate) fn wait(mut self) -> (Finished, TempDir) {
         (wait(&mut self.process), self.folder)

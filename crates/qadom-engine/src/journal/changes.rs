@@ -23,7 +23,7 @@ impl JournalEntry {
     ///
     /// ```
     /// use qadom_engine::{JournalEntry, PublicationId};
-    /// use qadom_routing::KEY_LENGTH;
+    /// use qadom_routing::Key;
     /// use qadom_wire::Kind;
     ///
     /// let id = PublicationId { slot: Key::ZERO, kind: Kind::Value, item: Key::ZERO };

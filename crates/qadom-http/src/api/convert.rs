@@ -1,5 +1,7 @@
 //! Turns a node's own types into the JSON of the API.
 
+mod records;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -57,6 +59,10 @@ impl From<&qadom_node::Receipt> for Written {
         Self {
             key: receipt.key,
             receipt: receipt.into(),
+            writer: None,
+            public_key: None,
+            signature: None,
+            seq: None,
         }
     }
 }

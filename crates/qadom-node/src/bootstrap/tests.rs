@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use qadom_engine::Joined;
 use qadom_routing::{Families, NodeKey};
+use qadom_wire::Network;
 
 use super::*;
 use crate::address::{HostPort, NodeAddress};
@@ -36,6 +37,7 @@ impl Played {
             families: Families::BOTH,
             data_dir: PathBuf::new(),
             network: "local".to_owned(),
+            network_id: Network::new(b"local", b"").unwrap().id(),
             is_local: true,
         });
         let (commands, queue) = mpsc::channel(1);

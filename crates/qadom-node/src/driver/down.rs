@@ -44,8 +44,11 @@ impl Driver {
                 self.engine.answer_stream(inbound, result);
             }
             Effect::KeepAlive(key) => self.endpoint.keep_alive(*key.as_bytes()),
-            // Nobody subscribes through this driver yet.
-            Effect::Event { .. } => {}
+            Effect::Event { operation, event } => {
+                if let Some(feed) = self.feeds.get(&operation) {
+                    feed.push(event);
+                }
+            }
             Effect::Done { operation, result } => self.on_done(now, operation, result),
         }
     }
@@ -66,6 +69,9 @@ impl Driver {
         if matches!(result, Ok(Outcome::Joined(_))) {
             // So that a node that dies early still knows whom to come back to.
             self.save_at = self.save_at.map(|_| now.moment);
+        }
+        if let (Some(feed), Err(failure)) = (self.feeds.remove(&operation), &result) {
+            feed.refuse(failure.clone());
         }
         if let Some(caller) = self.callers.remove(&operation) {
             // A caller that is gone needs no answer.

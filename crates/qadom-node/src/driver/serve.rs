@@ -11,12 +11,12 @@ use qadom_transport::Quic;
 use qadom_wire::Reason;
 use tokio::sync::oneshot;
 
-use super::Driver;
 use super::up::SEARCH;
+use super::{Driver, records};
 use crate::address::NodeAddress;
 use crate::command::{COMMANDS_MAX, Command, Operation};
 use crate::convert::transport_time;
-use crate::status::{Limit, Peer, Status, Traffic};
+use crate::status::{Block, Limit, Peer, Status, Traffic};
 
 impl Driver {
     pub(super) fn on_command(&mut self, now: Time, command: Command) {
@@ -34,6 +34,24 @@ impl Driver {
                 let _ = caller.send(());
             }
             Command::Status(caller) => drop(caller.send(Box::new(self.status(now)))),
+            Command::Watch(slot, since, feed) => {
+                let operation = self.engine.watch(now, slot, since);
+                self.feeds.insert(operation, feed);
+                // A refusal is there at once, and takes the feed away again.
+                self.quiet(now);
+                if let Some(feed) = self.feeds.get_mut(&operation) {
+                    feed.begin();
+                }
+            }
+            Command::Publications(caller) => {
+                drop(caller.send(self.engine.publications().cloned().collect()));
+            }
+            Command::Block(what, duration, caller) => {
+                // A caller that is gone needs no answer.
+                let _ = caller.send(self.engine.block(now, what, duration));
+            }
+            Command::Unblock(what, caller) => drop(caller.send(self.engine.unblock(now, &what))),
+            Command::Blocks(caller) => drop(caller.send(self.blocks(now))),
             Command::Peers(caller) => drop(caller.send(self.peers(now))),
             Command::Neighbours(caller) => drop(caller.send(self.neighbours(now))),
             Command::Bootstrapped(bootstrapped) => self.health.on_bootstrapped(bootstrapped),
@@ -58,6 +76,7 @@ impl Driver {
             Operation::Join(addresses, contacts) => engine.join(now, addresses, contacts),
             Operation::Ping(contact) => engine.ping(now, *contact),
             Operation::Stream(contact, key) => engine.stream(now, *contact, key),
+            Operation::Records(operation) => records::begin(engine, now, *operation),
         };
         self.callers.insert(id, caller);
     }
@@ -84,6 +103,12 @@ impl Driver {
             }
             !caller.is_closed()
         });
+        self.feeds.retain(|&operation, feed| {
+            if feed.is_unread() {
+                engine.cancel(operation);
+            }
+            !feed.is_unread()
+        });
     }
 
     fn peers(&self, now: Time) -> Vec<Peer> {
@@ -103,6 +128,18 @@ impl Driver {
             })
         });
         peers.collect()
+    }
+
+    fn blocks(&self, now: Time) -> Vec<Block> {
+        let blocks = self.engine.blocks(now).into_iter().map(|block| {
+            let left = block.until.map(|until| until.since(now.moment));
+            Block {
+                what: block.what,
+                cause: block.cause,
+                until: left.map(|left| now.utc_seconds() + left.as_secs()),
+            }
+        });
+        blocks.collect()
     }
 
     fn status(&self, now: Time) -> Status {

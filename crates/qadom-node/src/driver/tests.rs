@@ -22,6 +22,7 @@ pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command
         families: sockets.families(),
         data_dir: folder.path().to_owned(),
         network: "local".to_owned(),
+        network_id: Network::new(b"local", b"").unwrap().id(),
         is_local: true,
     });
     let (commands, queue) = mpsc::channel(1);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use qadom_http::api::{Fetched, Source, Written};
 use qadom_node::Node;
 use serde_json::json;
@@ -64,7 +65,7 @@ impl Report {
             let receipt = &written.receipt;
             let key: String = written.key.to_string().chars().take(12).collect();
             format!(
-                "   node {node:<3} {name:<18} {key}  {}, {}, {}",
+                "   node {node:<3} {name:<22} {key}  {}, {}, {}",
                 texts::copies(receipt),
                 texts::effort(receipt.hops, receipt.messages),
                 texts::milliseconds(receipt.took_ms),
@@ -109,6 +110,34 @@ impl Report {
         })
     }
 
+    /// Tells what a view brought; 1 when it is not what it should be.
+    pub(super) fn view(
+        self,
+        node: usize,
+        name: &str,
+        found: &Result<Bytes, qadom_node::Error>,
+        is_right: impl FnOnce(&Bytes) -> bool,
+    ) -> anyhow::Result<usize> {
+        match found {
+            Ok(found) if is_right(found) => {
+                let text = String::from_utf8_lossy(found);
+                let object = json!({ "step": "read", "node": node, "name": name, "found": text });
+                self.output
+                    .result(&object, || format!("   node {node:<3} {name:<18} {text}"))?;
+                Ok(0)
+            }
+            Ok(other) => {
+                let text = String::from_utf8_lossy(other);
+                self.missing(node, name, &format!("it brought {text:?}"))?;
+                Ok(1)
+            }
+            Err(error) => {
+                self.missing(node, name, &error.to_string())?;
+                Ok(1)
+            }
+        }
+    }
+
     pub(super) fn missing(self, node: usize, name: &str, error: &str) -> anyhow::Result<()> {
         let object = json!({ "step": "get", "node": node, "name": name, "error": error });
         self.output.result(&object, || {
@@ -125,7 +154,7 @@ impl Report {
                     .collect::<Vec<_>>()
                     .join(", ");
                 format!(
-                    "\n5. Drop: {} at once, nothing is handed over\n   gone: {list}",
+                    "\n6. Drop: {} at once, nothing is handed over\n   gone: {list}",
                     counted(numbers.len(), "node vanishes", "nodes vanish"),
                 )
             })

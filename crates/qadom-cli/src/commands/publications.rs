@@ -1,0 +1,43 @@
+//! `qadom publications`: what the node keeps alive.
+
+use qadom_http::Client;
+
+use crate::args::Publications;
+use crate::error::Failure;
+use crate::output::Output;
+use crate::texts;
+
+pub(super) async fn run(
+    publications: &Publications,
+    client: &Client,
+    output: Output,
+) -> anyhow::Result<()> {
+    match publications {
+        Publications::List => {
+            let list = client.publications().await.map_err(Failure::from)?;
+            let rows: Vec<_> = list
+                .items
+                .iter()
+                .map(|item| {
+                    [
+                        item.key.to_string(),
+                        item.kind.clone(),
+                        item.state.clone(),
+                        item.stored.to_string(),
+                        item.expires_at.to_string(),
+                    ]
+                })
+                .collect();
+            output.result(&list, || {
+                texts::table(["key", "kind", "state", "copies", "expires"], &rows)
+            })
+        }
+        Publications::Withdraw { key } => {
+            let key = texts::key(key)?;
+            let withdrawn = client.withdraw(&key).await.map_err(Failure::from)?;
+            output.result(&withdrawn, || {
+                texts::counted(withdrawn.withdrawn, "publication", "publications") + " ended"
+            })
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Dicts, bags, namespaces, topics, publications, identities and blocks from the shell.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::process::{Daemon, Finished, start, wait};
+
+/// Two daemons that know each other.
+fn pair() -> (Daemon, Daemon) {
+    let one = Daemon::start(&[]);
+    let two = Daemon::start(&[]);
+    two.run(&["join", one.address()]).code(0);
+    (one, two)
+}
+
+fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap().to_owned()
+}
+
+/// The items of a listed bag as texts, in their order as texts.
+fn items(listed: &Finished) -> Vec<String> {
+    let mut items: Vec<_> = listed.text().lines().map(str::to_owned).collect();
+    items.sort();
+    items
+}
+
+#[test]
+fn a_name_of_the_dict_is_set_read_replaced_and_deleted() {
+    let (one, two) = pair();
+    let missing = one.run(&["dict", "get", "colour", "--json"]).code(3);
+    assert!(missing.stderr.contains("not-found"), "{}", missing.stderr);
+    let default = one.run(&["dict", "get", "colour", "--default", "blue"]);
+    assert_eq!(default.code(0).stdout, b"blue");
+
+    let set = one.run(&["dict", "set", "colour", "green", "--json"]);
+    let set = set.code(0).object();
+    assert_eq!(set["receipt"]["stored"], 2, "{set}");
+    let got = two
+        .run(&["dict", "get", "colour", "--json"])
+        .code(0)
+        .object();
+    assert_eq!(got["value_base64"], "Z3JlZW4=");
+    assert_eq!(got["writer"], set["writer"]);
+    assert_eq!(got["seq"], set["seq"]);
+    assert_eq!(got["key"], set["key"]);
+
+    two.run(&["dict", "set", "colour", "hex:00ff"]).code(0);
+    assert_eq!(one.run(&["dict", "get", "colour"]).code(0).stdout, [0, 255]);
+    let pinned = ["dict", "get", "colour", "--writer", &text(&set, "writer")];
+    assert_eq!(one.run(&pinned).code(0).stdout, b"green");
+
+    two.run(&["dict", "delete", "colour"]).code(0);
+    one.run(&["dict", "get", "colour"]).code(3);
+    one.run_with(&["dict", "set", "colour", "-"], b"once more")
+        .code(0);
+    assert_eq!(
+        two.run(&["dict", "get", "colour"]).code(0).stdout,
+        b"once more"
+    );
+}
+
+#[test]
+fn a_json_object_updates_many_names_with_a_receipt_each() {
+    let (one, two) = pair();
+    let object = json!({"a": "text", "b": 7, "c": [1, 2], "d": null}).to_string();
+    let update = ["dict", "update", "-", "--json"];
+    let lines = one.run_with(&update, object.as_bytes()).code(0).objects();
+    assert_eq!(lines.len(), 4);
+    for line in &lines {
+        assert_eq!(line["receipt"]["stored"], 2, "{line}");
+    }
+    for (name, value) in [("a", "text"), ("b", "7"), ("c", "[1,2]"), ("d", "null")] {
+        let got = two.run(&["dict", "get", name]).code(0);
+        assert_eq!(got.text(), value, "{name}");
+    }
+    let refused = one.run_with(&update, b"[1]").code(2);
+    assert!(
+        refused.stderr.contains("one JSON object"),
+        "{}",
+        refused.stderr
+    );
+    let long = json!({"x": "a".repeat(8193), "y": "kept"}).to_string();
+    let lines = one.run_with(&update, long.as_bytes()).code(2).objects();
+    assert!(
+        lines[0]["error"]["type"]
+            .as_str()
+            .unwrap()
+            .ends_with("too-large")
+    );
+    assert_eq!(two.run(&["dict", "get", "y"]).code(0).text(), "kept");
+}
+
+#[test]
+fn a_bag_is_the_union_of_what_all_added_and_nobody_removed() {
+    let (one, two) = pair();
+    let empty = one.run(&["bag", "list", "name:fruit", "--json"]).code(0);
+    assert_eq!(empty.object()["items"], json!([]));
+    for (daemon, item) in [
+        (&one, "apple"),
+        (&two, "pear"),
+        (&two, "apple"),
+        (&one, "fig"),
+    ] {
+        daemon.run(&["bag", "add", "name:fruit", item]).code(0);
+    }
+    let listed = one.run(&["bag", "list", "name:fruit"]).code(0);
+    assert_eq!(items(&listed), ["apple", "fig", "pear"]);
+    let object = two
+        .run(&["bag", "list", "name:fruit", "--json"])
+        .code(0)
+        .object();
+    assert_eq!(object["complete"], true, "{object}");
+    let listed = object["items"].as_array().unwrap();
+    let apple = listed
+        .iter()
+        .find(|item| item["value_base64"] == "YXBwbGU=");
+    assert_eq!(apple.unwrap()["writers"].as_array().unwrap().len(), 2);
+
+    one.run(&["bag", "remove", "name:fruit", "fig"]).code(0);
+    let refused = one.run(&["bag", "remove", "name:fruit", "pear", "--json"]);
+    let refused = refused.code(1);
+    assert!(refused.stderr.contains("not-yours"), "{}", refused.stderr);
+    let listed = two.run(&["bag", "list", "name:fruit"]).code(0);
+    assert_eq!(items(&listed), ["apple", "pear"]);
+
+    one.run(&["bag", "add", "name:numbers", "int:258"]).code(0);
+    one.run(&["bag", "add", "name:numbers", "text:int:258"])
+        .code(0);
+    let object = two.run(&["bag", "list", "name:numbers", "--json"]).code(0);
+    assert_eq!(object.object()["items"].as_array().unwrap().len(), 2);
+    one.run(&["bag", "add", "name:x", &"a".repeat(1025)])
+        .code(2);
+    one.run(&["bag", "add", "name:x", &format!("int:{}", "9".repeat(80))])
+        .code(2);
+}
+
+#[test]
+fn a_namespace_is_set_by_its_writer_alone_and_compared_before_it_is_swapped() {
+    let (one, two) = pair();
+    let set = [
+        "namespace",
+        "set",
+        "name:motd",
+        "hello",
+        "--if-seq",
+        "0",
+        "--json",
+    ];
+    let set = one.run(&set).code(0).object();
+    assert_eq!(set["seq"], 1);
+    let (writer, signature) = (text(&set, "public_key"), text(&set, "signature"));
+    let get = ["namespace", "get", &writer, "name:motd"];
+    assert_eq!(two.run(&get).code(0).stdout, b"hello");
+    let signed = [&get[..], &["--signature", &signature]].concat();
+    assert_eq!(two.run(&signed).code(0).stdout, b"hello");
+
+    let late = [
+        "namespace",
+        "set",
+        "name:motd",
+        "late",
+        "--if-seq",
+        "0",
+        "--json",
+    ];
+    let late = one.run(&late).code(1);
+    assert!(late.stderr.contains("stale-seq"), "{}", late.stderr);
+    one.run(&["namespace", "set", "name:motd", "bye", "--if-seq", "1"])
+        .code(0);
+    let latest = [&get[..], &["--latest", "--json"]].concat();
+    let latest = two.run(&latest).code(0).object();
+    assert_eq!(
+        (&latest["seq"], &latest["value_base64"]),
+        (&json!(2), &json!("Ynll"))
+    );
+    let other = two.run(&[&signed[..], &["--json"]].concat()).code(1);
+    assert!(other.stderr.contains("bad-signature"), "{}", other.stderr);
+
+    // The same key belongs to somebody else in another's namespace.
+    let two_set = two.run(&["namespace", "set", "name:motd", "mine", "--json"]);
+    let two_writer = text(&two_set.code(0).object(), "public_key");
+    assert_ne!(writer, two_writer);
+    assert_eq!(one.run(&get).code(0).stdout, b"bye");
+    let int = ["namespace", "get", "int:0", "name:motd", "--json"];
+    assert!(one.run(&int).code(2).stderr.contains("public key"));
+    one.run(&["namespace", "delete", "name:motd"]).code(0);
+    two.run(&[&get[..], &["--latest"]].concat()).code(3);
+}
+
+#[test]
+fn a_subscriber_gets_the_backlog_then_what_is_published_live() {
+    let (one, two) = pair();
+    for message in ["first", "second"] {
+        one.run(&["topic", "publish", "news", message]).code(0);
+    }
+    let path = two.path().to_str().unwrap();
+    let subscribe = [
+        "topic",
+        "subscribe",
+        "news",
+        "--since",
+        "0",
+        "--count",
+        "4",
+        "--json",
+    ];
+    let arguments = [&["--data-dir", path], &subscribe[..]].concat();
+    // The first line is the first message of the backlog, so the subscription stands.
+    let (mut subscriber, first) = start(&arguments);
+    for message in ["third", "fourth"] {
+        one.run(&["topic", "publish", "news", message]).code(0);
+    }
+    let left = wait(&mut subscriber).code(0);
+    let mut events: Vec<Value> = vec![serde_json::from_str(&first).unwrap()];
+    events.extend(left.objects());
+    let values: Vec<_> = events
+        .iter()
+        .map(|event| text(event, "value_base64"))
+        .collect();
+    assert_eq!(values, ["Zmlyc3Q=", "c2Vjb25k", "dGhpcmQ=", "Zm91cnRo"]);
+
+    // From the cursor of the second on, the third comes next.
+    let cursor = text(&events[1], "cursor");
+    let again = [
+        "topic",
+        "subscribe",
+        "news",
+        "--since",
+        &cursor,
+        "--count",
+        "1",
+    ];
+    assert_eq!(two.run(&again).code(0).text(), "third");
+    let watch = ["watch", "topic:news", "--since", "0", "--count", "1"];
+    assert_eq!(one.run(&watch).code(0).text(), "first");
+    one.run(&["topic", "subscribe", "news", "--since", "yesterday"])
+        .code(2);
+    one.run(&["watch", "shelf:news"]).code(2);
+}
+
+#[test]
+fn a_bag_is_watched() {
+    let (one, two) = pair();
+    one.run(&["bag", "add", "name:fruit", "apple"]).code(0);
+    let path = two.path().to_str().unwrap();
+    let watch = ["watch", "bag:name:fruit", "--since", "0", "--count", "2"];
+    let (mut watcher, first) = start(&[&["--data-dir", path], &watch[..]].concat());
+    assert_eq!(first, "apple");
+    one.run(&["bag", "add", "name:fruit", "pear"]).code(0);
+    assert_eq!(wait(&mut watcher).code(0).text(), "pear");
+}
+
+#[test]
+fn what_is_published_is_listed_and_ends_when_it_is_withdrawn() {
+    let (one, two) = pair();
+    let put = one
+        .run_with(&["put", "--json"], b"kept alive")
+        .code(0)
+        .object();
+    one.run_with(&["put", "--once"], b"not kept alive").code(0);
+    let set = one.run(&["dict", "set", "colour", "green", "--json"]);
+    let set = set.code(0).object();
+    one.run(&["topic", "publish", "news", "gone in 36 h"])
+        .code(0);
+    let list = one
+        .run(&["publications", "list", "--json"])
+        .code(0)
+        .object();
+    let listed = list["items"].as_array().unwrap();
+    assert_eq!(listed.len(), 2, "{list}");
+    assert!(listed.iter().all(|item| item["state"] == "active"));
+    let table = one.run(&["publications", "list"]).code(0);
+    assert!(table.text().contains("dict"), "{}", table.text());
+
+    one.run(&["publications", "withdraw", &text(&set, "key")])
+        .code(0);
+    two.run(&["dict", "get", "colour"]).code(3);
+    one.run(&["publications", "withdraw", &text(&put, "key")])
+        .code(0);
+    let list = one
+        .run(&["publications", "list", "--json"])
+        .code(0)
+        .object();
+    assert_eq!(list["items"], json!([]));
+    one.run(&["publications", "withdraw", &text(&put, "key")])
+        .code(3);
+}
+
+#[test]
+fn an_identity_is_made_listed_exported_and_taken_over_by_another_node() {
+    let (one, two) = pair();
+    let public_key = one
+        .run(&["identity", "new", "work"])
+        .code(0)
+        .text()
+        .to_owned();
+    one.run(&["identity", "new", "work"]).code(1);
+    for name in ["", ".", "..", "a/b", &"a".repeat(65)] {
+        one.run(&["identity", "new", "--", name]).code(2);
+    }
+    let file = one.path().join("identities/work");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let list = one.run(&["identity", "list"]).code(0);
+    assert!(list.text().contains(&public_key), "{}", list.text());
+
+    let exported = one.path().join("exported");
+    let exported = exported.to_str().unwrap();
+    one.run(&["identity", "export", "work", "-o", exported])
+        .code(0);
+    let mode = std::fs::metadata(exported).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    one.run(&["identity", "export", "work", "-o", exported])
+        .code(1);
+    two.run(&["identity", "import", "job", exported]).code(0);
+    let set = [
+        "namespace",
+        "set",
+        "name:a",
+        "b",
+        "--identity",
+        "job",
+        "--json",
+    ];
+    let set = two.run(&set).code(0).object();
+    assert_eq!(text(&set, "public_key"), public_key);
+    two.run_with(&["identity", "import", "other", "-"], b"nonsense")
+        .code(2);
+    one.run(&["identity", "export", "nobody"]).code(3);
+}
+
+#[test]
+fn what_is_blocked_is_neither_served_nor_asked_until_it_is_unblocked() {
+    let (one, two) = pair();
+    let put = two
+        .run_with(&["put", "--json"], b"unwanted")
+        .code(0)
+        .object();
+    let key = text(&put, "key");
+    one.run(&["get", &key]).code(0);
+    let blocked = one.run(&["block", &key, "--json"]).code(0).object();
+    assert!(
+        !blocked["items"].as_array().unwrap().is_empty(),
+        "{blocked}"
+    );
+    let from = ["get", &key, "--from", one.address()];
+    assert_ne!(two.run(&from).code, 0);
+    one.run(&["unblock", &key]).code(0);
+    assert_eq!(two.run(&from).code(0).stdout, b"unwanted");
+    one.run(&["unblock", &key]).code(3);
+
+    one.run(&["block", two.address()]).code(0);
+    one.run(&["ping", two.address()]).code(1);
+    one.run(&["unblock", two.address()]).code(0);
+}
+
+#[test]
+fn a_life_longer_than_a_value_has_is_clamped_when_it_is_renewed_and_else_refused() {
+    let daemon = Daemon::start(&["--memory"]);
+    let refused = daemon.run_with(&["put", "--ttl", "37h", "--once", "--json"], b"x");
+    assert!(refused.code(2).stderr.contains("lifetime-too-long"));
+    daemon.run_with(&["put", "--ttl", "37h"], b"x").code(0);
+    daemon
+        .run(&["dict", "set", "a", "b", "--ttl", "7d"])
+        .code(0);
+    daemon
+        .run(&["dict", "set", "a", "b", "--ttl", "8d"])
+        .code(2);
+    daemon
+        .run(&["dict", "set", "a", "b", "--ttl", "59s"])
+        .code(2);
+}
+
+/// The promise of a receipt outlives the writer's sudden end.
+#[test]
+fn what_a_receipt_promised_is_alive_after_kill_9() {
+    let rounds = std::env::var("QADOM_KILL_ROUNDS");
+    let rounds: usize = rounds.map_or(4, |rounds| rounds.parse().unwrap());
+    let one = Daemon::start(&[]);
+    let mut two = Daemon::start(&["--join", one.address()]);
+    for round in 1..=rounds {
+        let (name, item) = (format!("name {round}"), format!("item {round}"));
+        let topic = format!("message {round}");
+        two.run(&["dict", "set", &name, &item]).code(0);
+        two.run(&["namespace", "set", "name:count", &item]).code(0);
+        two.run(&["bag", "add", "name:bag", &item]).code(0);
+        two.run(&["topic", "publish", "news", &topic]).code(0);
+        let put = two.run_with(&["put"], item.as_bytes()).code(0);
+        let folder = two.kill();
+        two = Daemon::start_in(folder, &["--join", one.address()]);
+
+        let list = two
+            .run(&["publications", "list", "--json"])
+            .code(0)
+            .object();
+        let listed = list["items"].as_array().unwrap();
+        // One entry of the namespace, and a name, an item and a value of each round.
+        assert_eq!(listed.len(), 1 + 3 * round, "round {round}: {list}");
+        assert_eq!(two.run(&["get", put.text()]).code(0).text(), item);
+        assert_eq!(two.run(&["dict", "get", &name]).code(0).text(), item);
+        let bag = two.run(&["bag", "list", "name:bag"]).code(0);
+        assert_eq!(items(&bag).len(), round);
+        let next = two.run(&["namespace", "set", "name:count", &item, "--json"]);
+        let seq = next.code(0).object()["seq"].as_u64().unwrap();
+        assert_eq!(seq, 2 * round as u64, "round {round}");
+    }
+    let count = rounds.to_string();
+    let news = [
+        "topic",
+        "subscribe",
+        "news",
+        "--since",
+        "0",
+        "--count",
+        &count,
+    ];
+    let expected: Vec<_> = (1..=rounds)
+        .map(|round| format!("message {round}"))
+        .collect();
+    assert_eq!(one.run(&news).code(0).text(), expected.join("\n"));
+}

@@ -1,0 +1,239 @@
+//! The JSON of dicts, bags, namespaces, topics, watching, publications, identities and blocks.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use qadom_node::Key;
+use serde::{Deserialize, Serialize};
+
+use super::text;
+use super::{Source, Timestamp, Written};
+
+/// What a writer signed, as a read found it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The key that was asked for; of a dict name its slot.
+    #[serde(with = "text::key")]
+    pub key: Key,
+    /// The value, in JSON as Base64 with padding.
+    #[serde(rename = "value_base64", with = "text::base64")]
+    pub value: Bytes,
+    /// Who gave it.
+    pub source: Source,
+    /// How long ago the copy was stored here in milliseconds; 0 when another node just gave it.
+    pub age_ms: u64,
+    /// Who wrote it: a public key as 64 hex digits.
+    pub writer: String,
+    /// Its version: a count in namespaces, microseconds of UTC in dicts.
+    pub seq: u64,
+    /// The signature of the record, 128 hex digits.
+    pub signature: String,
+    /// When it expires unless its writer renews it.
+    pub expires_at: Timestamp,
+    /// Whether its writer signed other content under the same version, too.
+    #[serde(default)]
+    pub conflict: bool,
+    /// The depth of the lookup, 0 when nobody was asked.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the verified value in milliseconds, exact to the microsecond.
+    pub took_ms: f64,
+}
+
+/// The items of a bag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BagList {
+    /// The key of the bag.
+    #[serde(with = "text::key")]
+    pub key: Key,
+    /// The items, each once.
+    pub items: Vec<BagItem>,
+    /// Whether enough holders agree that this is all.
+    pub complete: bool,
+    /// Where the next page begins; none on the last one.
+    pub cursor: Option<String>,
+    /// The depth of the lookup, 0 when nobody was asked.
+    pub hops: u32,
+    /// Requests sent.
+    pub messages: u32,
+    /// From the call to the end in milliseconds, exact to the microsecond.
+    pub took_ms: f64,
+}
+
+/// An item of a bag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BagItem {
+    /// The item, in JSON as Base64 with padding.
+    #[serde(rename = "value_base64", with = "text::base64")]
+    pub value: Bytes,
+    /// Who added it: public keys as 64 hex digits.
+    pub writers: Vec<String>,
+    /// When the last of its copies expires unless renewed.
+    pub expires_at: Timestamp,
+}
+
+/// What a watched slot brings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// A record.
+    Record(EventRecord),
+    /// Records that will not come any more.
+    Gap {
+        /// Which ones.
+        gap: Gap,
+    },
+}
+
+/// A record that a watched slot brings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// The slot.
+    #[serde(with = "text::key")]
+    pub slot: Key,
+    /// Who wrote it: a public key as 64 hex digits.
+    pub writer: String,
+    /// Its version, or its number in the stream of an event's writer.
+    pub seq: u64,
+    /// Whether it says that the entry is gone.
+    #[serde(default)]
+    pub deleted: bool,
+    /// The content, in JSON as Base64 with padding.
+    #[serde(rename = "value_base64", with = "text::base64")]
+    pub value: Bytes,
+    /// From here one may go on after an interruption.
+    pub cursor: String,
+}
+
+/// Records that will not come any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Whose, as far as it is known: a public key as 64 hex digits.
+    pub writer: Option<String>,
+    /// Of which of its streams.
+    pub stream: u64,
+    /// The first number that is missing.
+    pub from_seq: u64,
+    /// The last number that is missing.
+    pub to_seq: u64,
+}
+
+/// What a node keeps alive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Publications {
+    /// Each publication.
+    pub items: Vec<Publication>,
+}
+
+/// A record that a node keeps alive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Its slot.
+    #[serde(with = "text::key")]
+    pub key: Key,
+    /// `value`, `bag`, `dict`, `namespace` or `topic`.
+    pub kind: String,
+    /// What tells it from others in the slot, as 64 hex digits; none when nothing does.
+    pub label: Option<String>,
+    /// The public key that signs it, as 64 hex digits; none for values.
+    pub identity: Option<String>,
+    /// When it was last brought to its holders.
+    pub renewed_at: Timestamp,
+    /// When the holders forget it unless it is renewed.
+    pub expires_at: Timestamp,
+    /// Copies acknowledged then.
+    pub stored: u32,
+    /// `active` or `superseded`.
+    pub state: String,
+}
+
+/// What was withdrawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// The slot.
+    #[serde(with = "text::key")]
+    pub key: Key,
+    /// Publications that ended.
+    pub withdrawn: u32,
+    /// Those of them that were signed, for which holders were sent a tombstone.
+    pub buried: u32,
+    /// Copies of the tombstone that has the fewest; 0 when there is none.
+    pub smallest_copies: u32,
+    /// From the call to the end in milliseconds, exact to the microsecond.
+    pub took_ms: f64,
+}
+
+/// The identities of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identities {
+    /// Each identity.
+    pub items: Vec<Identity>,
+}
+
+/// An identity that a node can sign as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its name on this node.
+    pub name: String,
+    /// Its public key as 64 hex digits.
+    pub public_key: String,
+}
+
+/// An identity to be made or taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityRequest {
+    /// The name that it gets.
+    pub name: String,
+    /// The exported text of the identity; none to make a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// What a node neither asks nor holds nor serves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Blocks {
+    /// Each block.
+    pub items: Vec<Block>,
+}
+
+/// Something that is blocked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// `node`, `key` or `group`.
+    pub kind: String,
+    /// The id of the node, the key, or the address group.
+    pub what: String,
+    /// Why: `lies` or `by-hand`.
+    pub why: String,
+    /// When it ends; none for one that was made by hand without an end.
+    pub until: Option<Timestamp>,
+}
+
+/// The names of a dict to be set, each with its JSON.
+pub type DictUpdate = BTreeMap<String, serde_json::Value>;
+
+/// What became of one name of an update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DictWritten {
+    /// The name.
+    pub name: String,
+    /// What was written.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
+    /// Why it was not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<crate::Problem>,
+}
+
+/// Where a node is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockRequest {
+    /// A node's id or address text, or a key in any of its forms.
+    pub what: String,
+    /// For how long, such as `36h`; none for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+}

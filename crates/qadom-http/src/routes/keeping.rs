@@ -1,0 +1,102 @@
+//! What a node keeps alive, who it can sign as, and what it has nothing to do with.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use qadom_node::{Blocked, NodeId, NodeName, Reason};
+
+use super::{Answer, key, parse_key, read_json};
+use crate::api;
+use crate::duration::parse_duration;
+use crate::problem::Problem;
+use crate::router::App;
+
+type Named = Result<Path<String>, PathRejection>;
+
+/// `GET /v1/publications`: all that is kept alive.
+pub(crate) async fn publications(State(app): State<App>) -> Answer<Json<api::Publications>> {
+    let publications = app.node.publications().await?;
+    let items = publications.iter().map(api::Publication::from).collect();
+    Ok(Json(api::Publications { items }))
+}
+
+/// `DELETE /v1/publications/KEY`: ends what is kept alive under a key.
+pub(crate) async fn withdraw(State(app): State<App>, path: Named) -> Answer<Json<api::Withdrawn>> {
+    let withdrawn = app.node.withdraw(key(path)?).await?;
+    Ok(Json(api::Withdrawn::from(&withdrawn)))
+}
+
+/// `GET /v1/identities`: the identities and their public keys.
+pub(crate) async fn identities(State(app): State<App>) -> Answer<Json<api::Identities>> {
+    let identities = app.node.identities().await?;
+    let items = identities.into_iter().map(api::Identity::from).collect();
+    Ok(Json(api::Identities { items }))
+}
+
+/// `POST /v1/identities`: makes an identity, or takes over an exported one.
+pub(crate) async fn add_identity(
+    State(app): State<App>,
+    body: Body,
+) -> Answer<Json<api::Identity>> {
+    let request: api::IdentityRequest = read_json(&app, body).await?;
+    let writer = match &request.secret {
+        Some(secret) => app.node.import_identity(&request.name, secret).await?,
+        None => app.node.create_identity(&request.name).await?,
+    };
+    Ok(Json(api::Identity::from((request.name, writer))))
+}
+
+/// `GET /v1/identities/NAME`: the secret of an identity.
+pub(crate) async fn export_identity(
+    State(app): State<App>,
+    name: Named,
+) -> Answer<Json<api::IdentityRequest>> {
+    let Path(name) = name?;
+    let secret = Some(app.node.export_identity(&name).await?);
+    Ok(Json(api::IdentityRequest { name, secret }))
+}
+
+/// `GET /v1/blocks`: all that is blocked.
+pub(crate) async fn blocks(State(app): State<App>) -> Answer<Json<api::Blocks>> {
+    let items = app.node.blocks().await?;
+    let items = items.iter().map(api::Block::from).collect();
+    Ok(Json(api::Blocks { items }))
+}
+
+/// `POST /v1/blocks`: blocks a node or a key.
+pub(crate) async fn block(State(app): State<App>, body: Body) -> Answer<Json<api::Blocks>> {
+    let request: api::BlockRequest = read_json(&app, body).await?;
+    let lasts = request.duration.as_deref().map(parse_duration).transpose();
+    let lasts = lasts.map_err(|error| Problem::new(Reason::Malformed, error.to_string()))?;
+    for what in blocked(&request.what)? {
+        app.node.block(what, lasts).await?;
+    }
+    blocks(State(app)).await
+}
+
+/// `DELETE /v1/blocks/WHAT`: takes a block back.
+pub(crate) async fn unblock(State(app): State<App>, what: Named) -> Answer<Json<api::Blocks>> {
+    let Path(text) = what?;
+    let mut was_blocked = false;
+    for what in blocked(&text)? {
+        was_blocked |= app.node.unblock(what).await?;
+    }
+    if !was_blocked {
+        let detail = format!("{text} is not blocked");
+        return Err(Problem::new(Reason::NotFound, detail));
+    }
+    blocks(State(app)).await
+}
+
+/// What a text names: a node by its address text; by 64 hex digits a node and a key, since they
+/// look alike; else a key.
+fn blocked(text: &str) -> Answer<Vec<Blocked>> {
+    if let Ok(NodeName::Address(address)) = text.parse() {
+        return Ok(vec![Blocked::Node(address.key().id())]);
+    }
+    let key = parse_key(text)?;
+    let is_hex = !text.contains(':');
+    let node = is_hex.then(|| Blocked::Node(NodeId::from(key)));
+    Ok(node.into_iter().chain([Blocked::Key(key)]).collect())
+}

@@ -1,0 +1,253 @@
+//! What writers sign: dicts, bags, namespaces, and messages to topics.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use qadom_node::{BAG_ITEM_MAX, ContentSignature, Key, Reason, SignedRead, VALUE_MAX, Writer};
+
+use super::parameters::{ReadQuery, WriteQuery};
+use super::{Answer, key, parse_key, raw, read, wants_json};
+use crate::api;
+use crate::problem::Problem;
+use crate::router::App;
+use crate::texts::{TextError, parse_topic, parse_writer};
+
+/// The object of an update has at most this many bytes (16 MiB).
+const UPDATE_MAX: usize = 16 << 20;
+
+type Named = Result<Path<String>, PathRejection>;
+type Writes = Result<Query<WriteQuery>, QueryRejection>;
+type Reads = Result<Query<ReadQuery>, QueryRejection>;
+
+impl From<TextError> for Problem {
+    fn from(error: TextError) -> Self {
+        Self::new(Reason::Malformed, error.to_string())
+    }
+}
+
+/// `PUT /v1/dict/NAME`: sets the name to the body.
+pub(crate) async fn dict_set(
+    State(app): State<App>,
+    name: Named,
+    query: Writes,
+    body: Body,
+) -> Answer<Response> {
+    let (Path(name), query) = (name?, query?.0.without_seq()?);
+    let value = read(&app, body, VALUE_MAX, "a value").await?;
+    let dict = app.node.dict().signed_by(query.identity());
+    let written = dict.with_options(query.options()?).set(name, value).await?;
+    Ok(created(&api::Written::from(&written)))
+}
+
+/// `DELETE /v1/dict/NAME`: deletes the name.
+pub(crate) async fn dict_delete(
+    State(app): State<App>,
+    name: Named,
+    query: Writes,
+) -> Answer<Json<api::Written>> {
+    let (Path(name), query) = (name?, query?.0.without_seq()?);
+    let dict = app.node.dict().signed_by(query.identity());
+    let written = dict.with_options(query.options()?).delete(name).await?;
+    Ok(Json(api::Written::from(&written)))
+}
+
+/// `GET /v1/dict/NAME`: what was set last, or by one writer.
+pub(crate) async fn dict_get(
+    State(app): State<App>,
+    name: Named,
+    query: Reads,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let (Path(name), Query(query)) = (name?, query?);
+    let dict = app.node.dict().read_from(query.source()?);
+    let read = match query.writer() {
+        Some(writer) => dict.get_by(name, parse_writer(writer)?).await?,
+        None => dict.get(name).await?,
+    };
+    let slot = *read.record.slot();
+    Ok(entry(slot, &read, &headers))
+}
+
+/// `PATCH /v1/dict`: sets every name of the object; texts as they are, all else as its JSON.
+pub(crate) async fn dict_update(
+    State(app): State<App>,
+    query: Writes,
+    body: Body,
+) -> Answer<Json<Vec<api::DictWritten>>> {
+    let query = query?.0.without_seq()?;
+    let dict = app.node.dict().signed_by(query.identity());
+    let dict = dict.with_options(query.options()?);
+    let object = read(&app, body, UPDATE_MAX, "an update").await?;
+    let object: api::DictUpdate = serde_json::from_slice(&object).map_err(|error| {
+        let detail = format!("an update is one JSON object: {error}");
+        Problem::new(Reason::Malformed, detail)
+    })?;
+    let items = object.into_iter().map(|(name, value)| {
+        let value = match value {
+            serde_json::Value::String(text) => Bytes::from(text),
+            other => Bytes::from(other.to_string()),
+        };
+        (Bytes::from(name), value)
+    });
+    let results = dict.update(items).await;
+    let mut written: Vec<_> = results
+        .into_iter()
+        .map(|(name, result)| {
+            let (written, error) = match result {
+                Ok(written) => (Some(api::Written::from(&written)), None),
+                Err(error) => (None, Some(Problem::from(error))),
+            };
+            api::DictWritten {
+                name: String::from_utf8_lossy(&name).into_owned(),
+                written,
+                error,
+            }
+        })
+        .collect();
+    written.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Json(written))
+}
+
+/// `POST /v1/bags/KEY`: adds the body.
+pub(crate) async fn bag_add(
+    State(app): State<App>,
+    path: Named,
+    query: Writes,
+    body: Body,
+) -> Answer<Response> {
+    let (key, query) = (key(path)?, query?.0.without_seq()?);
+    let item = read(&app, body, BAG_ITEM_MAX, "an item").await?;
+    let bag = app.node.bag(key).signed_by(query.identity());
+    let written = bag.with_options(query.options()?).add(item).await?;
+    Ok(created(&api::Written::from(&written)))
+}
+
+/// `DELETE /v1/bags/KEY`: removes the body.
+pub(crate) async fn bag_remove(
+    State(app): State<App>,
+    path: Named,
+    query: Writes,
+    body: Body,
+) -> Answer<Json<api::Written>> {
+    let (key, query) = (key(path)?, query?.0.without_seq()?);
+    let item = read(&app, body, BAG_ITEM_MAX, "an item").await?;
+    let bag = app.node.bag(key).signed_by(query.identity());
+    let written = bag.with_options(query.options()?).remove(item).await?;
+    Ok(Json(api::Written::from(&written)))
+}
+
+/// `GET /v1/bags/KEY`: all items.
+pub(crate) async fn bag_list(
+    State(app): State<App>,
+    path: Named,
+    query: Reads,
+) -> Answer<Json<api::BagList>> {
+    let (key, Query(query)) = (key(path)?, query?);
+    let list = app.node.bag(key).read_from(query.source()?).list().await?;
+    Ok(Json(api::BagList::new(key, list)))
+}
+
+/// `PUT /v1/namespaces/KEY`: sets the key of the identity's namespace to the body.
+pub(crate) async fn namespace_set(
+    State(app): State<App>,
+    path: Named,
+    query: Writes,
+    body: Body,
+) -> Answer<Response> {
+    let (key, Query(query)) = (key(path)?, query?);
+    let value = read(&app, body, VALUE_MAX, "a value").await?;
+    let namespace = app.node.namespace().signed_by(query.identity());
+    let namespace = namespace.with_options(query.options()?);
+    let written = match query.if_seq() {
+        Some(seq) => namespace.set_if(key, value, seq).await?,
+        None => namespace.set(key, value).await?,
+    };
+    Ok(created(&api::Written::from(&written)))
+}
+
+/// `DELETE /v1/namespaces/KEY`: deletes the key of the identity's namespace.
+pub(crate) async fn namespace_delete(
+    State(app): State<App>,
+    path: Named,
+    query: Writes,
+) -> Answer<Json<api::Written>> {
+    let (key, query) = (key(path)?, query?.0.without_seq()?);
+    let namespace = app.node.namespace().signed_by(query.identity());
+    let written = namespace.with_options(query.options()?).delete(key).await?;
+    Ok(Json(api::Written::from(&written)))
+}
+
+/// `GET /v1/namespaces/PUBLIC_KEY/KEY`: what a writer set.
+pub(crate) async fn namespace_get(
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    query: Reads,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let (Path((writer, key)), Query(query)) = (path?, query?);
+    let (writer, key): (Writer, Key) = (parse_writer(&writer)?, parse_key(&key)?);
+    let namespace = app.node.namespace().read_from(query.source()?);
+    let read = match query.signature() {
+        Some(text) => {
+            let signature = content_signature(text)?;
+            namespace.get_signed(writer, key, &signature).await?
+        }
+        None if query.latest()? => namespace.latest(writer, key).await?,
+        None => namespace.get(writer, key).await?,
+    };
+    Ok(entry(key, &read, &headers))
+}
+
+/// `POST /v1/topics/TOPIC`: publishes the body.
+pub(crate) async fn publish(
+    State(app): State<App>,
+    topic: Named,
+    query: Writes,
+    body: Body,
+) -> Answer<Response> {
+    let (Path(topic), query) = (topic?, query?.0.without_seq()?);
+    let message = read(&app, body, VALUE_MAX, "a message").await?;
+    let topic = app.node.topic(parse_topic(&topic)?);
+    let topic = topic.signed_by(query.identity());
+    let written = topic
+        .with_options(query.options()?)
+        .publish(message)
+        .await?;
+    Ok(created(&api::Written::from(&written)))
+}
+
+fn content_signature(text: &str) -> Answer<ContentSignature> {
+    text.parse().map_err(|_| {
+        let detail = "a signature is 128 hex digits, as namespace set printed it";
+        Problem::new(Reason::Malformed, detail)
+    })
+}
+
+fn created(written: &api::Written) -> Response {
+    (StatusCode::CREATED, Json(written)).into_response()
+}
+
+/// What a read found: the bytes, or the JSON about them.
+fn entry(key: Key, read: &SignedRead, headers: &HeaderMap) -> Response {
+    let entry = api::Entry::new(key, read);
+    if wants_json(headers) {
+        return Json(entry).into_response();
+    }
+    let facts = [
+        ("qadom-key", entry.key.to_string()),
+        ("qadom-source", entry.source.to_string()),
+        ("qadom-writer", entry.writer),
+        ("qadom-seq", entry.seq.to_string()),
+        ("qadom-signature", entry.signature),
+        ("qadom-expires-at", entry.expires_at.to_string()),
+        ("qadom-conflict", entry.conflict.to_string()),
+        ("qadom-hops", entry.hops.to_string()),
+        ("qadom-messages", entry.messages.to_string()),
+        ("qadom-took-ms", entry.took_ms.to_string()),
+    ];
+    raw(entry.value, facts)
+}

@@ -94,6 +94,8 @@ pub(crate) struct Driver {
     store: Arc<dyn Store>,
     /// None when commits wait for nothing.
     flusher: Option<Flusher>,
+    /// Entries of the journal from which those that say nothing are looked for.
+    prune_at: usize,
     folder: Arc<Folder>,
     /// The neighbours that were last written down.
     known: Vec<Contact>,
@@ -174,6 +176,7 @@ impl Driver {
             health: Health::new(is_joining),
             store: parts.store,
             flusher,
+            prune_at: journal::PRUNE_FROM,
             folder: Arc::new(parts.folder),
             known: parts.known,
             save_at,
@@ -347,10 +350,7 @@ impl Driver {
                 self.engine
                     .on_commit_failed(now, ticket, Reason::StorageFailed);
             }
-            Report::Journalled(ticket) => {
-                self.health.journal_failure = None;
-                self.engine.on_journalled(now, ticket);
-            }
+            Report::Journalled(ticket) => self.on_journalled(now, ticket),
             Report::JournalFailed(ticket, reason) => {
                 self.health.journal_failure = Some(reason);
                 self.engine.on_journal_failed(now, ticket, reason);

@@ -6,13 +6,16 @@
 //! ends; a store that stopped is started again, one that is damaged without its records, which the
 //! network still holds. Which answers wait for a commit or for the journal is known to the engine.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use qadom_routing::Moment;
 use qadom_store::{EngineFault, OpenError, Store, StoreError, Ticket};
 use qadom_wire::Reason;
@@ -52,11 +55,13 @@ pub(crate) enum Report {
     JournalFailed(u64, Reason),
 }
 
-/// What one ticket of the engine adds to the journal.
+/// What the journal has to do.
 #[derive(Debug)]
-struct Promised {
-    ticket: u64,
-    changes: Vec<Change>,
+enum Promised {
+    /// Take what one ticket of the engine changes.
+    Changes(u64, Vec<Change>),
+    /// Give up all entries of other names.
+    Names(HashSet<Bytes>),
 }
 
 /// The driver's side of the thread. It ends, after a last commit, when this is dropped.
@@ -64,6 +69,8 @@ struct Promised {
 pub(crate) struct Flusher {
     wanted: SyncSender<()>,
     promises: SyncSender<Promised>,
+    /// Entries in the journal.
+    kept: Arc<AtomicUsize>,
     reports: mpsc::Receiver<Report>,
 }
 
@@ -79,10 +86,12 @@ impl Flusher {
         let (wanted, orders) = sync_channel(1);
         let (promises, queue) = sync_channel(JOURNAL_QUEUE);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let kept = Arc::<AtomicUsize>::default();
         let flushing = Flushing {
             store,
             journal,
             queue,
+            kept: Arc::clone(&kept),
             data_dir,
             clock,
             reports: sender,
@@ -95,6 +104,7 @@ impl Flusher {
         Ok(Self {
             wanted,
             promises,
+            kept,
             reports,
         })
     }
@@ -111,7 +121,8 @@ impl Flusher {
     ///
     /// `busy` when too many promises wait already; this one is not added.
     pub(crate) fn journal(&self, ticket: u64, changes: Vec<Change>) -> Result<(), Reason> {
-        match self.promises.try_send(Promised { ticket, changes }) {
+        let promised = Promised::Changes(ticket, changes);
+        match self.promises.try_send(promised) {
             // A thread that has ended is reported as such.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {
                 self.commit();
@@ -119,6 +130,18 @@ impl Flusher {
             }
             Err(TrySendError::Full(_)) => Err(Reason::Busy),
         }
+    }
+
+    /// Entries in the journal, as of its last report.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Lets the journal give up all entries of other names.
+    pub(crate) fn retain(&self, names: HashSet<Bytes>) {
+        // Full: there will be another occasion.
+        let _ = self.promises.try_send(Promised::Names(names));
+        self.commit();
     }
 
     /// The next report; never, when the thread has ended.
@@ -149,6 +172,7 @@ struct Flushing {
     /// None when promises end with the node.
     journal: Option<Journal>,
     queue: Receiver<Promised>,
+    kept: Arc<AtomicUsize>,
     data_dir: PathBuf,
     clock: Clock,
     reports: mpsc::Sender<Report>,
@@ -199,9 +223,16 @@ impl Flushing {
         let promised = self.queue.try_iter().take(JOURNAL_QUEUE);
         let mut changes = Vec::new();
         let mut last = None;
-        for mut promised in promised {
-            changes.append(&mut promised.changes);
-            last = Some(promised.ticket);
+        for promised in promised {
+            match (promised, &mut self.journal) {
+                (Promised::Changes(ticket, mut more), _) => {
+                    changes.append(&mut more);
+                    last = Some(ticket);
+                }
+                // What is not written yet is not touched, whatever its name is.
+                (Promised::Names(names), Some(journal)) => journal.retain(&names),
+                (Promised::Names(_), None) => {}
+            }
         }
         let Some(ticket) = last else {
             return true;
@@ -210,6 +241,8 @@ impl Flushing {
             Some(journal) => journal.write(&changes),
             None => Ok(()),
         };
+        let kept = self.journal.as_ref().map_or(0, Journal::len);
+        self.kept.store(kept, Ordering::Relaxed);
         let is_heard = self.tell(match written {
             Ok(()) => Report::Journalled(ticket),
             Err(error) => {

@@ -7,7 +7,7 @@
 //! version, or one that is no journal, is refused and stays as it is. The file is replaced by a
 //! compacted one only when that is on the disk. What keys and values mean is known to the engine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use bytes::Bytes;
@@ -182,6 +182,21 @@ impl Journal {
             self.apply(change);
         }
         Ok(())
+    }
+
+    /// Entries that are kept, a count.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Gives up all entries of other names: the next compaction leaves them out.
+    pub(crate) fn retain(&mut self, names: &HashSet<Bytes>) {
+        let live = &mut self.live;
+        self.index.retain(|name, place| {
+            let is_kept = names.contains(name);
+            *live -= if is_kept { 0 } else { place.length };
+            is_kept
+        });
     }
 
     /// Compacts the file when more than half of it is dead. After a failure it is as it was, and

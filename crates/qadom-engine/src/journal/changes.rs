@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::KEY_LENGTH;
 
 use super::{JournalEntry, put_id};
+use crate::engine::Engine;
 use crate::publications::promise::PublicationId;
 
 const PUBLISHED: u8 = 1;
@@ -31,19 +32,36 @@ impl JournalEntry {
     /// assert!(changes.iter().all(|(_, bytes)| bytes.is_none()));
     /// ```
     pub fn changes(&self) -> Vec<(Bytes, Option<Bytes>)> {
-        let name = match self {
+        match self {
+            Self::Withdrawn(id) => published(id).map(|name| (name, None)).into(),
+            _ => vec![(self.name(), Some(self.to_bytes()))],
+        }
+    }
+
+    fn name(&self) -> Bytes {
+        match self {
             Self::Published(promise) => of_id(PUBLISHED, &promise.id()),
             Self::Renewed(standing) => of_id(RENEWED, &standing.id),
-            Self::Withdrawn(id) => {
-                let names = [PUBLISHED, RENEWED].map(|tag| (of_id(tag, id), None));
-                return names.into();
-            }
+            Self::Withdrawn(id) => of_id(PUBLISHED, id),
             Self::Signed { id, .. } => of_id(SIGNED, id),
             Self::Stream { writer, .. } => of_bytes(STREAM, writer.as_bytes()),
             Self::Seen { slot, .. } => of_bytes(SEEN, slot.as_bytes()),
-        };
-        vec![(name, Some(self.to_bytes()))]
+        }
     }
+}
+
+impl Engine {
+    /// The names of all journal entries that still say something; those of other names may go.
+    pub fn journal_names(&self) -> impl Iterator<Item = Bytes> {
+        self.journal().flat_map(|entry| match entry {
+            JournalEntry::Published(promise) => published(&promise.id()).into(),
+            entry => vec![entry.name()],
+        })
+    }
+}
+
+fn published(id: &PublicationId) -> [Bytes; 2] {
+    [PUBLISHED, RENEWED].map(|tag| of_id(tag, id))
 }
 
 fn of_id(tag: u8, id: &PublicationId) -> Bytes {

@@ -4,6 +4,8 @@
 //! input; an entry that cannot be kept is reported as failed, never dropped. How long promises are
 //! kept is known to the engine, how they lie on the disk to `journal`.
 
+use std::collections::HashSet;
+
 use qadom_engine::{Engine, JournalEntry, JournalError, Time};
 use qadom_wire::Reason;
 
@@ -12,6 +14,9 @@ use crate::error::StartError;
 use crate::flusher::Report;
 use crate::folder::{Folder, JOURNAL};
 use crate::journal::{Change, Journal};
+
+/// Entries of the journal below which none is looked for that says nothing.
+pub(super) const PRUNE_FROM: usize = 65_536;
 
 /// What an earlier run has promised, and the file in which this one goes on.
 #[derive(Debug, Default)]
@@ -54,6 +59,19 @@ impl Promises {
 }
 
 impl Driver {
+    /// Lets the journal give up what says nothing any more, each time that it has doubled.
+    pub(super) fn on_journalled(&mut self, now: Time, ticket: u64) {
+        self.health.journal_failure = None;
+        self.engine.on_journalled(now, ticket);
+        if let Some(flusher) = &self.flusher
+            && flusher.kept() >= self.prune_at
+        {
+            let names: HashSet<_> = self.engine.journal_names().collect();
+            self.prune_at = PRUNE_FROM.max(2 * names.len());
+            flusher.retain(names);
+        }
+    }
+
     /// Asks the flusher to make an entry durable. Without one promises end with the node.
     pub(super) fn journal(&mut self, now: Time, ticket: u64, entry: &JournalEntry) {
         let Some(flusher) = &self.flusher else {
@@ -69,5 +87,85 @@ impl Driver {
         if let Err(reason) = added {
             self.on_report(now, Report::JournalFailed(ticket, reason));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use qadom_engine::{Failure, WriteOptions};
+    use qadom_store::SledStore;
+    use tokio::sync::{mpsc, oneshot, watch};
+
+    use super::*;
+    use crate::command::{Command, Operation};
+    use crate::driver::tests::build_with;
+    use crate::status::Verdict;
+
+    async fn ask<T>(
+        commands: &mpsc::Sender<Command>,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> T {
+        let (reply, answer) = oneshot::channel();
+        commands.send(command(reply)).await.unwrap();
+        answer.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_promise_finds_the_disk_full_fails_and_nothing_is_promised() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Arc::new(SledStore::open(&place.path().join("store")).unwrap());
+        let promises = Promises {
+            entries: Vec::new(),
+            journal: Some(Journal::full()),
+        };
+        let (driver, commands) = build_with(store, promises);
+        tokio::spawn(driver.run(watch::Sender::new(None)));
+        let put = |options| {
+            let operation = Operation::Put("value".into(), options);
+            ask(&commands, |reply| Command::Begin(operation, reply))
+        };
+        let refused = put(WriteOptions::default()).await.unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Failure::Journal {
+                    reason: Reason::DiskFull,
+                    ..
+                }
+            ),
+            "{refused:?}"
+        );
+        let status = ask(&commands, Command::Status).await;
+        let mut limits = status.limits.iter();
+        let publications = limits.find(|limit| limit.name == "publications");
+        assert_eq!(publications.map(|limit| limit.used), Some(0));
+        assert_eq!(status.verdict, Verdict::Degraded);
+        assert!(status.reasons[0].starts_with("disk-full"), "{status:?}");
+        // What promises nothing needs no journal.
+        let once = WriteOptions {
+            once: true,
+            ..WriteOptions::default()
+        };
+        put(once).await.unwrap();
+    }
+
+    #[test]
+    fn an_entry_of_a_newer_version_is_refused_and_a_senseless_one_left_out() {
+        let folder = Folder::temporary().unwrap();
+        let write = |value: &'static [u8]| {
+            let (mut journal, _) = Journal::load(&folder).unwrap();
+            let change = Change::new("name".into(), Some(value.into())).unwrap();
+            journal.write(&[change]).unwrap();
+        };
+        write(b"\0senseless");
+        assert!(Promises::load(&folder).unwrap().entries.is_empty());
+        write(&[2, 0, 0]);
+        let refused = Promises::load(&folder);
+        assert!(matches!(
+            refused,
+            Err(StartError::VersionTooNew { found: 2, .. })
+        ));
     }
 }

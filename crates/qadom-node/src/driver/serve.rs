@@ -16,6 +16,7 @@ use super::{Driver, records};
 use crate::address::NodeAddress;
 use crate::command::{COMMANDS_MAX, Command, Operation};
 use crate::convert::transport_time;
+use crate::flusher::JOURNAL_QUEUE;
 use crate::status::{Block, Limit, Peer, Status, Traffic};
 
 impl Driver {
@@ -142,13 +143,13 @@ impl Driver {
         blocks.collect()
     }
 
-    fn status(&self, now: Time) -> Status {
-        let engine = self.engine.status();
+    /// Every limit beside its use.
+    fn limits(&self, engine: &qadom_engine::Status) -> Vec<Limit> {
         let usage = self.endpoint.usage();
         let quic = self.quic.usage();
         let most = &engine.limits;
         let sessions = &self.parameters.limits;
-        let limits = vec![
+        vec![
             limit("records", engine.records, most.records),
             limit("record-bytes", engine.record_bytes, most.record_bytes),
             count("operations", engine.operations, most.operations),
@@ -156,6 +157,17 @@ impl Driver {
             count("held-answers", engine.held_answers, most.held_answers),
             count("leases", engine.leases, most.leases),
             count("subscriptions", engine.subscriptions, most.subscriptions),
+            count("publications", engine.publications, most.publications),
+            count(
+                "publication-bytes",
+                engine.publication_bytes,
+                most.publication_bytes,
+            ),
+            count("renewals", engine.renewals, most.renewals),
+            count("journal-queue", engine.journalling, JOURNAL_QUEUE),
+            count("subscriptions", engine.subscriptions, most.subscriptions),
+            count("watchers", engine.leases, most.leases),
+            count("blocks", engine.blocks, most.blocks),
             count("commands", self.queue.len(), COMMANDS_MAX),
             count("sessions", usage.sessions, sessions.sessions),
             count("pending-handshakes", usage.pending, sessions.pending),
@@ -171,7 +183,11 @@ impl Driver {
             count("messages-in-pieces", usage.assemblies, sessions.assemblies),
             count("quic-grants", quic.grants, quic.grants_max),
             count("quic-connections", quic.connections, quic.connections_max),
-        ];
+        ]
+    }
+
+    fn status(&self, now: Time) -> Status {
+        let engine = self.engine.status();
         let mut drops = BTreeMap::new();
         let engine_drops = engine
             .drops
@@ -204,7 +220,7 @@ impl Driver {
             reasons,
             peers: engine.peers,
             network_size: None,
-            limits,
+            limits: self.limits(&engine),
             drops,
             traffic: self.traffic(),
         }

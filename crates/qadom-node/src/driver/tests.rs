@@ -11,6 +11,14 @@ use crate::command::Operation;
 
 /// A node on loopback that keeps its records in this store.
 pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command>) {
+    build_with(store, Promises::default())
+}
+
+/// A node on loopback that goes on with what was promised.
+pub(super) fn build_with(
+    store: Arc<dyn Store>,
+    promises: Promises,
+) -> (Box<Driver>, mpsc::Sender<Command>) {
     let folder = Folder::temporary().unwrap();
     let identity = Identity::load_or_make(&folder, 0, || false);
     let identity = identity.unwrap().unwrap();
@@ -36,7 +44,7 @@ pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command
         advertise: None,
         identity,
         identities: Vec::new(),
-        promises: Promises::default(),
+        promises,
         store,
         folder,
         known: Vec::new(),

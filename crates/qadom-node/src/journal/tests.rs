@@ -226,6 +226,21 @@ fn a_file_that_is_more_than_half_dead_is_compacted() {
 }
 
 #[test]
+fn what_is_given_up_is_left_out_by_the_next_compaction() {
+    let disk = FaultyDisk::default();
+    let (mut journal, _) = open(&disk).unwrap();
+    journal.compact_from = 0;
+    let all = [entry(b"a", &[1; 300]), entry(b"b", b"2")];
+    journal.write(&all).unwrap();
+    journal.retain(&["b".into(), "unknown".into()].into());
+    assert_eq!(journal.len(), 1);
+    assert_eq!(open(&disk).unwrap().1, model(&all));
+    journal.tidy();
+    assert_eq!(open(&disk).unwrap().1, model(&all[1..]));
+    assert_eq!(journal.end, journal.live);
+}
+
+#[test]
 fn a_disk_that_fails_has_acknowledged_nothing_and_may_come_back() {
     for fault in [
         Fault::Write(ErrorKind::StorageFull),

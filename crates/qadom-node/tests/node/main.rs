@@ -9,4 +9,8 @@ mod loopback;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod views;

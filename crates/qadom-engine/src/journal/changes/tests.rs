@@ -1,6 +1,6 @@
 //! A journal that is kept by name restores what the whole one does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -12,7 +12,6 @@ use qadom_routing::Key;
 
 use super::*;
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::journal::Standing;
 use crate::publications::promise::{Promise, Promised, PublicationState};
 use crate::time::Time;
@@ -89,7 +88,7 @@ fn entries(step: Step, number: u64) -> Vec<JournalEntry> {
     vec![entry]
 }
 
-fn restored(entries: impl Iterator<Item = JournalEntry>) -> Vec<JournalEntry> {
+fn restored(entries: impl Iterator<Item = JournalEntry>) -> Engine {
     let network = Network::new(b"test", b"").unwrap().id();
     let key = NodeKey::new([9; 32]).unwrap();
     let now = Time {
@@ -99,6 +98,10 @@ fn restored(entries: impl Iterator<Item = JournalEntry>) -> Vec<JournalEntry> {
     let store = Arc::new(MemoryStore::new());
     let mut engine = Engine::new(Config::new(key, network), store, [1; 32], now);
     entries.for_each(|entry| engine.restore(entry));
+    engine
+}
+
+fn journal(engine: &Engine) -> Vec<JournalEntry> {
     engine.journal().collect()
 }
 
@@ -117,10 +120,18 @@ proptest! {
                 }
             }
         }
-        let mut left: Vec<_> = left.into_values().collect();
-        left.sort_by_key(|(number, _)| *number);
-        let left = left.iter().map(|(_, bytes)| JournalEntry::from_bytes(bytes).unwrap());
-        prop_assert_eq!(restored(left), restored(entries.iter().cloned()));
+        let whole = restored(entries.iter().cloned());
+        for is_pruned in [false, true] {
+            if is_pruned {
+                let names: BTreeSet<_> = whole.journal_names().collect();
+                left.retain(|name, _| names.contains(name));
+                prop_assert!(left.len() <= 2 * journal(&whole).len());
+            }
+            let mut left: Vec<_> = left.values().collect();
+            left.sort_by_key(|(number, _)| *number);
+            let left = left.iter().map(|(_, bytes)| JournalEntry::from_bytes(bytes).unwrap());
+            prop_assert_eq!(journal(&restored(left)), journal(&whole));
+        }
     }
 }
 

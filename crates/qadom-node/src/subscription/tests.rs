@@ -1,3 +1,5 @@
+//! Subscriptions whose reader keeps up, falls behind, or is gone.
+
 use qadom_wire::{Draft, Identity, Network};
 
 use super::*;

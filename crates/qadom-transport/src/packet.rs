@@ -154,7 +154,7 @@ impl CookiePacket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataHeader {
     pub(crate) receiver: u32,
-    pub(crate) counter: u64,
+    pub(crate) counter: u32,
 }
 
 impl DataHeader {
@@ -166,24 +166,23 @@ impl DataHeader {
         };
         let header = Self {
             receiver: reader.u32()?,
-            counter: reader.u64()?,
+            counter: u32::try_from(reader.u64()?).ok()?,
         };
-        let is_allowed = DATA_SIZES.contains(&datagram.len()) && header.counter < COUNTER_END;
-        is_allowed.then_some(header)
+        DATA_SIZES.contains(&datagram.len()).then_some(header)
     }
 
-    pub(crate) fn bytes(&self) -> [u8; crate::suite::DATA_HEADER] {
+    pub(crate) fn bytes(self) -> [u8; crate::suite::DATA_HEADER] {
         let mut bytes = [0; crate::suite::DATA_HEADER];
         let mut out = &mut bytes[..];
         out.put_slice(&[DATA, 0, 0, 0]);
         out.put_u32_le(self.receiver);
-        out.put_u64_le(self.counter);
+        out.put_u64_le(self.counter.into());
         bytes
     }
 }
 
-/// Counters stay below this; a session that reaches it has ended.
-pub(crate) const COUNTER_END: u64 = 1 << 32;
+/// Counters that this node uses stay below this; a session that reaches it has ended.
+pub(crate) const COUNTER_END: u32 = u32::MAX;
 
 /// A RESET: the index of the DATA it answers, and the token that RESP had given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

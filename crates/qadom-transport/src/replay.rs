@@ -4,95 +4,73 @@
 //! accepted one minus 1024. Only counters of packets that opened are noted.
 
 /// How far behind the highest counter a packet may arrive.
-pub(crate) const WINDOW: u64 = 1024;
+pub(crate) const WINDOW: u32 = 1024;
 
-const WORDS: usize = 16;
+const WORDS: usize = 32;
 
 /// Which of the last 1024 counters were seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReplayWindow {
-    /// The highest counter seen, plus one; zero while none was.
-    next: u64,
-    seen: Seen,
-}
-
-/// One bit for each counter modulo 1024.
-#[derive(Clone, Debug)]
-enum Seen {
-    /// The counters 0 to 63: all that most sessions ever see.
-    First(u64),
-    /// All words, from the first counter above 63 on.
-    All(Box<[u64; WORDS]>),
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self::First(0)
-    }
+    /// The highest counter seen; zero while none was.
+    highest: u32,
+    /// One bit for each of the counters 0 to 31: all that most sessions ever see.
+    first: u32,
+    /// One bit for each counter modulo 1024, from the first counter above 31 on.
+    all: Option<Box<[u32; WORDS]>>,
 }
 
 impl ReplayWindow {
     /// Whether a packet with this counter may still be opened.
-    pub(crate) fn is_fresh(&self, counter: u64) -> bool {
-        if counter >= self.next {
-            return true;
-        }
-        counter + WINDOW >= self.next && self.word(counter) & bit(counter) == 0
+    pub(crate) fn is_fresh(&self, counter: u32) -> bool {
+        counter > self.highest
+            || (self.highest - counter < WINDOW && self.word(counter) & bit(counter) == 0)
     }
 
     /// Notes the counter of a packet that opened.
-    pub(crate) fn note(&mut self, counter: u64) {
-        if counter >= self.next {
-            // A jump leaves bits of older counters behind in the words it enters; a jump over
-            // the whole window leaves them everywhere.
-            let skipped = (counter - self.next).min(WINDOW);
-            for step in 0..skipped {
-                let stale = self.next + step;
-                self.clear(stale);
-            }
-            self.clear(counter);
-            self.next = counter + 1;
+    pub(crate) fn note(&mut self, counter: u32) {
+        // A jump leaves bits of older counters behind in the words it enters; a jump over the
+        // whole window leaves them everywhere.
+        let skipped = counter.saturating_sub(self.highest).min(WINDOW);
+        for step in 0..skipped {
+            let stale = counter - step;
+            *self.word_mut(stale) &= !bit(stale);
         }
+        self.highest = self.highest.max(counter);
         *self.word_mut(counter) |= bit(counter);
     }
 
-    fn word(&self, counter: u64) -> u64 {
-        match &self.seen {
-            Seen::First(word) if counter < 64 => *word,
-            Seen::First(_) => 0,
-            Seen::All(words) => words.get(index(counter)).copied().unwrap_or(u64::MAX),
+    fn word(&self, counter: u32) -> u32 {
+        match &self.all {
+            Some(words) => words.get(index(counter)).copied().unwrap_or(u32::MAX),
+            None if counter < u32::BITS => self.first,
+            None => 0,
         }
-    }
-
-    fn clear(&mut self, counter: u64) {
-        *self.word_mut(counter) &= !bit(counter);
     }
 
     #[expect(
         clippy::indexing_slicing,
         reason = "an index is taken modulo the number of words"
     )]
-    fn word_mut(&mut self, counter: u64) -> &mut u64 {
-        if let Seen::First(word) = self.seen
-            && counter >= 64
-        {
+    fn word_mut(&mut self, counter: u32) -> &mut u32 {
+        if self.all.is_none() && counter < u32::BITS {
+            return &mut self.first;
+        }
+        let first = self.first;
+        let words = self.all.get_or_insert_with(|| {
             let mut words = Box::new([0; WORDS]);
-            words[0] = word;
-            self.seen = Seen::All(words);
-        }
-        match &mut self.seen {
-            Seen::First(word) => word,
-            Seen::All(words) => &mut words[index(counter)],
-        }
+            words[0] = first;
+            words
+        });
+        &mut words[index(counter)]
     }
 }
 
-const fn bit(counter: u64) -> u64 {
-    1 << (counter % 64)
+const fn bit(counter: u32) -> u32 {
+    1 << (counter % u32::BITS)
 }
 
-const fn index(counter: u64) -> usize {
-    (counter / 64) as usize % WORDS
+const fn index(counter: u32) -> usize {
+    (counter / u32::BITS) as usize % WORDS
 }
 
 #[cfg(test)]
@@ -108,11 +86,11 @@ mod tests {
 
         #[test]
         fn agrees_with_a_set_of_all_counters_ever_seen(
-            steps in prop::collection::vec((0u8..4, 0u64..3000), 1..400)
+            steps in prop::collection::vec((0u8..4, 0u32..3000), 1..400)
         ) {
             let mut window = ReplayWindow::default();
             let mut seen = BTreeSet::new();
-            let mut highest = 0u64;
+            let mut highest = 0u32;
             for (kind, size) in steps {
                 let counter = match kind {
                     0 => highest.saturating_sub(size),
@@ -122,7 +100,7 @@ mod tests {
                 };
                 // "Accepted once, if > highest - 1024."
                 let expected = !seen.contains(&counter)
-                    && (seen.is_empty() || i128::from(counter) > i128::from(highest) - 1024);
+                    && (seen.is_empty() || i64::from(counter) > i64::from(highest) - 1024);
                 prop_assert_eq!(window.is_fresh(counter), expected, "counter {}", counter);
                 if expected {
                     window.note(counter);
@@ -131,5 +109,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_last_counter_of_all_is_accepted_once() {
+        let mut window = ReplayWindow::default();
+        assert!(window.is_fresh(u32::MAX));
+        window.note(u32::MAX);
+        assert!(!window.is_fresh(u32::MAX) && window.is_fresh(u32::MAX - 1023));
+        assert!(!window.is_fresh(u32::MAX - 1024));
     }
 }

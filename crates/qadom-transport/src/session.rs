@@ -1,14 +1,15 @@
 //! A session: two keys, two counters, a replay window.
 //!
-//! What must stay true: a session takes at most 232 bytes (raw keys, no expanded ones) and 128
-//! more once it has seen 64 packets; a counter is used once for sending and accepted once, and a packet from an address that is not the
-//! session's is not opened.
+//! What must stay true: a session takes at most 184 bytes (raw keys, no expanded ones) and 128
+//! more once it has seen 32 packets; a counter is used once for sending and accepted once, and a
+//! packet from an address that is not the session's is not opened.
 
 use core::time::Duration;
 use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::address::SmallAddress;
 use crate::drops::DropReason;
 use crate::frame::Outgoing;
 use crate::locals::LocalId;
@@ -27,27 +28,108 @@ pub(crate) const RETIRING: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) key: [u8; 32],
-    pub(crate) address: SocketAddr,
+    address: SmallAddress,
     /// The own address that the peer knows, if it began the session.
     pub(crate) local: LocalId,
     pub(crate) keys: SessionKeys,
     /// The index under which the other side knows the session.
     pub(crate) remote: u32,
     /// The counter of the next packet to be sent.
-    pub(crate) next: u64,
+    pub(crate) next: u32,
     pub(crate) replay: ReplayWindow,
     /// Given by responders: proves that the other side lost the session.
     pub(crate) reset_token: Option<[u8; 16]>,
-    pub(crate) established: Duration,
     /// When a packet opened last.
-    pub(crate) heard: Duration,
-    /// When a session that a newer one replaced stops receiving.
-    pub(crate) retires: Option<Duration>,
-    /// Whether a handshake was begun that shall replace it.
-    pub(crate) is_renewed: bool,
+    heard: Stamp,
+    /// When it ends whatever happens.
+    term: Stamp,
+    pub(crate) standing: Standing,
+}
+
+/// What becomes of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is used until its term.
+    Active,
+    /// The same, and a handshake was begun that shall replace it.
+    Renewing,
+    /// A newer one took its place: it only receives.
+    Retiring,
+}
+
+/// A moment in whole microseconds, in half the bytes of a [`Duration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Stamp(u64);
+
+impl Stamp {
+    fn of(moment: Duration) -> Self {
+        Self(u64::try_from(moment.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    const fn moment(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
 }
 
 impl Session {
+    /// A session of a handshake that is done, before its first packet.
+    pub(crate) fn new(
+        (key, address): ([u8; 32], SocketAddr),
+        keys: SessionKeys,
+        remote: u32,
+        now: Duration,
+    ) -> Self {
+        Self {
+            key,
+            address: SmallAddress::of(address),
+            local: LocalId::default(),
+            keys,
+            remote,
+            next: 0,
+            replay: ReplayWindow::default(),
+            reset_token: None,
+            heard: Stamp::of(now),
+            term: Stamp::of(now + OLDEST),
+            standing: Standing::Active,
+        }
+    }
+
+    /// Where the peer is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.address()
+    }
+
+    /// When a packet opened last.
+    pub(crate) const fn heard(&self) -> Duration {
+        self.heard.moment()
+    }
+
+    /// Whether no packet opened since this moment.
+    pub(crate) fn is_silent_since(&self, moment: Duration) -> bool {
+        self.heard < Stamp::of(moment)
+    }
+
+    /// When it ends whatever happens: a day after it was confirmed, or a minute after it was
+    /// replaced.
+    pub(crate) const fn term(&self) -> Duration {
+        self.term.moment()
+    }
+
+    /// Begins its day.
+    pub(crate) fn confirm(&mut self, now: Duration) {
+        self.term = Stamp::of(now + OLDEST);
+    }
+
+    /// Lets it only receive, for a minute.
+    pub(crate) fn retire(&mut self, now: Duration) {
+        self.term = self.term.min(Stamp::of(now + RETIRING));
+        self.standing = Standing::Retiring;
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.standing == Standing::Retiring
+    }
+
     /// Whether this side began the session: only then the other one gave a token.
     pub(crate) const fn is_initiator(&self) -> bool {
         self.reset_token.is_some()
@@ -62,7 +144,7 @@ impl Session {
         let length = frame.length();
         let size = data_size(2 + length)?;
         let counter = self.next;
-        if counter >= COUNTER_END {
+        if counter == COUNTER_END {
             return None;
         }
         let header = DataHeader {
@@ -78,7 +160,7 @@ impl Session {
         arena.put_bytes(0, (size - 16).saturating_sub(arena.len()));
         let tag = S::seal(
             &self.keys.send,
-            counter,
+            counter.into(),
             &header,
             arena.get_mut(DATA_HEADER..)?,
         )?;
@@ -99,7 +181,7 @@ impl Session {
         datagram: &'a mut [u8],
         now: Duration,
     ) -> Result<&'a [u8], DropReason> {
-        if from != self.address {
+        if from != self.address() {
             return Err(DropReason::WrongAddress);
         }
         if !self.replay.is_fresh(header.counter) {
@@ -108,10 +190,15 @@ impl Session {
         let (_, sealed) = datagram
             .split_at_mut_checked(DATA_HEADER)
             .ok_or(DropReason::Malformed)?;
-        let plaintext = S::open(&self.keys.receive, header.counter, &header.bytes(), sealed)
-            .ok_or(DropReason::BadSeal)?;
+        let plaintext = S::open(
+            &self.keys.receive,
+            header.counter.into(),
+            &header.bytes(),
+            sealed,
+        )
+        .ok_or(DropReason::BadSeal)?;
         self.replay.note(header.counter);
-        self.heard = now;
+        self.heard = Stamp::of(now);
         Ok(plaintext)
     }
 }
@@ -121,9 +208,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_takes_at_most_232_bytes() {
+    fn a_session_takes_at_most_184_bytes() {
         assert!(
-            size_of::<Session>() <= 232,
+            size_of::<Session>() <= 184,
             "{} bytes",
             size_of::<Session>()
         );

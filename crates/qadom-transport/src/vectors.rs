@@ -13,13 +13,11 @@ use crate::frame::{Direction, Frame, Outgoing};
 use crate::handshake::{InitPayload, RespPayload};
 use crate::hello::Hello;
 use crate::key::{SecretKey, is_node_key};
-use crate::locals::LocalId;
 use crate::message::{Envelope, Message};
 use crate::packet::{
     CookiePacket, DataHeader, Iam, InitHeader, MismatchPacket, Reset, RespHeader, Who, data_size,
 };
 use crate::reader::Reader;
-use crate::replay::ReplayWindow;
 use crate::session::Session;
 use crate::suite::{NoiseSuite, Opening, SessionKeys, Suite};
 
@@ -262,20 +260,8 @@ fn cookies() {
 }
 
 fn session(keys: SessionKeys, remote: u32) -> Session {
-    Session {
-        key: [0; 32],
-        address: "192.0.2.1:4001".parse().unwrap(),
-        local: LocalId::default(),
-        keys,
-        remote,
-        next: 0,
-        replay: ReplayWindow::default(),
-        reset_token: None,
-        established: std::time::Duration::ZERO,
-        heard: std::time::Duration::ZERO,
-        retires: None,
-        is_renewed: false,
-    }
+    let address = "192.0.2.1:4001".parse().unwrap();
+    Session::new(([0; 32], address), keys, remote, std::time::Duration::ZERO)
 }
 
 #[test]
@@ -288,9 +274,9 @@ fn data_packets() {
     let open = |session: &mut Session, packet: &[u8]| {
         let mut packet = packet.to_vec();
         let header = DataHeader::parse(&packet).unwrap();
-        let from = session.address;
+        let (from, now) = (session.address(), session.heard());
         session
-            .open::<NoiseSuite>(header, from, &mut packet, session.heard)
+            .open::<NoiseSuite>(header, from, &mut packet, now)
             .map(<[u8]>::to_vec)
     };
 

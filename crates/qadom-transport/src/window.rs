@@ -13,8 +13,8 @@ const LARGEST: u16 = 256;
 pub(crate) struct Window {
     limit: u16,
     in_flight: u16,
-    /// Microseconds, to stay small; none while zero.
-    halved: u64,
+    /// When it was halved last, in microseconds modulo 2^32, to stay small; never, while zero.
+    halved: u32,
 }
 
 impl Default for Window {
@@ -29,11 +29,11 @@ impl Default for Window {
 
 impl Window {
     /// Whether one more request may be sent.
-    pub(crate) const fn has_room(&self) -> bool {
+    pub(crate) const fn has_room(self) -> bool {
         self.in_flight < self.limit
     }
 
-    pub(crate) const fn in_flight(&self) -> u16 {
+    pub(crate) const fn in_flight(self) -> u16 {
         self.in_flight
     }
 
@@ -53,12 +53,20 @@ impl Window {
 
     /// A datagram was lost at `now`; losses within one round trip count as one.
     pub(crate) fn on_loss(&mut self, now: Duration, round_trip: Duration) {
-        let halved = Duration::from_micros(self.halved);
-        if halved.is_zero() || now >= halved + round_trip {
+        let now = micros(now);
+        // A loss exactly 71.6 minutes later, give or take a round trip, goes without notice.
+        let since = Duration::from_micros(now.wrapping_sub(self.halved).into());
+        if self.halved == 0 || since >= round_trip {
             self.limit = (self.limit / 2).max(1);
-            self.halved = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+            self.halved = now;
         }
     }
+}
+
+/// Never zero, which stands for never.
+fn micros(now: Duration) -> u32 {
+    let [a, b, c, d, ..] = now.as_micros().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]).max(1)
 }
 
 #[cfg(test)]
@@ -88,5 +96,19 @@ mod tests {
             window.on_loss(Duration::from_millis(100 * late), trip);
         }
         assert_eq!(room(&window), 1);
+    }
+
+    #[test]
+    fn losses_count_where_the_clock_of_32_bits_turns_over() {
+        let mut window = Window::default();
+        let trip = Duration::from_millis(10);
+        let turn = Duration::from_micros(1 << 32);
+        let before = turn.saturating_sub(Duration::from_millis(4));
+        window.on_loss(before, trip);
+        assert_eq!(window.limit, 2);
+        window.on_loss(turn, trip);
+        assert_eq!(window.limit, 2, "within one round trip");
+        window.on_loss(before + trip, trip);
+        assert_eq!(window.limit, 1);
     }
 }

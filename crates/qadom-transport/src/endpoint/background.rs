@@ -168,7 +168,7 @@ impl<S: Suite> Endpoint<S> {
     pub(super) fn hurry_attempt(&mut self, key: &[u8; 32]) {
         let attempt = self.peers.get(key).and_then(|peer| peer.attempt);
         let request = attempt
-            .and_then(|index| self.attempts.get(&index))
+            .and_then(|index| self.attempts.get(&index.get()))
             .map(|a| a.request);
         if let Some(request) = request.and_then(|id| self.requests.get_mut(&id)) {
             request.urgency = Urgency::Foreground;

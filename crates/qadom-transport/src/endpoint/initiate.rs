@@ -5,6 +5,7 @@
 //! came within two seconds, and leads to at most one more INIT, with a revision that both sides
 //! speak.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -16,13 +17,11 @@ use crate::cookie::{self, COOKIE_LABEL};
 use crate::drops::DropReason;
 use crate::event::{Class, Event, FailReason, Mismatch};
 use crate::handshake::{InitPayload, RespPayload, init_room};
-use crate::locals::LocalId;
 use crate::message::{Envelope, Message, REQUEST_HEAD, RequestId};
 use crate::packet::{
     CookiePacket, INIT_HEADER, InitHeader, MACS, MismatchPacket, RESP_HEADER, RespHeader,
 };
 use crate::peer::{Place, Request, Urgency};
-use crate::replay::ReplayWindow;
 use crate::session::Session;
 use crate::slack::Slack;
 use crate::suite::{INITIATE_OVERHEAD, Opening, RESPOND_OVERHEAD, Suite};
@@ -64,7 +63,7 @@ impl<S: Suite> Endpoint<S> {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let Some(&head) = peer.queue.front() else {
+        let Some(head) = peer.queue.front() else {
             return;
         };
         let room = init_room(Class::Long.length(), &self.config.hello);
@@ -141,7 +140,7 @@ impl<S: Suite> Endpoint<S> {
         };
         self.attempts.insert(index, Box::new(attempt));
         if !is_probe && let Some(peer) = self.peers.get_mut(&key) {
-            peer.attempt = Some(index);
+            peer.attempt = NonZeroU32::new(index);
         }
         self.in_flight += 1;
         self.transmit(address, packet);
@@ -228,20 +227,8 @@ impl<S: Suite> Endpoint<S> {
             .ok_or(DropReason::BadHandshake)?;
         let payload = RespPayload::parse(&self.arena).ok_or(DropReason::BadFrame)?;
         let now = self.now.monotonic;
-        let session = Session {
-            key: attempt.key,
-            address: from,
-            local: LocalId::default(),
-            keys,
-            remote: header.sender,
-            next: 0,
-            replay: ReplayWindow::default(),
-            reset_token: Some(payload.reset_token),
-            established: now,
-            heard: now,
-            retires: None,
-            is_renewed: false,
-        };
+        let mut session = Session::new((attempt.key, from), keys, header.sender, now);
+        session.reset_token = Some(payload.reset_token);
         self.on_opened(index, Box::new(session), payload);
         Ok(())
     }
@@ -345,7 +332,7 @@ impl<S: Suite> Endpoint<S> {
         self.attempts.release();
         self.timers.disarm(Timer::Mismatch(index));
         if let Some(peer) = self.peers.get_mut(&attempt.key)
-            && peer.attempt == Some(index)
+            && peer.attempt == NonZeroU32::new(index)
         {
             peer.attempt = None;
         }
@@ -365,13 +352,12 @@ impl<S: Suite> Endpoint<S> {
                 .peers
                 .get(&attempt.key)
                 .into_iter()
-                .flat_map(|peer| &peer.queue)
+                .flat_map(|peer| peer.queue.iter())
                 .filter(|id| {
                     self.requests
-                        .get(*id)
+                        .get(id)
                         .is_none_or(|request| request.address == attempt.address)
                 })
-                .copied()
                 .collect();
             for id in stranded {
                 self.end_request(id, Err(reason));
@@ -439,10 +425,10 @@ impl<S: Suite> Endpoint<S> {
             .peers
             .get(&attempt.key)
             .and_then(|peer| peer.queue.front());
-        let token = [Some(&request), head]
+        let token = [Some(request), head]
             .into_iter()
             .flatten()
-            .find_map(|id| self.requests.get(id).and_then(|request| request.token));
+            .find_map(|id| self.requests.get(&id).and_then(|request| request.token));
         self.events.push_back(Event::Mismatch {
             token,
             address,

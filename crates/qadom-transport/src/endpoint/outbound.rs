@@ -4,7 +4,6 @@
 //! limits are in flight or waiting; pieces beyond the first burst go out only when asked for.
 
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -163,12 +162,10 @@ impl<S: Suite> Endpoint<S> {
     /// something to send and no session. Forgets a peer with which nothing is left to do.
     pub(super) fn pump(&mut self, key: &[u8; 32]) {
         while let Some(peer) = self.peers.get_mut(key) {
-            let Some(&id) = peer.queue.front() else {
+            let Some(id) = peer.queue.front() else {
                 if peer.is_idle() {
                     self.peers.remove(key);
                     self.peers.release();
-                } else {
-                    peer.queue = VecDeque::new();
                 }
                 return;
             };
@@ -282,11 +279,11 @@ impl<S: Suite> Endpoint<S> {
         let Some(found) = self.sessions.get_mut(&session) else {
             return;
         };
-        let (to, local) = (found.address, found.local);
+        let (to, local) = (found.address(), found.local);
         let sealed = found.seal::<S>(frame, &mut self.arena);
         let (is_running_out, is_at_end) = (
             Self::is_running_out(found),
-            found.next >= crate::packet::COUNTER_END,
+            found.next == crate::packet::COUNTER_END,
         );
         match sealed {
             Some(bytes) => self.transmit_from(local, to, bytes),
@@ -391,7 +388,7 @@ impl<S: Suite> Endpoint<S> {
         let current = self
             .peers
             .get(&key)
-            .and_then(|peer| peer.current)
+            .and_then(|peer| peer.session())
             .unwrap_or(session);
         if may_retry {
             request.place = Place::Session(current);
@@ -400,7 +397,7 @@ impl<S: Suite> Endpoint<S> {
             self.arm_request(id);
             return;
         }
-        let address = self.sessions.get(&current).map(|session| session.address);
+        let address = self.sessions.get(&current).map(|session| session.address());
         let reason = address.map_or(FailReason::Timeout, |at| self.silence_of(at, first_sent));
         self.end_request(id, Err(reason));
         // A peer that was silent all the while has lost the session or is gone: the next request
@@ -408,7 +405,7 @@ impl<S: Suite> Endpoint<S> {
         let is_silent = self
             .sessions
             .get(&current)
-            .is_some_and(|s| s.heard < first_sent);
+            .is_some_and(|session| session.is_silent_since(first_sent));
         let is_last = self
             .peers
             .get(&key)
@@ -434,9 +431,7 @@ impl<S: Suite> Endpoint<S> {
         let peer = self.peers.get_mut(&request.key);
         match (request.place, peer) {
             (Place::Queued, Some(peer)) => {
-                let before = peer.queue.len();
-                peer.queue.retain(|queued| *queued != id);
-                self.queued -= before - peer.queue.len();
+                self.queued -= peer.queue.remove(id);
             }
             (Place::Session(_), Some(peer)) => {
                 peer.window.on_ended();

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::Endpoint;
 use crate::packet::COUNTER_END;
-use crate::session::{OLDEST, Session};
+use crate::session::{Session, Standing};
 use crate::suite::Suite;
 
 /// How long before a session's last day ends the side that began it begins another.
@@ -17,9 +17,9 @@ const AHEAD: Duration = Duration::from_mins(30);
 /// How much later the other side does, if nothing came of that.
 const LATER: Duration = Duration::from_mins(10);
 /// With how many packets left to send a session is renewed.
-const SPARE: u64 = 1 << 20;
+const SPARE: u32 = 1 << 20;
 /// After how many more packets it is tried again.
-const SPARE_STEP: u64 = 1 << 17;
+const SPARE_STEP: u32 = 1 << 17;
 
 /// Peers of lower revisions that are remembered.
 const REVISIONS: usize = 1024;
@@ -29,7 +29,7 @@ const REVISIONS_FOR: Duration = Duration::from_hours(24);
 impl<S: Suite> Endpoint<S> {
     /// When a session shall be renewed; `None` for one that was replaced, or where it was tried.
     pub(super) fn renewal_of(session: &Session) -> Option<Duration> {
-        if session.is_renewed || session.retires.is_some() {
+        if session.standing != Standing::Active {
             return None;
         }
         let ahead = if session.is_initiator() {
@@ -37,7 +37,7 @@ impl<S: Suite> Endpoint<S> {
         } else {
             AHEAD.saturating_sub(LATER)
         };
-        Some(session.established + OLDEST.saturating_sub(ahead))
+        Some(session.term().saturating_sub(ahead))
     }
 
     /// Whether a session that has just sealed a packet has so few left that it shall be renewed.
@@ -45,16 +45,19 @@ impl<S: Suite> Endpoint<S> {
         session.next >= COUNTER_END - SPARE && session.next.is_multiple_of(SPARE_STEP)
     }
 
-    /// Begins a handshake with a session's peer beside the session.
+    /// Begins a handshake with a session's peer beside the session, unless there was one.
     pub(super) fn renew(&mut self, index: u32) {
         let Some(session) = self.sessions.get_mut(&index) else {
             return;
         };
-        session.is_renewed = true;
+        if session.is_retiring() {
+            return;
+        }
+        session.standing = Standing::Renewing;
         if self.in_flight >= self.config.limits.in_flight {
             return;
         }
-        let (key, address) = (session.key, session.address);
+        let (key, address) = (session.key, session.address());
         let ping = self.own_ping(key, address);
         let id = self.fresh_request_id();
         self.requests.insert(id, ping);

@@ -26,7 +26,6 @@ use crate::packet::{
     RESP_OVERHEAD, RespHeader,
 };
 use crate::recent::Recent;
-use crate::replay::ReplayWindow;
 use crate::session::Session;
 use crate::slack::Slack;
 use crate::suite::{INITIATE_OVERHEAD, Opening, Suite};
@@ -328,20 +327,8 @@ impl<S: Suite> Endpoint<S> {
         packet.put_slice(&mac1);
         packet.put_bytes(0, 16);
         let now = self.now.monotonic;
-        let session = Session {
-            key: *key,
-            address,
-            local,
-            keys,
-            remote: receiver,
-            next: 0,
-            replay: ReplayWindow::default(),
-            reset_token: None,
-            established: now,
-            heard: now,
-            retires: None,
-            is_renewed: false,
-        };
+        let mut session = Session::new((*key, address), keys, receiver, now);
+        session.local = local;
         Some((packet.freeze(), session))
     }
 

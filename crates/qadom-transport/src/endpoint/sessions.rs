@@ -4,6 +4,7 @@
 //! number of sessions is limited, for one provider's addresses too, and pinned ones are not
 //! displaced; `Gone` follows the end of a peer's last sending session.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -17,7 +18,7 @@ use crate::hello::Hello;
 use crate::message::RequestId;
 use crate::packet::Reset;
 use crate::peer::Place;
-use crate::session::{IDLE, OLDEST, RETIRING, Session};
+use crate::session::{IDLE, Session};
 use crate::slack::Slack;
 use crate::suite::{SessionKeys, Suite};
 use crate::timers::Timer;
@@ -39,7 +40,7 @@ impl<S: Suite> Endpoint<S> {
     /// Lets the session with this peer end after 30 minutes of silence again.
     pub fn unpin(&mut self, key: [u8; 32]) {
         if self.pinned.remove(&key)
-            && let Some(index) = self.peers.get(&key).and_then(|peer| peer.current)
+            && let Some(index) = self.peers.get(&key).and_then(|peer| peer.session())
         {
             self.expect_end(index);
         }
@@ -47,7 +48,7 @@ impl<S: Suite> Endpoint<S> {
 
     /// Sends an empty packet to a peer, so that address translators on the way stay open.
     pub fn keep_alive(&mut self, key: [u8; 32]) {
-        if let Some(index) = self.peers.get(&key).and_then(|peer| peer.current) {
+        if let Some(index) = self.peers.get(&key).and_then(|peer| peer.session()) {
             self.send_frame(index, &Outgoing::Empty);
         }
     }
@@ -62,21 +63,21 @@ impl<S: Suite> Endpoint<S> {
     /// The keys of the session with a peer, and the index that the peer knows it by: for liars
     /// with true keys.
     pub(crate) fn session_with(&self, key: &[u8; 32]) -> Option<(SessionKeys, u32)> {
-        let index = self.peers.get(key)?.current?;
+        let index = self.peers.get(key)?.session()?;
         let session = self.sessions.get(&index)?;
         Some((session.keys.clone(), session.remote))
     }
 
     /// Takes a session whose other side has proven itself; false when there is no room for it.
     pub(super) fn confirm(&mut self, index: u32, mut session: Box<Session>, hello: Hello) -> bool {
-        if !self.make_room(session.address) {
+        if !self.make_room(session.address()) {
             return false;
         }
         let now = self.now.monotonic;
-        let (key, address) = (session.key, session.address);
-        session.established = now;
+        let (key, address) = (session.key, session.address());
+        session.confirm(now);
         let peer = self.peers.entry(key).or_default();
-        let former = peer.current;
+        let former = peer.session();
         let ousted = match former {
             Some(former)
                 if !is_newer_sender(
@@ -85,11 +86,11 @@ impl<S: Suite> Endpoint<S> {
                     self.sessions.get(&former).map(Box::as_ref),
                 ) =>
             {
-                session.retires = Some(now + RETIRING);
-                peer.older.replace(index)
+                session.retire(now);
+                core::mem::replace(&mut peer.older, NonZeroU32::new(index))
             }
             _ => {
-                peer.current = Some(index);
+                let former = core::mem::replace(&mut peer.current, NonZeroU32::new(index));
                 former.and_then(|former| peer.older.replace(former))
             }
         };
@@ -100,12 +101,12 @@ impl<S: Suite> Endpoint<S> {
         self.sessions.insert(index, session);
         if let Some(former) = former.filter(|former| self.is_older(&key, *former)) {
             if let Some(session) = self.sessions.get_mut(&former) {
-                session.retires = Some(now + RETIRING);
+                session.retire(now);
             }
             self.expect_end(former);
         }
         if let Some(ousted) = ousted {
-            self.forget_session(ousted);
+            self.forget_session(ousted.get());
         }
         self.expect_end(index);
         self.events.push_back(Event::Confirmed {
@@ -120,7 +121,7 @@ impl<S: Suite> Endpoint<S> {
     fn is_older(&self, key: &[u8; 32], index: u32) -> bool {
         self.peers
             .get(key)
-            .is_some_and(|peer| peer.older == Some(index))
+            .is_some_and(|peer| peer.older.is_some_and(|older| older.get() == index))
     }
 
     /// Makes room for a session with a peer at this address; false when there is none. One
@@ -130,7 +131,7 @@ impl<S: Suite> Endpoint<S> {
         let of_provider = self.providers.get(&provider(address)).copied();
         let share = (limits.sessions / SHARE).max(1);
         if !limits.local && of_provider.unwrap_or_default() >= share {
-            self.displace(|session| provider(session.address) == provider(address))
+            self.displace(|session| provider(session.address()) == provider(address))
         } else {
             self.sessions.len() < limits.sessions || self.displace(|_| true)
         }
@@ -143,8 +144,8 @@ impl<S: Suite> Endpoint<S> {
             .sessions
             .iter()
             .filter(|(_, session)| is_meant(session))
-            .filter(|(_, session)| session.retires.is_some() || !self.pinned.contains(&session.key))
-            .min_by_key(|(index, session)| (session.retires.is_none(), session.heard, **index))
+            .filter(|(_, session)| session.is_retiring() || !self.pinned.contains(&session.key))
+            .min_by_key(|(index, session)| (!session.is_retiring(), session.heard(), **index))
             .map(|(&index, _)| index);
         if let Some(index) = silent {
             self.end_session(index);
@@ -154,14 +155,11 @@ impl<S: Suite> Endpoint<S> {
 
     /// When a session ends if nothing more is heard.
     fn end_of(&self, session: &Session) -> Duration {
-        let oldest = session.established + OLDEST;
-        let idle = if self.pinned.contains(&session.key) {
-            oldest
+        if self.pinned.contains(&session.key) {
+            session.term()
         } else {
-            session.heard + IDLE
-        };
-        idle.min(oldest)
-            .min(session.retires.unwrap_or(Duration::MAX))
+            session.term().min(session.heard() + IDLE)
+        }
     }
 
     /// When something is to be done about a session: its renewal, or its end.
@@ -212,7 +210,7 @@ impl<S: Suite> Endpoint<S> {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        if peer.older == Some(index) {
+        if peer.older.is_some_and(|older| older.get() == index) {
             peer.older = None;
             self.forget_session(index);
             self.pump(&key);
@@ -220,7 +218,7 @@ impl<S: Suite> Endpoint<S> {
         }
         peer.current = None;
         if let Some(older) = peer.older.take() {
-            self.forget_session(older);
+            self.forget_session(older.get());
         }
         self.forget_session(index);
         self.events.push_back(Event::Gone { key });
@@ -242,7 +240,7 @@ impl<S: Suite> Endpoint<S> {
             if session.is_initiator() {
                 self.remotes.remove(&(session.remote, index));
             }
-            let provider = provider(session.address);
+            let provider = provider(session.address());
             if let Some(count) = self.providers.get_mut(&provider) {
                 *count -= 1;
                 if *count == 0 {
@@ -265,7 +263,7 @@ impl<S: Suite> Endpoint<S> {
         let proven = self.remotes.range(of_index).find(|(_, index)| {
             self.sessions.get(index).is_some_and(|session| {
                 let is_proof = |token: &[u8; 16]| token.ct_eq(&reset.token).into();
-                session.address == from && session.reset_token.as_ref().is_some_and(is_proof)
+                session.address() == from && session.reset_token.as_ref().is_some_and(is_proof)
             })
         });
         match proven {
@@ -287,7 +285,7 @@ fn is_newer_sender(own: &[u8; 32], new: &Session, former: Option<&Session>) -> b
         return true;
     };
     let have_crossed = new.is_initiator() != former.is_initiator()
-        && new.established.saturating_sub(former.established) < CROSSING;
+        && new.term().saturating_sub(former.term()) < CROSSING;
     let is_begun_by_smaller = new.is_initiator() == (own < &new.key);
     !have_crossed || is_begun_by_smaller
 }

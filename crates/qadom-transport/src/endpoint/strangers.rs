@@ -167,6 +167,6 @@ impl<S: Suite> Endpoint<S> {
     fn is_known(&self, from: SocketAddr) -> bool {
         self.sessions
             .values()
-            .any(|session| session.address.ip() == from.ip())
+            .any(|session| session.address().ip() == from.ip())
     }
 }

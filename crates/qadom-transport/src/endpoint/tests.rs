@@ -117,7 +117,7 @@ fn a_burst_of_handshakes_and_requests_leaves_sessions_and_no_room_behind() {
         assert!(room <= SMALL, "{what} keep room for {room}");
     }
     assert_eq!(hub.sessions.len(), usize::from(PEERS - 1));
-    assert!(hub.peers.values().all(|peer| peer.queue.capacity() == 0));
+    assert!(hub.peers.values().all(|peer| peer.queue.is_nothing()));
     assert!(hub.arena.capacity() <= ARENA);
 }
 

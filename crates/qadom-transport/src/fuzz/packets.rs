@@ -56,7 +56,7 @@ struct Target {
     bob_key: [u8; 32],
     /// The keys of the session with Ann, from her side, and the index at Bob's.
     ann: (SessionKeys, u32),
-    counter: u64,
+    counter: u32,
     /// Bob's INIT to Carol, and what she was sent inside.
     to_carol: Bytes,
     carol: NoiseSuite,
@@ -276,7 +276,7 @@ impl Target {
         let size = *[64, 128, 256, 512, 1200].get(input.choice(5)?)?;
         let kind = input.byte()?;
         let counter = if kind & 0xc0 == 0xc0 {
-            u64::from(input.byte()?)
+            u32::from(input.byte()?)
         } else {
             self.counter
         };
@@ -290,7 +290,7 @@ impl Target {
             1 => content(input, size - DATA_OVERHEAD)?,
             _ => self.frame(kind, input, size - DATA_OVERHEAD)?,
         };
-        let tag = NoiseSuite::seal(&self.ann.0.send, counter, &header.bytes(), &mut body)?;
+        let tag = NoiseSuite::seal(&self.ann.0.send, counter.into(), &header.bytes(), &mut body)?;
         Some([&header.bytes()[..], &body, &tag].concat())
     }
 

@@ -87,7 +87,7 @@ fn a_session_whose_counters_run_out_is_replaced_without_a_lost_request() {
     }
     assert_eq!(inits, 1);
     let key = *nodes[1].key();
-    let current = nodes[0].peers[&key].current.unwrap();
+    let current = nodes[0].peers[&key].session().unwrap();
     assert!(nodes[0].sessions[&current].next < 10);
 }
 

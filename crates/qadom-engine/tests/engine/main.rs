@@ -27,6 +27,7 @@ mod replication;
 mod serve;
 mod signed;
 mod subscribing;
+mod subscribing_at_home;
 mod topics;
 mod views;
 mod watched;

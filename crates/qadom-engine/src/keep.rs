@@ -283,7 +283,9 @@ impl Core {
     }
 
     /// The group that a record of this size counts for: where it came from, or where another holder
-    /// says that it first came from, as far as that holder is believed.
+    /// says that it first came from, as far as that holder is believed. All other replicas count
+    /// for the bringer, but apart from what its group wrote: else a flood that a holder replicates
+    /// would drive out what is written next to it.
     pub(crate) fn group_of(
         &mut self,
         origin: Origin,
@@ -294,8 +296,11 @@ impl Core {
             return None;
         }
         let own = SourceGroup::of(origin.address?);
-        let Some(hint) = origin.hint.filter(|_| origin.is_replica) else {
+        if !origin.is_replica {
             return Some(own);
+        }
+        let Some(hint) = origin.hint else {
+            return Some(own.of_replicas());
         };
         let one = Use {
             records: 1,
@@ -310,6 +315,6 @@ impl Core {
             let (used, cap) = (self.used(Scope::All), self.config.limits.of_node());
             self.hints.believe(None, own, one.charged(), used, cap)
         };
-        Some(if is_believed { hint } else { own })
+        Some(if is_believed { hint } else { own.of_replicas() })
     }
 }

@@ -79,6 +79,14 @@ impl SourceGroup {
         })
     }
 
+    /// What a holder counts replicas for that this group brought, apart from what the group wrote
+    /// itself. It never travels: [`from_bytes`](Self::from_bytes) refuses it.
+    #[must_use]
+    pub const fn of_replicas(self) -> Self {
+        let [family, p0, p1, p2, p3, p4, p5, _] = self.0;
+        Self([family, p0, p1, p2, p3, p4, p5, 1])
+    }
+
     /// The group with these bytes; `None` when no address belongs to it.
     pub const fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
         match bytes {

@@ -27,7 +27,8 @@ pub(crate) struct HeldRecord {
     pub(crate) stored_at: u64,
     /// The latest expiry of what it replaced, in seconds of UTC; 0 when it is the first.
     pub(crate) floor_until: u64,
-    /// Where it was first stored from; none when this node wrote it, and in local mode.
+    /// Where it was first stored from; none when this node wrote it, when nobody is believed about
+    /// it, and in local mode.
     pub(crate) group: Option<SourceGroup>,
 }
 
@@ -83,7 +84,10 @@ impl HeldRecord {
             stored_at: now.utc_micros,
             floor_until,
             // A renewal takes up no room of its own.
-            group: old.filter(|_| is_renewal).map_or(group, |old| old.group),
+            group: old
+                .filter(|_| is_renewal)
+                .and_then(|old| old.group)
+                .or(group),
         }
     }
 

@@ -32,7 +32,8 @@ pub(crate) struct Held {
     pub(crate) stored_at: u64,
     /// Whether it is a copy left on a lookup's path.
     pub(crate) cached: bool,
-    /// Where it was first stored from; none when this node wrote it.
+    /// Where it was first stored from; none when this node wrote it, and when nobody is believed
+    /// about it.
     pub(crate) group: Option<SourceGroup>,
 }
 
@@ -73,7 +74,7 @@ impl Held {
         }
         let deadline = self.deadline.max(old.deadline);
         if self.cached || !old.cached {
-            let group = old.group;
+            let group = old.group.or(self.group);
             Self {
                 deadline,
                 keep_until: self.keep_until.max(old.keep_until),

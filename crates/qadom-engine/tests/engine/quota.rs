@@ -254,7 +254,7 @@ fn a_replicator_fills_no_more_than_a_quarter_under_the_names_of_others() {
             let record = bag_item(number, number, 20);
             one.store_from(bringer, replica(&record, group(number)));
         }
-        let own = *SourceGroup::of(bringer.into()).as_bytes();
+        let own = *SourceGroup::of(bringer.into()).of_replicas().as_bytes();
         let named = groups(&one).iter().filter(|group| **group != own).count();
         assert_eq!(named, believed, "{count}");
         // Another holder has a quarter of its own.
@@ -280,6 +280,20 @@ fn what_a_replicator_brought_beyond_its_quarter_gives_way_first() {
     let all = records(&mut one, Kind::BagItem);
     let kept = all.iter().filter(|record| honest.contains(record.writer()));
     assert_eq!((all.len(), kept.count()), (80, 60));
+}
+
+#[test]
+fn what_a_replicator_brings_does_not_drive_out_what_is_written_next_to_it() {
+    let mut one = One::limited(|limits| limits.bag_items = 40);
+    let neighbours = group(7000);
+    let written = bag_item(1, 1, 20);
+    one.store_from(neighbours, signed(&written));
+    for number in 100..200 {
+        let record = bag_item(number, number, 20);
+        one.store_from(neighbours, replica(&record, group(number)));
+    }
+    let all = records(&mut one, Kind::BagItem);
+    assert_eq!((all.len(), all.contains(&written)), (40, true));
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod run;
 mod transport;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +83,8 @@ pub struct Network {
     churn: Option<Churn>,
     /// Numbers the churns.
     last_churn: u32,
-    /// Nodes that came by churn, and their joins.
-    newcomers: BTreeSet<(NodeIndex, OperationId)>,
+    /// Nodes that came by churn and have not joined yet, with the join that is under way.
+    newcomers: BTreeMap<NodeIndex, OperationId>,
     exchanges: BTreeMap<ExchangeId, Exchange>,
     last_exchange: u64,
     tasks: Tasks,
@@ -107,7 +107,7 @@ impl Network {
             last_side: 0,
             churn: None,
             last_churn: 0,
-            newcomers: BTreeSet::new(),
+            newcomers: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             last_exchange: 0,
             tasks: Tasks::default(),

@@ -61,24 +61,26 @@ impl Network {
         let node = self.nodes.get_mut(newcomer.as_usize());
         if let Some(engine) = node.and_then(|node| node.engine.as_mut()) {
             let operation = engine.join(now, addresses, Vec::new());
-            self.newcomers.insert((newcomer, operation));
+            self.newcomers.insert(newcomer, operation);
             self.settle(newcomer);
         }
     }
 
     /// A newcomer's join ended.
     pub(super) fn on_newcomer(&mut self, newcomer: NodeIndex, result: &Result<Outcome, Failure>) {
-        if result.is_err() {
+        if result.is_ok() {
+            self.newcomers.remove(&newcomer);
+        } else {
             let at = self.now + JOIN_AGAIN;
             self.queue.push(at, Event::Join(newcomer));
         }
     }
 
-    /// The addresses of up to three other living members.
+    /// The addresses of up to three other living members that have joined.
     pub(super) fn join_addresses(&mut self, node: NodeIndex) -> Vec<SocketAddr> {
         let others: Vec<NodeIndex> = self
             .living_members()
-            .filter(|(index, _)| *index != node)
+            .filter(|(index, _)| *index != node && !self.newcomers.contains_key(index))
             .map(|(index, _)| index)
             .collect();
         self.some_addresses(&others)

@@ -81,7 +81,7 @@ impl Network {
         }
         self.tasks.end_all_of(node);
         self.subscriptions.end_all_of(node);
-        self.newcomers.retain(|(newcomer, _)| *newcomer != node);
+        self.newcomers.remove(&node);
     }
 
     /// Starts a node that crashed: a new engine with the same key and settings takes its journal
@@ -137,10 +137,15 @@ impl Network {
             .map(|(index, _)| NodeIndex::from(index))
     }
 
-    /// A living node, strangers too, chosen by the seed; node 0 when none lives.
+    /// A living node, strangers too, chosen by the seed; node 0 when none lives. Those that came by
+    /// churn count once they have joined.
     pub fn random_node(&mut self) -> NodeIndex {
-        let choice = self.chance.below(self.living().count());
-        self.living().nth(choice).unwrap_or(NodeIndex::from(0))
+        let nodes: Vec<NodeIndex> = self
+            .living()
+            .filter(|node| !self.newcomers.contains_key(node))
+            .collect();
+        let choice = self.chance.below(nodes.len());
+        nodes.get(choice).copied().unwrap_or(NodeIndex::from(0))
     }
 
     /// A number below `end`, chosen by the seed; 0 when `end` is 0.

@@ -145,7 +145,7 @@ impl Network {
         if let Ok(outcome) = &result {
             self.figures.hops.count(outcome);
         }
-        if self.newcomers.remove(&(node, operation)) {
+        if self.newcomers.get(&node) == Some(&operation) {
             self.on_newcomer(node, &result);
             return;
         }

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_sim::{Failure, Network, NodeIndex, OperationFailure, Settings, Writer, with_seed};
@@ -96,6 +97,8 @@ fn honest_items_outlive_a_flood_of_their_bag() {
             })
             .collect();
         let refused = flood_bag(&mut network, &floods, bag, flood);
+        // Replication does not undo it.
+        network.run_for(Duration::from_mins(70));
         let reader = NodeIndex::from(57);
         let listed = network.bag_list(reader, bag).unwrap();
         let shown: BTreeSet<&Bytes> = listed.items.iter().map(|item| item.payload()).collect();

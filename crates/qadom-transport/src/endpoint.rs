@@ -5,7 +5,7 @@
 //! itself is longer than the one that it answers. Who may ask what is the engine's business.
 //!
 //! `initiate` and `respond` are the two sides of a handshake, `strangers` limits what they may
-//! cost, `identify` asks for keys, `outbound` sends requests, `background` those that may wait, and
+//! cost, `identify` asks for keys, `outbound` sends requests, `pieces` long messages, `background` those that may wait, and
 //! `answers` answers, `inbound` takes datagrams apart, `sessions` keeps sessions, `renewal` replaces
 //! them in time and `deadlines` does what falls due.
 
@@ -20,7 +20,7 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::address::{Provider, canonical};
 use crate::arrivals::Arrivals;
-use crate::assembly::Assemblies;
+use crate::assembly::{Assemblies, AssemblyId};
 use crate::config::{Config, Limits, Time};
 use crate::drops::{DropReason, Drops};
 use crate::event::{Event, FailReason, Transmit};
@@ -39,6 +39,7 @@ use self::answers::Held;
 use self::background::Budget;
 use self::identify::Search;
 use self::initiate::Attempt;
+use self::pieces::Paced;
 use self::respond::Pending;
 use self::strangers::Strangers;
 
@@ -49,6 +50,7 @@ mod identify;
 mod inbound;
 mod initiate;
 mod outbound;
+mod pieces;
 mod renewal;
 mod respond;
 mod sessions;
@@ -121,6 +123,8 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     /// Long answers, kept for peers that miss pieces.
     held: VecDeque<Held>,
     assemblies: Assemblies,
+    /// Long messages of which pieces wait for their turn.
+    paced: HashMap<AssemblyId, Paced>,
 
     /// The own addresses that datagrams came to, and that of the one at hand.
     locals: Locals,
@@ -212,6 +216,7 @@ impl<S: Suite> Endpoint<S> {
             serving: Recent::new(SERVING_FOR, SERVING),
             held: VecDeque::new(),
             assemblies: Assemblies::new(config.limits.assemblies),
+            paced: HashMap::new(),
             locals: Locals::default(),
             local: LocalId::default(),
             timers: Timers::default(),

@@ -11,6 +11,10 @@ pub(crate) const FIRST_TIMEOUT: Duration = Duration::from_millis(500);
 /// The shortest wait for an answer.
 const FLOOR: Duration = Duration::from_millis(5);
 
+/// The longest time that pieces of a message are spread over: between two of them the other side
+/// never waits as long as it does without a sample.
+const SPREAD: Duration = Duration::from_millis(50);
+
 /// What timers can tell apart.
 const GRANULARITY: Duration = Duration::from_millis(1);
 
@@ -59,6 +63,15 @@ impl Rtt {
         }
     }
 
+    /// How far apart this many pieces of a message leave: they are spread over a quarter of a round
+    /// trip. `None` when they leave at once: there is one, or no sample, or they would be closer
+    /// than timers can tell apart.
+    pub(crate) fn gap(self, pieces: u32) -> Option<Duration> {
+        let spread = (self.smoothed()? / 4).min(SPREAD);
+        let gap = spread.checked_div(pieces.saturating_sub(1))?;
+        (gap >= GRANULARITY).then_some(gap)
+    }
+
     /// The smoothed round trip, if there was a sample.
     pub(crate) fn smoothed(self) -> Option<Duration> {
         (self.smoothed != 0).then(|| Duration::from_micros(self.smoothed.into()))
@@ -86,6 +99,25 @@ mod tests {
         rtt.sample(Duration::from_millis(140));
         // srtt 105 ms, rttvar 0.75 x 50 + 0.25 x 40 = 47.5 ms.
         assert_eq!(rtt.timeout(), Duration::from_millis(295));
+    }
+
+    #[test]
+    fn pieces_are_spread_over_a_quarter_of_a_round_trip() {
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.gap(4), None);
+        rtt.sample(Duration::from_millis(120));
+        assert_eq!(rtt.gap(1), None);
+        assert_eq!(rtt.gap(2), Some(Duration::from_millis(30)));
+        assert_eq!(rtt.gap(4), Some(Duration::from_millis(10)));
+        assert!(rtt.gap(2) < Some(rtt.silence()));
+        let sampled = |millis| {
+            let mut rtt = Rtt::default();
+            rtt.sample(Duration::from_millis(millis));
+            rtt
+        };
+        assert_eq!(sampled(2000).gap(6), Some(Duration::from_millis(10)));
+        assert!(sampled(2000).gap(2) < Some(Rtt::default().silence()));
+        assert_eq!(sampled(11).gap(4), None);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Sessions,
     /// A responder stops waiting for proof.
     Pending(u32),
+    /// The next piece of a long message has its turn.
+    Pieces(AssemblyId),
     /// A sender of pieces fell silent.
     Silence(AssemblyId),
     /// The budget allows the next background request.

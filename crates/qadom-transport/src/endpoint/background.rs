@@ -182,6 +182,11 @@ impl<S: Suite> Endpoint<S> {
         self.in_background(id).is_none() || self.budget.take(self.now.monotonic, cost)
     }
 
+    /// Whether a request waits for the budget.
+    pub(super) fn is_background(&self, id: RequestId) -> bool {
+        self.in_background(id).is_some()
+    }
+
     fn in_background(&self, id: RequestId) -> Option<&Request> {
         let request = self.requests.get(&id)?;
         (request.urgency != Urgency::Foreground).then_some(request)

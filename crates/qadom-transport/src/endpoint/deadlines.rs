@@ -19,6 +19,7 @@ impl<S: Suite> Endpoint<S> {
                 Timer::Confirm(index) => self.on_confirm_due(index),
                 Timer::Sessions => self.on_sessions_due(),
                 Timer::Pending(index) => self.on_pending_due(index),
+                Timer::Pieces(name) => self.on_pieces_due(name),
                 Timer::Silence(id) => self.on_silence_due(id),
                 Timer::Background => self.on_background_due(),
             }

@@ -11,7 +11,7 @@ use super::Endpoint;
 use crate::address::canonical;
 use crate::config::{BODY_MAX, Time};
 use crate::event::{Event, FailReason, Outgoing};
-use crate::frame::{self, BURST, Direction, WHOLE_MAX, pieces};
+use crate::frame::{self, BURST, Direction, WHOLE_MAX};
 use crate::key::is_node_key;
 use crate::message::{Envelope, RequestId};
 use crate::packet::data_size;
@@ -247,25 +247,6 @@ impl<S: Suite> Endpoint<S> {
         } else {
             let first = u8::MAX >> (8 - BURST);
             self.send_pieces(session, (id, direction), message, first);
-        }
-    }
-
-    pub(super) fn send_pieces(
-        &mut self,
-        session: u32,
-        (id, direction): (RequestId, Direction),
-        message: &Envelope,
-        bitmap: u8,
-    ) {
-        let count = pieces(message.length());
-        for index in (0..count).filter(|index| bitmap & (1 << index) != 0) {
-            let piece = frame::Outgoing::Piece {
-                id,
-                direction,
-                index,
-                of: message,
-            };
-            self.send_frame(session, &piece);
         }
     }
 

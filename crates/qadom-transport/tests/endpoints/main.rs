@@ -16,6 +16,8 @@ mod lossy;
 #[cfg(test)]
 mod mismatch;
 #[cfg(test)]
+mod pacing;
+#[cfg(test)]
 mod renewal;
 #[cfg(test)]
 mod sessions;

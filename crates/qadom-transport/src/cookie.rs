@@ -3,10 +3,12 @@
 //!
 //! What must stay true: a cookie depends on nothing but an own secret, which is renewed every two
 //! minutes, and the address it was sent to, so nothing is remembered of strangers; it travels
-//! sealed to the one INIT that it answers. Load is counted in handshakes asked for, not in time
+//! sealed to the one INIT that it answers. Those that peers gave this node are kept for two minutes
+//! and in limited number. Load is counted in handshakes asked for, not in time
 //! spent: nothing here reads a clock.
 
 use core::time::Duration;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use chacha20poly1305::aead::AeadInPlace;
@@ -17,12 +19,15 @@ use zeroize::Zeroizing;
 use crate::address::pack_observed;
 use crate::packet::CookiePacket;
 use crate::rate::Bucket;
+use crate::slack::Slack;
 use crate::suite::Suite;
 
 /// Names the key that cookies to the holder's INITs are sealed under.
 pub(crate) const COOKIE_LABEL: &[u8] = b"qadom 1 cookie";
 /// How long a secret makes cookies; as long again it still checks them.
 const SECRET_FOR: Duration = Duration::from_mins(2);
+/// Cookies of peers that are kept.
+const KEPT: usize = 1024;
 /// How long load is felt after the last handshake too many.
 const FELT_FOR: Duration = Duration::from_secs(1);
 
@@ -122,6 +127,31 @@ pub(crate) fn open(
     Some(cookie)
 }
 
+/// Who gave a cookie: a key, and the address at which it was asked; at another one it may see us
+/// under another address.
+pub(crate) type Giver = ([u8; 32], SocketAddr);
+
+/// Cookies that peers gave this node, for further handshakes with them.
+#[derive(Debug, Default)]
+pub(crate) struct KeptCookies(HashMap<Giver, (Zeroizing<[u8; 16]>, Duration)>);
+
+impl KeptCookies {
+    /// Keeps a cookie for as long as its giver surely accepts it; not beyond the limit.
+    pub(crate) fn keep(&mut self, giver: Giver, cookie: Zeroizing<[u8; 16]>, now: Duration) {
+        self.0.retain(|_, (_, until)| *until > now);
+        self.0.release();
+        if self.0.len() < KEPT || self.0.contains_key(&giver) {
+            self.0.insert(giver, (cookie, now + SECRET_FOR));
+        }
+    }
+
+    /// The cookie of this giver, if it is still good.
+    pub(crate) fn of(&self, giver: &Giver, now: Duration) -> Option<&[u8; 16]> {
+        let (cookie, until) = self.0.get(giver)?;
+        (*until > now).then_some(cookie)
+    }
+}
+
 /// Whether more handshakes are asked for than half of what this node can do.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -179,6 +209,26 @@ mod tests {
         assert!(is_accepted(here, 120));
         assert!(is_accepted(here, 239));
         assert!(!is_accepted(here, 240));
+    }
+
+    #[test]
+    fn cookies_of_peers_are_kept_for_two_minutes_and_in_limited_number() {
+        let mut kept = KeptCookies::default();
+        let giver = |number: u16| ([7; 32], SocketAddr::from(([192, 0, 2, 1], number)));
+        let cookie = |byte| Zeroizing::new([byte; 16]);
+        let end = Duration::from_mins(2);
+        for number in 0..1024 {
+            kept.keep(giver(number), cookie(1), Duration::ZERO);
+        }
+        kept.keep(giver(5), cookie(2), Duration::ZERO);
+        kept.keep(giver(2000), cookie(3), Duration::ZERO);
+        let before = end.saturating_sub(Duration::from_nanos(1));
+        assert_eq!(kept.of(&giver(5), before), Some(&[2; 16]));
+        assert_eq!(kept.of(&giver(5), end), None);
+        assert_eq!(kept.of(&giver(2000), Duration::ZERO), None);
+        kept.keep(giver(2000), cookie(3), end);
+        assert_eq!(kept.of(&giver(2000), end), Some(&[3; 16]));
+        assert_eq!(kept.0.len(), 1);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::address::{Provider, canonical};
 use crate::arrivals::Arrivals;
 use crate::assembly::{Assemblies, AssemblyId};
 use crate::config::{Config, Limits, Time};
+use crate::cookie::KeptCookies;
 use crate::drops::{DropReason, Drops};
 use crate::event::{Event, FailReason, Transmit};
 use crate::hello::Hello;
@@ -100,6 +101,7 @@ pub struct Endpoint<S: Suite = NoiseSuite> {
     attempts: HashMap<u32, Box<Attempt<S>>>,
     pending: Pending<S>,
     strangers: Strangers,
+    cookies: KeptCookies,
     searches: HashMap<[u8; 16], Search>,
     pinned: HashSet<[u8; 32]>,
     /// Sessions by where their peers are.
@@ -203,6 +205,7 @@ impl<S: Suite> Endpoint<S> {
             attempts: HashMap::new(),
             pending: Pending::new(),
             strangers: Strangers::new::<S>(&key, &config.limits, now.monotonic),
+            cookies: KeptCookies::default(),
             searches: HashMap::new(),
             pinned: HashSet::new(),
             providers: HashMap::new(),

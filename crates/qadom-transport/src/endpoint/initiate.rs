@@ -1,7 +1,7 @@
 //! The initiator's side of a handshake: INIT with a request inside, RESP with its answer.
 //!
 //! What must stay true: an INIT is sent again byte for byte, but for the mac that a cookie asks
-//! for; an attempt survives a RESP that does not open; a MISMATCH is believed only when no RESP
+//! for, and carries that mac from the start if its receiver gave a cookie lately; an attempt survives a RESP that does not open; a MISMATCH is believed only when no RESP
 //! came within two seconds, and leads to at most one more INIT, with a revision that both sides
 //! speak.
 
@@ -187,7 +187,12 @@ impl<S: Suite> Endpoint<S> {
         packet.truncate(INIT_HEADER + handshake_length);
         let mac1 = Self::mac1(&request.key, &packet);
         packet.put_slice(&mac1);
-        packet.put_bytes(0, 16);
+        let giver = (request.key, request.address);
+        let mac2 = self
+            .cookies
+            .of(&giver, self.now.monotonic)
+            .map_or([0; 16], |cookie| S::mac(cookie, &[&packet]));
+        packet.put_slice(&mac2);
         Some((index, packet.freeze(), handshake))
     }
 
@@ -267,6 +272,8 @@ impl<S: Suite> Endpoint<S> {
         init.put_slice(covered);
         init.put_slice(&S::mac(&*cookie, &[covered]));
         attempt.packet = init.freeze();
+        let giver = (attempt.key, attempt.address);
+        self.cookies.keep(giver, cookie, self.now.monotonic);
         let (id, packet) = (attempt.request, attempt.packet.clone());
         if let Some(request) = self.requests.get_mut(&id) {
             request.last_sent = self.now.monotonic;

@@ -108,6 +108,57 @@ fn a_handshake_follows_three_cookies_and_no_more() {
     assert_eq!(wire.count(INIT) - before, 3);
 }
 
+/// Sends a handshake of its own; the kinds of what was sent then, and the mac of INIT's cookie.
+fn probe(wire: &mut Wire, from: usize, to: usize, token: u64) -> (Vec<u8>, Vec<u8>) {
+    let (began, now) = (wire.sent.len(), wire.time());
+    let outgoing = wire.outgoing(to, token, b"x", true);
+    wire.nodes[from].endpoint.probe(now, outgoing);
+    wire.drain(from);
+    let end = wire.run_to_end(from, token, Duration::from_secs(9));
+    assert!(matches!(end, Some(End::Answer(_))));
+    let sent = &wire.sent[began..];
+    let kinds = sent.iter().map(|sent| sent.bytes[0]).collect();
+    (kinds, sent[0].bytes[496..].to_vec())
+}
+
+#[test]
+fn a_cookie_saves_the_next_handshakes_a_round_trip_for_two_minutes() {
+    let mut wire = Wire::new(1, 0, CALM);
+    let node = slow(&mut wire, 1, true);
+    let [client, idle] = [1, 2].map(|index| wire.add(config(index), address(index)));
+    let asking = vec![INIT, COOKIE, INIT, RESP];
+    wire.ask(idle, node, 1, b"x");
+    wire.request(client, wire.outgoing(node, 1, b"x", true));
+    wire.run_to_end(client, 1, Duration::from_secs(9));
+    assert_eq!(wire.kinds()[wire.sent.len() - 4..], asking);
+    let given = wire.now;
+    for token in 2..9 {
+        let (kinds, mac) = probe(&mut wire, client, node, token);
+        assert_eq!(kinds, [INIT, RESP]);
+        assert_ne!(mac, [0; 16]);
+    }
+    // It is good for nobody else.
+    let (_, mac) = probe(&mut wire, client, idle, 20);
+    assert_eq!(mac, [0; 16]);
+    // A node that has other secrets by now gives another one, which is followed.
+    let mut restarted = config(node);
+    restarted.seed = [99; 32];
+    restarted.limits = Limits {
+        handshake_capacity: 1,
+        local: true,
+        ..Limits::default()
+    };
+    wire.nodes[node].endpoint = Endpoint::new(restarted, wire.time());
+    probe(&mut wire, idle, node, 21);
+    let (kinds, mac) = probe(&mut wire, client, node, 22);
+    assert!(kinds == asking && mac != [0; 16]);
+    assert!(wire.since(given) < Duration::from_secs(10));
+
+    wire.run(Duration::from_secs(121));
+    let (_, mac) = probe(&mut wire, client, node, 23);
+    assert_eq!(mac, [0; 16]);
+}
+
 /// INITs that anybody can make who knows a node's key: the macs are right, what they hold is
 /// noise or, for one in sixteen, a true handshake that nobody will go on with.
 struct Flood {

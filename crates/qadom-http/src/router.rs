@@ -15,6 +15,7 @@ use axum::response::Response;
 use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, extract::DefaultBodyLimit};
 use qadom_node::{Node, Reason};
+use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
 use crate::routes::{daemon, events, keeping, network, records, values};
@@ -33,6 +34,8 @@ pub struct App {
     pub(crate) connections_limit: u64,
     /// How long the body of a request may take to come.
     pub(crate) body_time: Duration,
+    /// Places for those who follow events, who stay: fewer than connections, so that others can ask.
+    pub(crate) followers: Arc<Semaphore>,
 }
 
 impl App {
@@ -44,13 +47,27 @@ impl App {
             connections: Arc::default(),
             connections_limit: 0,
             body_time: ServerLimits::default().body,
+            followers: followers(ServerLimits::default().connections),
         }
+    }
+
+    /// Works under the limits of a server.
+    pub(crate) fn limited(mut self, limits: &ServerLimits) -> Self {
+        self.connections_limit = u64::from(limits.connections);
+        self.body_time = limits.body;
+        self.followers = followers(limits.connections);
+        self
     }
 
     /// Counts a request that was none.
     pub(crate) fn count_malformed(&self) {
         self.malformed.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Places for followers: of each four connections, one is left to others.
+fn followers(connections: u16) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::from(connections - connections / 4)))
 }
 
 /// The routes of the control API.

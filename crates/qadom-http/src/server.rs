@@ -25,7 +25,8 @@ use crate::socket::{self, SocketError};
 /// What the server bears at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Connections open at once, at least 1 (64); further ones wait for their turn.
+    /// Connections open at once, at least 1 (256); further ones wait for their turn. Three quarters
+    /// of them can follow events; a further follower is refused as busy.
     pub connections: u16,
     /// How long a connection may take for the head of a request (10 s).
     pub head: Duration,
@@ -38,7 +39,7 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            connections: 256,
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             drain: Duration::from_secs(5),
@@ -79,9 +80,7 @@ impl Server {
     ) -> Result<Self, SocketError> {
         let listener = socket::listen(path).await?;
         let (closing, closed) = watch::channel(false);
-        let mut app = App::new(node);
-        app.connections_limit = u64::from(limits.connections);
-        app.body_time = limits.body;
+        let app = App::new(node).limited(&limits);
         let accepting = tokio::spawn(accept(listener, app, limits, closed));
         Ok(Self {
             path: path.to_owned(),

@@ -213,6 +213,36 @@ async fn the_beginning_of_a_request_that_never_goes_on_is_closed_and_counted() {
 }
 
 #[tokio::test]
+async fn followers_leave_places_to_others_and_give_theirs_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let limits = ServerLimits {
+        connections: 4,
+        ..ServerLimits::default()
+    };
+    let node = node().await;
+    let server = Server::start_with(&path, node.clone(), limits)
+        .await
+        .unwrap();
+    let client = Client::new(&path);
+    let mut followers = Vec::new();
+    for topic in ["a", "b", "c"] {
+        followers.push(client.subscribe(topic, "now").await.unwrap());
+    }
+    let refused = client.subscribe("d", "now").await.unwrap_err();
+    assert_eq!(refused.reason(), "busy");
+    client.status().await.unwrap();
+    followers.pop();
+    let mut again = client.subscribe("d", "now").await;
+    while again.is_err() {
+        again = client.subscribe("d", "now").await;
+    }
+    drop(again);
+    node.shutdown().await;
+    server.close().await;
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_whole_gives_its_place_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");

@@ -1,8 +1,10 @@
 //! Following topics and slots: server-sent events.
 //!
 //! What must stay true: a follower that does not read holds up nobody and costs no more than its
-//! queue, which is the node's; one that is gone is noticed at the next event or sign of life.
+//! queue, which is the node's; one that is gone is noticed at once; however many follow, others find
+//! a connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,12 +13,15 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
-use qadom_node::{Kind, Since, Subscription, WatchSlot};
+use qadom_node::{Kind, Reason, Since, Subscription, WatchSlot};
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
 use super::Answer;
 use crate::api;
+use crate::problem::Problem;
 use crate::router::App;
 use crate::texts::{SlotText, parse_since, parse_topic};
 
@@ -62,9 +67,25 @@ pub(crate) async fn watch(
 }
 
 async fn follow(app: &App, slot: WatchSlot, since: Since) -> Answer<Response> {
+    let place = Arc::clone(&app.followers).try_acquire_owned();
+    let place = place.map_err(|_| {
+        let detail = "as many follow events through this daemon as may";
+        Problem::new(Reason::Busy, detail).with_advice("end one of them, or ask another daemon")
+    })?;
     let subscription = app.node.watch(slot, since).await?;
     let (sender, body) = Channel::<Bytes, std::io::Error>::new(IN_FLIGHT);
-    tokio::spawn(forward(subscription, sender));
+    // Dropped with the body, when the follower has all of it or is gone.
+    let (here, gone) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = forward(subscription, sender) => {}
+            _ = gone => {}
+        }
+    });
+    let body = body.map_frame(move |frame| {
+        let _held = (&place, &here);
+        frame
+    });
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

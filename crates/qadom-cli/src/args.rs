@@ -15,7 +15,7 @@ pub(crate) use bench::Bench;
 pub(crate) use network::{Join, Lookup, Ping};
 pub(crate) use node::{Demo, Node, Testnet};
 pub(crate) use records::{
-    Bag, Block, Dict, Follow, Identity, Namespace, Publications, Topic, Watch,
+    Bag, Block, Dict, Follow, Identity, Namespace, Publications, Topic, Unblock, Watch,
 };
 pub(crate) use values::{Get, Put};
 
@@ -85,7 +85,7 @@ pub(crate) enum Verb {
     /// Have nothing to do with a node or a key
     Block(Block),
     /// Take a block back
-    Unblock(Block),
+    Unblock(Unblock),
     /// Show how the daemon is doing
     Status,
     /// List the daemon's routing table

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qadom_http::api::Written;
+use qadom_http::api::{Held, Written};
 use qadom_http::{ClientError, LifetimeError, Problem, SocketError};
 use qadom_node::{Error, Reason, StartError};
 use serde::Serialize;
@@ -22,6 +22,9 @@ pub(crate) struct Failure {
     /// What was written all the same.
     #[serde(flatten)]
     written: Option<Box<Written>>,
+    /// What is there instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Box<Held>>,
 }
 
 impl Failure {
@@ -32,6 +35,7 @@ impl Failure {
             message: message.into(),
             advice: None,
             written: None,
+            held: None,
         }
     }
 
@@ -106,29 +110,29 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let reason = error.reason().to_owned();
         let message = error.to_string();
-        let (advice, written) = match error {
+        let advice = match error {
+            ClientError::Problem(problem) => return Self::from(*problem),
             ClientError::NoDaemon { .. } => {
-                let advice = "start one with `qadom node`, or name its --data-dir or --socket";
-                (Some(advice.to_owned()), None)
+                Some("start one with `qadom node`, or name its --data-dir or --socket")
             }
-            ClientError::Path(error) => (Some(error.advice().to_owned()), None),
+            ClientError::Path(error) => Some(error.advice()),
             ClientError::Refused { .. } => {
-                let advice = "the socket belongs to the user who started the daemon";
-                (Some(advice.to_owned()), None)
+                Some("the socket belongs to the user who started the daemon")
             }
             ClientError::Silent { .. } => {
-                let advice =
-                    "ask again; when that does not help, end the daemon and start it again";
-                (Some(advice.to_owned()), None)
+                Some("ask again; when that does not help, end the daemon and start it again")
             }
-            ClientError::Problem(problem) => (problem.advice, problem.written),
-            _ => (None, None),
+            ClientError::Broken { .. } => {
+                Some("look whether the daemon runs, and ask again; a write may be sent twice")
+            }
+            _ => None,
         };
         Self {
             reason,
             message,
-            advice,
-            written,
+            advice: advice.map(str::to_owned),
+            written: None,
+            held: None,
         }
     }
 }
@@ -140,6 +144,7 @@ impl From<Problem> for Failure {
             message: problem.detail,
             advice: problem.advice,
             written: problem.written,
+            held: problem.held,
         }
     }
 }

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use records::{
     BagItem, BagList, Block, BlockRequest, Blocks, DictUpdate, DictWritten, Entry, Event,
-    EventRecord, Gap, Identities, Identity, IdentityRequest, Publication, Publications, Withdrawn,
+    EventRecord, Gap, Held, Identities, Identity, IdentityRequest, Publication, Publications,
+    Withdrawn,
 };
 pub use text::{NodeText, NodeTextError, Source};
 pub use timestamp::{Timestamp, TimestampTextError};

@@ -111,9 +111,8 @@ impl ClientError {
         match self {
             Self::NoDaemon { .. } => Reason::NoDaemon.as_str(),
             Self::Path(_) => Reason::Usage.as_str(),
-            Self::Refused { .. } | Self::Broken { .. } | Self::Unreadable { .. } => {
-                Reason::Internal.as_str()
-            }
+            Self::Refused { .. } | Self::Unreadable { .. } => Reason::Internal.as_str(),
+            Self::Broken { .. } => Reason::Unreachable.as_str(),
             Self::Silent { .. } => Reason::Timeout.as_str(),
             Self::Problem(problem) => problem.reason(),
         }

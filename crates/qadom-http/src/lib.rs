@@ -23,5 +23,6 @@ pub use router::{App, router};
 pub use server::{Server, ServerLimits};
 pub use socket::{SOCKET_PATH_MAX, SocketError};
 pub use texts::{
-    SlotText, TextError, parse_item, parse_since, parse_topic, parse_value, parse_writer,
+    SlotText, TextError, parse_item, parse_name, parse_signature, parse_since, parse_topic,
+    parse_value, parse_writer,
 };

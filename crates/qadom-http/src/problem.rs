@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use qadom_node::Reason;
+use qadom_node::{Error, Failure, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::api;
@@ -28,9 +28,12 @@ pub struct Problem {
     /// What the asker can do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// The key that was written all the same, for `too-few-copies`.
+    /// What was written all the same: for `too-few-copies`, and when the journal failed.
     #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
     pub written: Option<Box<api::Written>>,
+    /// What is there instead, for `stale-seq`, if anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Box<api::Held>>,
 }
 
 impl Problem {
@@ -44,7 +47,30 @@ impl Problem {
             detail: detail.into(),
             advice: None,
             written: None,
+            held: None,
         }
+    }
+
+    /// Says what was not found in words of the asker, with how many nodes know nothing of it. Any
+    /// other error stays as it is.
+    pub(crate) fn not_found(error: Error, what: &str) -> Self {
+        let asked = match &error {
+            Error::Failed(Failure::NotFound {
+                answered,
+                unanswered,
+                ..
+            }) => Some((*answered, *unanswered)),
+            _ => None,
+        };
+        let mut problem = Self::from(error);
+        match asked {
+            None => {}
+            Some((0, 0)) => what.clone_into(&mut problem.detail),
+            Some((answered, unanswered)) => {
+                problem.detail = format!("{what}: {answered} answered and {unanswered} did not");
+            }
+        }
+        problem
     }
 
     /// Adds what the asker can do about it.
@@ -71,13 +97,38 @@ impl Problem {
     }
 }
 
-impl From<qadom_node::Error> for Problem {
-    fn from(error: qadom_node::Error) -> Self {
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
         let mut problem = Self::new(error.reason(), error.to_string());
         problem.advice = error.advice();
-        if let qadom_node::Error::Failed(qadom_node::Failure::TooFewCopies { receipt, .. }) = &error
-        {
-            problem.written = Some(Box::new(receipt.into()));
+        match &error {
+            Error::Failed(
+                Failure::TooFewCopies { receipt, .. }
+                | Failure::Journal {
+                    receipt: Some(receipt),
+                    ..
+                },
+            ) => problem.written = Some(Box::new(receipt.into())),
+            Error::Failed(Failure::StaleSeq { seq, held }) => {
+                problem.detail = match held {
+                    Some(held) if held.is_tombstone() => {
+                        let there = held.seq();
+                        format!("seq {seq} is not there: seq {there} is, which deleted it")
+                    }
+                    Some(held) => format!("seq {seq} is not there: seq {} is", held.seq()),
+                    None => format!("seq {seq} is not there: nothing is"),
+                };
+                problem.held = held.as_deref().map(|held| Box::new(held.into()));
+            }
+            Error::Failed(
+                Failure::Store {
+                    reason: Reason::Blocked,
+                }
+                | Failure::Refused {
+                    reason: Reason::Blocked,
+                },
+            ) => "this node has blocked that key".clone_into(&mut problem.detail),
+            _ => {}
         }
         problem
     }
@@ -126,6 +177,26 @@ fn status(reason: Reason) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn not_found(answered: u32, unanswered: u32) -> Error {
+        let key = "name:x".parse().unwrap();
+        Error::Failed(Failure::NotFound {
+            key,
+            answered,
+            unanswered,
+        })
+    }
+
+    #[test]
+    fn what_was_not_found_is_named_as_it_was_asked_for() {
+        let problem = Problem::not_found(not_found(2, 1), "no such item");
+        assert_eq!(problem.detail, "no such item: 2 answered and 1 did not");
+        assert_eq!(problem.status, 404);
+        let problem = Problem::not_found(not_found(0, 0), "no such item");
+        assert_eq!(problem.detail, "no such item");
+        let other = Problem::not_found(Error::Stopped, "no such item");
+        assert_eq!(other.detail, Error::Stopped.to_string());
+    }
 
     #[test]
     fn each_reason_has_the_status_code_that_scripts_rely_on() {

@@ -9,7 +9,10 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER_PERMISSIVE;
-use qadom_node::{Cursor, Key, Kind, Since, WatchSlot, Writer, dict_slot, namespace_slot};
+use qadom_node::{
+    ContentSignature, Cursor, Key, Kind, NAME_MAX, Since, WatchSlot, Writer, dict_slot,
+    namespace_slot,
+};
 
 /// A text is not what it stands for. Whoever wrote it is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +46,19 @@ pub fn parse_topic(text: &str) -> Result<Key, TextError> {
         return Err(TextError::new(text, "topic", form));
     }
     Key::from_name(text.as_bytes()).map_err(|_| TextError::new(text, "topic", form))
+}
+
+/// Reads a name of the dict: any text of 1 to 256 bytes.
+///
+/// # Errors
+///
+/// [`TextError`] for the empty text and for one of more than 256 bytes.
+pub fn parse_name(text: &str) -> Result<&str, TextError> {
+    if (1..=NAME_MAX).contains(&text.len()) {
+        Ok(text)
+    } else {
+        Err(TextError::new(text, "name", "1 to 256 bytes of text"))
+    }
 }
 
 /// Reads a value or a message: `hex:` and digits, else the text itself.
@@ -103,6 +119,43 @@ pub fn parse_writer(text: &str) -> Result<Writer, TextError> {
     }
     let bytes: Key = text.parse().map_err(|_| refused())?;
     Writer::new(*bytes.as_bytes()).map_err(|_| refused())
+}
+
+/// Reads a content signature: 128 hex digits, or `int:` and the decimal number that stands for the
+/// 64 bytes, big-endian.
+///
+/// # Errors
+///
+/// [`TextError`], also for a number of 2^512 or more.
+pub fn parse_signature(text: &str) -> Result<ContentSignature, TextError> {
+    let form = "128 hex digits or int:DECIMAL, as it was printed when the entry was set";
+    let refused = || TextError::new(text, "signature", form);
+    match text.strip_prefix("int:") {
+        Some(digits) => decimal(digits)
+            .map(ContentSignature::from_bytes)
+            .ok_or_else(refused),
+        None => text.parse().map_err(|_| refused()),
+    }
+}
+
+/// The bytes, big-endian, of a decimal number below 2^512.
+fn decimal(digits: &str) -> Option<[u8; 64]> {
+    let mut bytes = [0; 64];
+    if digits.is_empty() {
+        return None;
+    }
+    for digit in digits.chars() {
+        let mut carry = digit.to_digit(10)?;
+        for byte in bytes.iter_mut().rev() {
+            carry += u32::from(*byte) * 10;
+            *byte = carry.to_le_bytes()[0];
+            carry >>= 8;
+        }
+        if carry > 0 {
+            return None;
+        }
+    }
+    Some(bytes)
 }
 
 /// Something that can be watched, as people write it.
@@ -170,4 +223,39 @@ pub fn parse_since(text: &str) -> Result<Since, TextError> {
         TextError::new(text, "cursor", form)
     })?;
     Ok(Since::Cursor(cursor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_to_256_bytes() {
+        for (length, is_name) in [
+            (0, false),
+            (1, true),
+            (255, true),
+            (256, true),
+            (257, false),
+        ] {
+            assert_eq!(parse_name(&"n".repeat(length)).is_ok(), is_name, "{length}");
+        }
+        assert!(parse_name(&"é".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn a_signature_is_read_from_hex_digits_and_from_a_decimal_number() {
+        let hex = format!("{}01ff", "00".repeat(62));
+        assert_eq!(parse_signature("int:511"), parse_signature(&hex));
+        assert!(parse_signature(&hex).is_ok());
+        // 2^512 - 1, and one more.
+        let most = "int:13407807929942597099574024998205846127479365820592393377723561443721764030\
+                    07354697680187429816690342769003185818648605085375388281194656994643364900608\
+                    4095";
+        assert_eq!(parse_signature(most), parse_signature(&"ff".repeat(64)));
+        let more = most.replace("4095", "4096");
+        for text in ["", "00", "int:", "int:-1", "int:1e3", &more] {
+            assert!(parse_signature(text).is_err(), "{text}");
+        }
+    }
 }

@@ -282,6 +282,12 @@ impl Error {
             }
             Reason::Busy | Reason::RateLimited => "try again a little later",
             Reason::DiskFull => "free some space on the disk of the data folder",
+            Reason::StaleSeq => "read what is there now, and write again with its seq",
+            Reason::NotYours => "only who added it removes it: write as that identity",
+            Reason::Blocked => "unblock it first",
+            Reason::NotFound if matches!(self, Self::Identity(_)) => {
+                "make it first; only the identity `default` is made on its first use"
+            }
             Reason::Quota => "give the store of this node more room",
             _ => return None,
         };

@@ -196,8 +196,8 @@ impl Node {
 macro_rules! settings {
     ($view:ident, $field:tt) => {
         impl $view {
-            /// Signs as this identity of the node instead of `default`. It is made on its first
-            /// use.
+            /// Signs as this identity of the node instead of `default`, which alone is made on its
+            /// first use.
             #[must_use]
             pub fn signed_by(mut self, identity: impl Into<String>) -> Self {
                 self.$field.identity = identity.into();

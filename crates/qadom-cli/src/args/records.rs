@@ -12,7 +12,7 @@ use qadom_node::{NodeName, Writer};
 /// What every write takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Write {
-    /// Sign as this identity, made on its first use
+    /// Sign as this identity; `default` alone is made on its first use
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(crate) identity: String,
     /// Copies below which the write counts as failed [default: half of what can be reached]
@@ -164,7 +164,7 @@ pub(crate) enum Namespace {
         /// Ask all the nodes nearest to it and take the newest
         #[arg(long)]
         latest: bool,
-        /// Take exactly the content with this signature
+        /// Take exactly the content with this signature: 128 hex digits or int:DECIMAL
         #[arg(long, value_name = "SIG")]
         signature: Option<String>,
         #[command(flatten)]
@@ -183,7 +183,8 @@ pub(crate) enum Namespace {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Follow {
     /// 0 for the oldest held, now, or the cursor of the last event
-    #[arg(long, value_name = "CURSOR", default_value = "now", value_parser = since)]
+    #[arg(long, value_name = "CURSOR", default_value = "now", value_parser = since,
+        allow_hyphen_values = true)]
     pub(crate) since: String,
     /// End after this many events
     #[arg(long, value_name = "N")]
@@ -264,9 +265,17 @@ pub(crate) enum Identity {
     },
 }
 
-/// `qadom block` and `qadom unblock`
+/// `qadom block`
 #[derive(Debug, Args)]
 pub(crate) struct Block {
+    /// A node's id or address text, or a key: 64 hex digits, int:DECIMAL or name:TEXT; without it
+    /// the blocks are listed
+    pub(crate) what: Option<String>,
+}
+
+/// `qadom unblock`
+#[derive(Debug, Args)]
+pub(crate) struct Unblock {
     /// A node's id or address text, or a key: 64 hex digits, int:DECIMAL or name:TEXT
     pub(crate) what: String,
 }

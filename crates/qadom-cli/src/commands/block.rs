@@ -3,23 +3,23 @@
 use qadom_http::Client;
 use qadom_http::api::{BlockRequest, Blocks};
 
-use crate::args::Block;
+use crate::args::{Block, Unblock};
 use crate::error::Failure;
 use crate::output::Output;
 use crate::texts;
 
 pub(super) async fn block(block: Block, client: &Client, output: Output) -> anyhow::Result<()> {
-    let request = BlockRequest {
-        what: block.what,
-        duration: None,
+    let blocks = match block.what {
+        Some(what) => {
+            let duration = None;
+            client.block(&BlockRequest { what, duration }).await
+        }
+        None => client.blocks().await,
     };
-    tell(
-        &client.block(&request).await.map_err(Failure::from)?,
-        output,
-    )
+    tell(&blocks.map_err(Failure::from)?, output)
 }
 
-pub(super) async fn unblock(block: Block, client: &Client, output: Output) -> anyhow::Result<()> {
+pub(super) async fn unblock(block: Unblock, client: &Client, output: Output) -> anyhow::Result<()> {
     tell(
         &client.unblock(&block.what).await.map_err(Failure::from)?,
         output,

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use qadom_http::Client;
 use qadom_http::api::IdentityRequest;
+use qadom_node::Reason;
 
 use super::input;
 use crate::args::Identity;
@@ -25,8 +26,10 @@ pub(super) async fn run(identity: Identity, client: &Client, output: Output) -> 
         }
         Identity::Import { name, file } => {
             let text = input::file(&file, EXPORT_MAX)?;
-            let text = std::str::from_utf8(&text)
-                .with_context(|| format!("{} holds no identity", file.display()))?;
+            let text = std::str::from_utf8(&text).map_err(|_| {
+                let message = format!("{} holds no identity", file.display());
+                Failure::new(Reason::Malformed, message)
+            })?;
             let secret = Some(text.trim().to_owned());
             add(&IdentityRequest { name, secret }, client, output).await
         }
@@ -41,7 +44,8 @@ pub(super) async fn run(identity: Identity, client: &Client, output: Output) -> 
         }
         Identity::Export { name, output: file } => {
             let exported = client.export_identity(&name).await;
-            let exported = exported.map_err(Failure::from)?;
+            let mut exported = exported.map_err(Failure::from)?;
+            exported.secret = exported.secret.map(|secret| secret.trim_end().to_owned());
             match file {
                 None => output.result(&exported, || exported.secret.clone().unwrap_or_default()),
                 Some(file) => {
@@ -66,7 +70,11 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .with_context(|| format!("cannot make {}", path.display()))?;
+        .map_err(|error| {
+            let message = format!("cannot make {}: {error}", path.display());
+            let advice = "name a file that is not there yet; nothing was written";
+            Failure::new(Reason::Usage, message).with_advice(advice)
+        })?;
     writeln!(file, "{text}")
         .and_then(|()| file.sync_all())
         .with_context(|| format!("cannot write {}", path.display()))

@@ -17,6 +17,11 @@ pub(super) fn value(text: &str, limit: usize) -> Result<Bytes, Failure> {
     argument(text, limit, parse_value)
 }
 
+/// Says what is wrong with a text before anything is sent.
+pub(super) fn text<T>(parsed: Result<T, TextError>) -> Result<T, Failure> {
+    parsed.map_err(|error| Failure::new(Reason::Malformed, error.to_string()))
+}
+
 /// Reads an argument by its own text form, `-` for the standard input.
 pub(super) fn argument(
     text: &str,
@@ -26,8 +31,8 @@ pub(super) fn argument(
     if text == "-" {
         return file(Path::new(text), limit);
     }
-    let bytes = parse(text).map_err(|error| Failure::new(Reason::Malformed, error.to_string()))?;
-    check("it", &bytes, limit)?;
+    let bytes = self::text(parse(text))?;
+    check("the argument", &bytes, limit)?;
     Ok(bytes)
 }
 
@@ -47,7 +52,12 @@ pub(super) fn file(path: &Path, limit: usize) -> Result<Bytes, Failure> {
         std::fs::File::open(path).and_then(|file| file.take(enough).read_to_end(&mut bytes))
     }
     .map_err(unreadable)?;
-    check(&path.display().to_string(), &bytes, limit)?;
+    let what = if path.as_os_str() == "-" {
+        "the standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    check(&what, &bytes, limit)?;
     Ok(bytes.into())
 }
 

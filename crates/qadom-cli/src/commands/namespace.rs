@@ -1,6 +1,6 @@
 //! `qadom namespace`: keys that one writer alone may set.
 
-use qadom_http::Client;
+use qadom_http::{Client, parse_signature};
 use qadom_node::VALUE_MAX;
 
 use super::input;
@@ -42,6 +42,9 @@ pub(super) async fn run(
             read,
         } => {
             let key = texts::key(&key)?;
+            if let Some(signature) = &signature {
+                input::text(parse_signature(signature))?;
+            }
             let found = client
                 .namespace_get(
                     &public_key.to_string(),

@@ -22,6 +22,7 @@ pub(super) async fn run(
                     [
                         item.key.to_string(),
                         item.kind.clone(),
+                        item.identity.clone().unwrap_or_else(|| "-".to_owned()),
                         item.state.clone(),
                         item.stored.to_string(),
                         item.expires_at.to_string(),
@@ -29,7 +30,10 @@ pub(super) async fn run(
                 })
                 .collect();
             output.result(&list, || {
-                texts::table(["key", "kind", "state", "copies", "expires"], &rows)
+                texts::table(
+                    ["key", "kind", "identity", "state", "copies", "expires"],
+                    &rows,
+                )
             })
         }
         Publications::Withdraw { key } => {

@@ -82,12 +82,8 @@ fn a_json_object_updates_many_names_with_a_receipt_each() {
     );
     let long = json!({"x": "a".repeat(8193), "y": "kept"}).to_string();
     let lines = one.run_with(&update, long.as_bytes()).code(2).objects();
-    assert!(
-        lines[0]["error"]["type"]
-            .as_str()
-            .unwrap()
-            .ends_with("too-large")
-    );
+    assert_eq!(lines[0]["error"]["type"], "too-large");
+    assert!(lines[0]["error"]["message"].is_string(), "{}", lines[0]);
     assert_eq!(two.run(&["dict", "get", "y"]).code(0).text(), "kept");
 }
 
@@ -165,7 +161,14 @@ fn a_namespace_is_set_by_its_writer_alone_and_compared_before_it_is_swapped() {
         "--json",
     ];
     let late = one.run(&late).code(1);
-    assert!(late.stderr.contains("stale-seq"), "{}", late.stderr);
+    let late: Value = serde_json::from_str(&late.stderr).unwrap();
+    assert_eq!(late["error"]["type"], "stale-seq");
+    let held = &late["error"]["held"];
+    assert_eq!(
+        (&held["seq"], &held["value_base64"]),
+        (&json!(1), &json!("aGVsbG8="))
+    );
+    assert_eq!(held["writer"], set["writer"]);
     one.run(&["namespace", "set", "name:motd", "bye", "--if-seq", "1"])
         .code(0);
     let latest = [&get[..], &["--latest", "--json"]].concat();
@@ -236,7 +239,50 @@ fn a_subscriber_gets_the_backlog_then_what_is_published_live() {
     assert_eq!(one.run(&watch).code(0).text(), "first");
     one.run(&["topic", "subscribe", "news", "--since", "yesterday"])
         .code(2);
+    // The text of a cursor may begin with a dash.
+    let dashed = ["topic", "subscribe", "news", "--count", "0", "--since"];
+    let cursor = format!("-{}", "A".repeat(42));
+    one.run(&[&dashed[..], &[&cursor]].concat()).code(0);
     one.run(&["watch", "shelf:news"]).code(2);
+}
+
+#[test]
+fn a_subscriber_fails_when_its_daemon_ends_before_it_has_all() {
+    let one = Daemon::start(&["--memory"]);
+    let path = one.path().to_str().unwrap().to_owned();
+    one.run(&["topic", "publish", "news", "first"]).code(0);
+    let follow = ["topic", "subscribe", "news", "--since", "0", "--json"];
+    let (mut subscriber, _) = start(&[&["--data-dir", &path], &follow[..]].concat());
+    one.run(&["stop"]).code(0);
+    let ended = wait(&mut subscriber).code(1);
+    assert!(ended.stderr.contains("shutting-down"), "{}", ended.stderr);
+}
+
+#[test]
+fn names_are_refused_before_anything_is_sent() {
+    let one = Daemon::start(&["--memory"]);
+    let long = "n".repeat(257);
+    for name in ["", &long] {
+        for arguments in [
+            &["dict", "set", "--json", "--", name, "x"][..],
+            &["dict", "get", "--json", "--", name],
+            &["dict", "delete", "--json", "--", name],
+            &["topic", "publish", "--json", "--", name, "x"],
+            &["topic", "subscribe", "--json", "--", name],
+        ] {
+            let refused = one.run(arguments).code(2);
+            assert!(refused.stderr.contains("256 bytes"), "{}", refused.stderr);
+        }
+    }
+    one.run(&["dict", "set", &long[1..], "x"]).code(0);
+    let both = json!({"": "x", "kept": "y"}).to_string();
+    let lines = one
+        .run_with(&["dict", "update", "-", "--json"], both.as_bytes())
+        .code(2)
+        .objects();
+    let message = lines[0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("256 bytes"), "{message}");
+    assert_eq!(one.run(&["dict", "get", "kept"]).code(0).text(), "y");
 }
 
 #[test]
@@ -270,6 +316,11 @@ fn what_is_published_is_listed_and_ends_when_it_is_withdrawn() {
     let listed = list["items"].as_array().unwrap();
     assert_eq!(listed.len(), 2, "{list}");
     assert!(listed.iter().all(|item| item["state"] == "active"));
+    let identities: Vec<_> = listed.iter().map(|item| &item["identity"]).collect();
+    assert!(identities.contains(&&json!("default")), "{list}");
+    assert!(identities.contains(&&Value::Null), "{list}");
+    let writers: Vec<_> = listed.iter().map(|item| &item["writer"]).collect();
+    assert!(writers.contains(&&set["writer"]), "{list}");
     let table = one.run(&["publications", "list"]).code(0);
     assert!(table.text().contains("dict"), "{}", table.text());
 
@@ -283,8 +334,10 @@ fn what_is_published_is_listed_and_ends_when_it_is_withdrawn() {
         .code(0)
         .object();
     assert_eq!(list["items"], json!([]));
-    one.run(&["publications", "withdraw", &text(&put, "key")])
+    let none = one
+        .run(&["publications", "withdraw", &text(&put, "key")])
         .code(3);
+    assert!(none.stderr.contains("nothing alive"), "{}", none.stderr);
 }
 
 #[test]
@@ -312,7 +365,7 @@ fn an_identity_is_made_listed_exported_and_taken_over_by_another_node() {
     let mode = std::fs::metadata(exported).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     one.run(&["identity", "export", "work", "-o", exported])
-        .code(1);
+        .code(2);
     two.run(&["identity", "import", "job", exported]).code(0);
     let set = [
         "namespace",
@@ -328,6 +381,11 @@ fn an_identity_is_made_listed_exported_and_taken_over_by_another_node() {
     two.run_with(&["identity", "import", "other", "-"], b"nonsense")
         .code(2);
     one.run(&["identity", "export", "nobody"]).code(3);
+    let shown = one.run(&["identity", "export", "work"]).code(0);
+    let written = std::fs::read(exported).unwrap();
+    assert_eq!(shown.stdout, written);
+    let unknown = one.run(&["dict", "set", "a", "b", "--identity", "nobody", "--json"]);
+    assert!(unknown.code(3).stderr.contains("make it first"));
 }
 
 #[test]
@@ -346,6 +404,11 @@ fn what_is_blocked_is_neither_served_nor_asked_until_it_is_unblocked() {
     );
     let from = ["get", &key, "--from", one.address()];
     assert_ne!(two.run(&from).code, 0);
+    let listed = one.run(&["block", "--json"]).code(0).object();
+    assert_eq!(listed, blocked);
+    one.run(&["block", "127.0.0.1:7"]).code(2);
+    let refused = one.run_with(&["put", "--json"], b"unwanted").code(1);
+    assert!(refused.stderr.contains("has blocked"), "{}", refused.stderr);
     one.run(&["unblock", &key]).code(0);
     assert_eq!(two.run(&from).code(0).stdout, b"unwanted");
     one.run(&["unblock", &key]).code(3);

@@ -1,6 +1,7 @@
 //! The JSON of dicts, bags, namespaces, topics, watching, publications, identities and blocks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use qadom_node::Key;
@@ -39,6 +40,24 @@ pub struct Entry {
     pub messages: u32,
     /// From the call to the verified value in milliseconds, exact to the microsecond.
     pub took_ms: f64,
+}
+
+/// What is there instead of what a write or a read had to find.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Who wrote it: a public key as 64 hex digits.
+    pub writer: String,
+    /// Its version.
+    pub seq: u64,
+    /// Whether it says that the entry is gone.
+    pub deleted: bool,
+    /// The value, in JSON as Base64 with padding.
+    #[serde(rename = "value_base64", with = "text::base64")]
+    pub value: Bytes,
+    /// The signature of the record, 128 hex digits.
+    pub signature: String,
+    /// When it expires unless its writer renews it.
+    pub expires_at: Timestamp,
 }
 
 /// The items of a bag.
@@ -136,8 +155,12 @@ pub struct Publication {
     pub kind: String,
     /// What tells it from others in the slot, as 64 hex digits; none when nothing does.
     pub label: Option<String>,
-    /// The public key that signs it, as 64 hex digits; none for values.
+    /// What the node calls the identity that signs it; none for values, and when it has no longer
+    /// the secret.
     pub identity: Option<String>,
+    /// The public key that signs it, as 64 hex digits; none for values.
+    #[serde(default)]
+    pub writer: Option<String>,
     /// When it was last brought to its holders.
     pub renewed_at: Timestamp,
     /// When the holders forget it unless it is renewed.
@@ -181,7 +204,7 @@ pub struct Identity {
 }
 
 /// An identity to be made or taken over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentityRequest {
     /// The name that it gets.
@@ -189,6 +212,16 @@ pub struct IdentityRequest {
     /// The exported text of the identity; none to make a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+}
+
+/// Without the secret, which has no place in a log.
+impl fmt::Debug for IdentityRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("IdentityRequest")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a node neither asks nor holds nor serves.

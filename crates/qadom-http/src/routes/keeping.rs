@@ -1,5 +1,7 @@
 //! What a node keeps alive, who it can sign as, and what it has nothing to do with.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -17,13 +19,32 @@ type Named = Result<Path<String>, PathRejection>;
 /// `GET /v1/publications`: all that is kept alive.
 pub(crate) async fn publications(State(app): State<App>) -> Answer<Json<api::Publications>> {
     let publications = app.node.publications().await?;
-    let items = publications.iter().map(api::Publication::from).collect();
+    let mut names = HashMap::new();
+    let items = publications.iter().map(|publication| {
+        api::Publication::new(publication, |writer| {
+            let name = || app.node.identity_name(writer);
+            names.entry(*writer).or_insert_with(name).clone()
+        })
+    });
+    let items = items.collect();
     Ok(Json(api::Publications { items }))
 }
 
 /// `DELETE /v1/publications/KEY`: ends what is kept alive under a key.
 pub(crate) async fn withdraw(State(app): State<App>, path: Named) -> Answer<Json<api::Withdrawn>> {
-    let withdrawn = app.node.withdraw(key(path)?).await?;
+    let key = key(path)?;
+    let withdrawn = app.node.withdraw(key).await.map_err(|error| {
+        let what = format!("this node keeps nothing alive under {key}");
+        let advice = "list the publications for their keys; a name of a dict and an entry of a \
+                      namespace have the key of their slot";
+        let is_unknown = error.reason() == Reason::NotFound;
+        let problem = Problem::not_found(error, &what);
+        if is_unknown {
+            problem.with_advice(advice)
+        } else {
+            problem
+        }
+    })?;
     Ok(Json(api::Withdrawn::from(&withdrawn)))
 }
 
@@ -94,6 +115,13 @@ pub(crate) async fn unblock(State(app): State<App>, what: Named) -> Answer<Json<
 fn blocked(text: &str) -> Answer<Vec<Blocked>> {
     if let Ok(NodeName::Address(address)) = text.parse() {
         return Ok(vec![Blocked::Node(address.key().id())]);
+    }
+    if !text.starts_with("name:")
+        && let Ok(NodeName::Plain(_)) = text.parse()
+    {
+        let detail = format!("{text} is a place, where another node may be tomorrow");
+        return Err(Problem::new(Reason::Malformed, detail)
+            .with_advice("name the node by its id or its address text"));
     }
     let key = parse_key(text)?;
     let is_hex = !text.contains(':');

@@ -7,14 +7,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use qadom_node::{BAG_ITEM_MAX, ContentSignature, Key, Reason, SignedRead, VALUE_MAX, Writer};
+use qadom_node::{BAG_ITEM_MAX, Key, Reason, SignedRead, VALUE_MAX, Writer};
 
 use super::parameters::{ReadQuery, WriteQuery};
 use super::{Answer, key, parse_key, raw, read, wants_json};
 use crate::api;
 use crate::problem::Problem;
 use crate::router::App;
-use crate::texts::{TextError, parse_topic, parse_writer};
+use crate::texts::{TextError, parse_name, parse_signature, parse_topic, parse_writer};
 
 /// The object of an update has at most this many bytes (16 MiB).
 const UPDATE_MAX: usize = 16 << 20;
@@ -37,6 +37,7 @@ pub(crate) async fn dict_set(
     body: Body,
 ) -> Answer<Response> {
     let (Path(name), query) = (name?, query?.0.without_seq()?);
+    parse_name(&name)?;
     let value = read(&app, body, VALUE_MAX, "a value").await?;
     let dict = app.node.dict().signed_by(query.identity());
     let written = dict.with_options(query.options()?).set(name, value).await?;
@@ -50,6 +51,7 @@ pub(crate) async fn dict_delete(
     query: Writes,
 ) -> Answer<Json<api::Written>> {
     let (Path(name), query) = (name?, query?.0.without_seq()?);
+    parse_name(&name)?;
     let dict = app.node.dict().signed_by(query.identity());
     let written = dict.with_options(query.options()?).delete(name).await?;
     Ok(Json(api::Written::from(&written)))
@@ -63,11 +65,16 @@ pub(crate) async fn dict_get(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let (Path(name), Query(query)) = (name?, query?);
+    parse_name(&name)?;
     let dict = app.node.dict().read_from(query.source()?);
-    let read = match query.writer() {
-        Some(writer) => dict.get_by(name, parse_writer(writer)?).await?,
-        None => dict.get(name).await?,
+    let (read, what) = if let Some(writer) = query.writer() {
+        let read = dict.get_by(&name, parse_writer(writer)?).await;
+        (read, format!("that writer has set nothing under {name:?}"))
+    } else {
+        let read = dict.get(&name).await;
+        (read, format!("nothing is set under {name:?}"))
     };
+    let read = read.map_err(|error| Problem::not_found(error, &what))?;
     let slot = *read.record.slot();
     Ok(entry(slot, &read, &headers))
 }
@@ -101,8 +108,11 @@ pub(crate) async fn dict_update(
                 Ok(written) => (Some(api::Written::from(&written)), None),
                 Err(error) => (None, Some(Problem::from(error))),
             };
+            let name = String::from_utf8_lossy(&name).into_owned();
+            // The name is what people see, so it is told what is wrong with it.
+            let error = error.map(|error| parse_name(&name).err().map_or(error, Problem::from));
             api::DictWritten {
-                name: String::from_utf8_lossy(&name).into_owned(),
+                name,
                 written,
                 error,
             }
@@ -136,7 +146,9 @@ pub(crate) async fn bag_remove(
     let (key, query) = (key(path)?, query?.0.without_seq()?);
     let item = read(&app, body, BAG_ITEM_MAX, "an item").await?;
     let bag = app.node.bag(key).signed_by(query.identity());
-    let written = bag.with_options(query.options()?).remove(item).await?;
+    let written = bag.with_options(query.options()?).remove(item).await;
+    let what = format!("the bag {key} has no such item");
+    let written = written.map_err(|error| Problem::not_found(error, &what))?;
     Ok(Json(api::Written::from(&written)))
 }
 
@@ -193,12 +205,14 @@ pub(crate) async fn namespace_get(
     let namespace = app.node.namespace().read_from(query.source()?);
     let read = match query.signature() {
         Some(text) => {
-            let signature = content_signature(text)?;
-            namespace.get_signed(writer, key, &signature).await?
+            let signature = parse_signature(text)?;
+            namespace.get_signed(writer, key, &signature).await
         }
-        None if query.latest()? => namespace.latest(writer, key).await?,
-        None => namespace.get(writer, key).await?,
+        None if query.latest()? => namespace.latest(writer, key).await,
+        None => namespace.get(writer, key).await,
     };
+    let what = format!("nothing is set under {key} in that namespace");
+    let read = read.map_err(|error| Problem::not_found(error, &what))?;
     Ok(entry(key, &read, &headers))
 }
 
@@ -220,13 +234,6 @@ pub(crate) async fn publish(
     Ok(created(&api::Written::from(&written)))
 }
 
-fn content_signature(text: &str) -> Answer<ContentSignature> {
-    text.parse().map_err(|_| {
-        let detail = "a signature is 128 hex digits, as namespace set printed it";
-        Problem::new(Reason::Malformed, detail)
-    })
-}
-
 fn created(written: &api::Written) -> Response {
     (StatusCode::CREATED, Json(written)).into_response()
 }
@@ -240,6 +247,7 @@ fn entry(key: Key, read: &SignedRead, headers: &HeaderMap) -> Response {
     let facts = [
         ("qadom-key", entry.key.to_string()),
         ("qadom-source", entry.source.to_string()),
+        ("qadom-age-ms", entry.age_ms.to_string()),
         ("qadom-writer", entry.writer),
         ("qadom-seq", entry.seq.to_string()),
         ("qadom-signature", entry.signature),

@@ -1,10 +1,10 @@
 //! How what writers sign, what a node keeps alive and what it blocks become their JSON.
 
 use data_encoding::HEXLOWER;
-use qadom_node::{BlockCause, Blocked, Key, Kind, Promised, PublicationState, Writer};
+use qadom_node::{BlockCause, Blocked, Key, Kind, Promised, PublicationState, Verified, Writer};
 
 use super::super::{
-    BagItem, BagList, Block, Entry, Event, EventRecord, Gap, Identity, Publication, Receipt,
+    BagItem, BagList, Block, Entry, Event, EventRecord, Gap, Held, Identity, Publication, Receipt,
     Timestamp, Withdrawn, Written,
 };
 use super::milliseconds;
@@ -48,6 +48,19 @@ impl Entry {
             hops: read.hops,
             messages: read.messages,
             took_ms: milliseconds(read.took),
+        }
+    }
+}
+
+impl From<&Verified> for Held {
+    fn from(record: &Verified) -> Self {
+        Self {
+            writer: record.writer().to_string(),
+            seq: record.seq(),
+            deleted: record.is_tombstone(),
+            value: record.payload().clone(),
+            signature: HEXLOWER.encode(record.signature()),
+            expires_at: Timestamp::from_seconds(record.expiry()),
         }
     }
 }
@@ -100,8 +113,12 @@ impl From<&qadom_node::Event> for Event {
     }
 }
 
-impl From<&qadom_node::Promise> for Publication {
-    fn from(promise: &qadom_node::Promise) -> Self {
+impl Publication {
+    /// What is kept alive, with what the node calls its writer.
+    pub(crate) fn new(
+        promise: &qadom_node::Promise,
+        name: impl FnOnce(&Writer) -> Option<String>,
+    ) -> Self {
         let id = promise.id();
         let kind = match id.kind {
             Kind::Value => "value",
@@ -122,7 +139,8 @@ impl From<&qadom_node::Promise> for Publication {
             key: id.slot,
             kind: kind.to_owned(),
             label: label.map(|label| HEXLOWER.encode(label)),
-            identity: promise.promised.identity().map(ToString::to_string),
+            identity: promise.promised.identity().and_then(name),
+            writer: promise.promised.identity().map(ToString::to_string),
             renewed_at: Timestamp::from_seconds(promise.renewed_at),
             expires_at: Timestamp::from_seconds(promise.expires_at),
             stored: promise.stored,

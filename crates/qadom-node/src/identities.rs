@@ -85,7 +85,7 @@ pub enum IdentityError {
         known: u32,
     },
     /// The disk refused.
-    #[error("{} cannot be used", path.display())]
+    #[error("{} cannot be used: {source}", path.display())]
     Disk {
         /// The file or folder.
         path: PathBuf,

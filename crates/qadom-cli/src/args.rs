@@ -82,7 +82,7 @@ pub(crate) enum Verb {
     /// Who this node can sign as
     #[command(subcommand)]
     Identity(Identity),
-    /// Have nothing to do with a node or a key
+    /// Have nothing to do with a node or a key until it is unblocked or the daemon ends
     Block(Block),
     /// Take a block back
     Unblock(Unblock),

@@ -33,7 +33,7 @@ fn tell(blocks: &Blocks, output: Output) -> anyhow::Result<()> {
         .map(|block| {
             let until = block
                 .until
-                .map_or("for ever".to_owned(), |end| end.to_string());
+                .map_or("the daemon ends".to_owned(), |end| end.to_string());
             [
                 block.kind.clone(),
                 block.what.clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use qadom_http::api::{DictWritten, Written};
+use qadom_http::api::{DictUpdate, DictWritten, Written};
 use qadom_http::{Client, parse_name};
 use qadom_node::{Reason, VALUE_MAX};
 use serde::Serialize;
@@ -14,8 +14,12 @@ use crate::error::Failure;
 use crate::output::{Output, bytes};
 use crate::texts;
 
-/// The longest object that is read, in bytes (64 MiB); the daemon has its own limit.
+/// The longest object that is read, in bytes (64 MiB).
 const OBJECT_MAX: usize = 64 << 20;
+
+/// Names that are sent at once: each answer comes in time, and each request is within the daemon's
+/// limit, however long the values.
+const NAMES_AT_ONCE: usize = 256;
 
 pub(super) async fn run(dict: Dict, client: &Client, output: Output) -> anyhow::Result<()> {
     match dict {
@@ -82,28 +86,42 @@ async fn update(
     output: Output,
 ) -> anyhow::Result<()> {
     let object = input::file(file, OBJECT_MAX)?;
-    let results = client.dict_update(object, write).await;
+    let object: DictUpdate = serde_json::from_slice(&object).map_err(|error| {
+        let message = format!("an update is one JSON object: {error}");
+        Failure::new(Reason::Malformed, message).with_advice("nothing was stored")
+    })?;
+    let mut names = object.into_iter().peekable();
     let mut first_failure = None;
-    for result in results.map_err(Failure::from)? {
-        let DictWritten {
-            name,
-            written,
-            error,
-        } = result;
-        let failure = error.map(Failure::from);
-        let line = Line {
-            name: &name,
-            written: written.as_ref(),
-            error: failure.as_ref(),
-        };
-        output.result(&line, || match (&written, &failure) {
-            (Some(written), _) => format!("{name}: {}", texts::receipt(&written.receipt)),
-            (None, Some(failure)) => format!("{name}: {failure}"),
-            (None, None) => name.clone(),
-        })?;
-        if let Some(failure) = failure {
-            first_failure.get_or_insert(failure);
+    while names.peek().is_some() {
+        let part: DictUpdate = names.by_ref().take(NAMES_AT_ONCE).collect();
+        let part = serde_json::to_vec(&part)?;
+        let results = client.dict_update(part.into(), write).await;
+        for result in results.map_err(Failure::from)? {
+            if let Some(failure) = tell(result, output)? {
+                first_failure.get_or_insert(failure);
+            }
         }
     }
     first_failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+/// Tells what became of one name, and gives the failure if it was not set.
+fn tell(result: DictWritten, output: Output) -> anyhow::Result<Option<Failure>> {
+    let DictWritten {
+        name,
+        written,
+        error,
+    } = result;
+    let failure = error.map(Failure::from);
+    let line = Line {
+        name: &name,
+        written: written.as_ref(),
+        error: failure.as_ref(),
+    };
+    output.result(&line, || match (&written, &failure) {
+        (Some(written), _) => format!("{name}: {}", texts::receipt(&written.receipt)),
+        (None, Some(failure)) => format!("{name}: {failure}"),
+        (None, None) => name.clone(),
+    })?;
+    Ok(failure)
 }

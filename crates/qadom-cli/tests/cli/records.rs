@@ -74,6 +74,11 @@ fn a_json_object_updates_many_names_with_a_receipt_each() {
         let got = two.run(&["dict", "get", name]).code(0);
         assert_eq!(got.text(), value, "{name}");
     }
+    let many: serde_json::Map<_, _> = (0..600).map(|n| (format!("n{n}"), json!(n))).collect();
+    let many = Value::from(many).to_string();
+    let lines = one.run_with(&update, many.as_bytes()).code(0).objects();
+    assert_eq!(lines.len(), 600);
+    assert_eq!(two.run(&["dict", "get", "n599"]).code(0).text(), "599");
     let refused = one.run_with(&update, b"[1]").code(2);
     assert!(
         refused.stderr.contains("one JSON object"),

@@ -16,6 +16,9 @@ use crate::records::ENTRY_OVERHEAD;
 /// How many hints are counted at once. Beyond that no more are believed.
 const COUNTS: usize = 16_384;
 
+/// A topic has as many events at most as this many writers may have in it.
+const FULL_WRITERS: u64 = 16;
+
 /// How much there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cap {
@@ -87,11 +90,15 @@ impl Limits {
     }
 
     /// What all writers may have of a kind in one slot.
-    pub(crate) const fn of_slot(&self, kind: Kind) -> Option<Cap> {
+    pub(crate) fn of_slot(&self, kind: Kind) -> Option<Cap> {
         let (records, bytes) = match kind {
             Kind::BagItem => (self.bag_items, self.bag_bytes),
             Kind::DictCell => (self.dict_cells, self.dict_bytes),
-            Kind::Event => (u64::MAX, self.topic_bytes),
+            // Events without a payload take up room as well.
+            Kind::Event => (
+                self.topic_events.saturating_mul(FULL_WRITERS),
+                self.topic_bytes,
+            ),
             // There is one to a slot.
             Kind::Value | Kind::NamespaceEntry => return None,
         };

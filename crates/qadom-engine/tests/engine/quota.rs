@@ -323,3 +323,13 @@ fn kinds_in_one_slot_have_their_limits_apart() {
     }
     assert_eq!(one.all(Key::ZERO, Kind::BagItem), []);
 }
+
+#[test]
+fn a_topic_has_as_many_events_as_sixteen_full_writers() {
+    for count in [15, 16, 17] {
+        let events: Vec<_> = (0..count).map(|writer| event(writer, 1, 0)).collect();
+        let there = stored(|limits| limits.topic_events = 1, &events);
+        let kept = there.iter().filter(|is_there| **is_there).count();
+        assert_eq!(kept, usize::from(count).min(16), "{count}");
+    }
+}

@@ -11,7 +11,7 @@ use qadom_store::{Class, Container, Entry, EntryId, StoreError};
 use qadom_wire::{DigestRange, Kind, Position, fingerprint};
 
 use crate::core::Core;
-use crate::records::signed::{Summary, is_alive};
+use crate::records::signed::{Summary, is_alive, is_present};
 use crate::records::{container, entry_id, item_of};
 use crate::time::Time;
 
@@ -197,7 +197,10 @@ fn line_of(entry: &Entry, kind: Kind, clock: Option<Time>) -> Option<(Listed, u6
     let slot = entry.slot;
     let (hash, expiry, is_over) = if kind.is_signed() {
         let summary = Summary::of(&entry.bytes)?;
-        let is_over = clock.is_some_and(|now| !is_alive(summary.expiry, now));
+        // Of the kinds whose seqs are readings of a clock the rank is the seq.
+        let may_be_shown =
+            |now| is_alive(summary.expiry, now) && is_present(kind, entry.columns.rank, now);
+        let is_over = clock.is_some_and(|now| !may_be_shown(now));
         (summary.hash, summary.expiry, is_over)
     } else {
         let expiry = entry.columns.expires_at;

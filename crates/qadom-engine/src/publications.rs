@@ -25,7 +25,9 @@ use crate::operation::OperationId;
 use crate::operations::distribution::item::Item;
 use crate::publications::book::Publications;
 use crate::publications::journalling::{Journalling, Waiter};
-use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState};
+use crate::publications::promise::{
+    Promise, Promised, PublicationId, PublicationState, latest_useful_expiry,
+};
 use crate::publications::schedule::Pace;
 use crate::publications::signatures::{NextEvent, Signatures};
 use crate::status::RenewalCost;
@@ -98,6 +100,7 @@ impl Core {
     pub(crate) fn latest_expiry(&self, id: &PublicationId, now: Time) -> u64 {
         let signed = self.promises.signatures.expiry(id);
         let published = self.promises.book.get(id);
+        let signed = signed.min(latest_useful_expiry(now));
         signed.max(published.map_or(0, |promise| promise.latest_expiry(now)))
     }
 
@@ -118,7 +121,8 @@ impl Core {
         let book = &self.promises.book;
         let limits = &self.config.limits;
         let is_new = book.get(&id).is_none();
-        let charge = book.charge() + promise.promised.charge();
+        let replaced = book.get(&id).map_or(0, |old| old.promised.charge());
+        let charge = book.charge() + promise.promised.charge() - replaced;
         if (is_new && book.len() >= limits.publications) || charge > limits.publication_bytes {
             return Err(Reason::Quota);
         }

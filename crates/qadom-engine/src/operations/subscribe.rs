@@ -24,6 +24,7 @@ use crate::effect::{Effect, RequestFailure};
 use crate::operation::OperationId;
 use crate::operations::{Operation, Progress};
 use crate::reachability::Reachability;
+use crate::records::acceptance::check_time;
 use crate::time::{Time, jittered};
 use crate::walk::{Context, Query, Walk};
 use crate::watch::{Since, WatchEvent, WatchSlot};
@@ -36,8 +37,6 @@ const WALK_SHORT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
 /// Batches that wait until the beginning of a live subscription is known.
 const EARLY_MAX: usize = 16;
-/// How long after its end a record is still taken, in seconds.
-const LATE: u64 = 3600;
 
 /// One subscription.
 #[derive(Debug)]
@@ -163,9 +162,8 @@ impl SubscribeOperation {
             if !self.arrivals.wants(&record) {
                 continue;
             }
-            let is_over = record.expiry().saturating_add(LATE) <= now.utc_seconds();
-            if is_over && context.core.is_time_known(now) {
-                context.core.drops.count(Reason::Expired);
+            if let Err(reason) = check_time(&record, context.core.trusted_time(now)) {
+                context.core.drops.count(reason);
                 continue;
             }
             let network = &context.core.config.network;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_routing::Key;
-use qadom_wire::{Kind, SignedRecord, Value, Writer};
+use qadom_wire::{Kind, MAX_TTL, SignedRecord, Value, Writer};
 
 use crate::journal::Standing;
+use crate::records::signed::CLOCK_TOLERANCE;
 use crate::time::Time;
 
 /// What every publication is charged beside its payload, in bytes.
@@ -59,6 +60,13 @@ pub struct Promise {
     pub stored: u32,
     /// Whether it goes on.
     pub state: PublicationState,
+}
+
+/// The latest expiry that is of any use, in seconds of UTC: a later one was signed by a clock that
+/// was far ahead, no holder took it, and none would take another one like it. Half of the tolerance
+/// is left to the holders' clocks.
+pub(crate) fn latest_useful_expiry(now: Time) -> u64 {
+    now.utc_seconds() + MAX_TTL.as_secs() + CLOCK_TOLERANCE / 2
 }
 
 impl PublicationId {
@@ -153,7 +161,7 @@ impl Promise {
     /// journal did not learn of.
     pub(crate) fn latest_expiry(&self, now: Time) -> u64 {
         let by_now = now.utc_seconds() + u64::from(self.ttl_seconds);
-        self.expires_at.max(by_now)
+        self.expires_at.min(latest_useful_expiry(now)).max(by_now)
     }
 
     pub(crate) fn ttl(&self) -> Duration {

@@ -11,6 +11,7 @@ use qadom_wire::{Kind, Writer};
 
 use crate::journal::JournalEntry;
 use crate::publications::promise::PublicationId;
+use crate::records::signed::CLOCK_TOLERANCE;
 use crate::time::Time;
 
 /// Topics that are open at once; the one that was opened first is closed for a further one, and
@@ -44,12 +45,16 @@ pub(crate) struct Signatures {
 
 impl Signatures {
     /// The next seq of an identity, of which `seen` is known from elsewhere. It is not given out
-    /// again. Namespaces count, all others follow the clock.
+    /// again. Namespaces count, all others follow the clock: what was signed by a clock that was
+    /// far ahead binds nobody.
     pub(crate) fn next_seq(&mut self, id: &PublicationId, seen: u64, now: Time) -> u64 {
         let last = self.last.entry(*id).or_default();
         let above = last.seq.max(seen).saturating_add(1);
+        let latest = now.utc_micros.saturating_add(CLOCK_TOLERANCE * 1_000_000);
         last.seq = match id.kind {
             Kind::NamespaceEntry => above,
+            // No holder took that one, and none would take what is above it.
+            _ if above > latest => now.utc_micros,
             _ => above.max(now.utc_micros),
         };
         // Remembered until its expiry is noted.

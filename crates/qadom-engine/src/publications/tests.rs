@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qadom_routing::NodeKey;
 use qadom_store::MemoryStore;
-use qadom_wire::{Draft, Kind, Network, NetworkId, Value};
+use qadom_wire::{Draft, Kind, MAX_TTL, Network, NetworkId, Value};
 
 use super::*;
 use crate::config::Config;
@@ -117,4 +117,38 @@ fn a_stream_that_the_journal_refuses_is_not_used() {
     let (second, is_opened) = core.next_event(None, writer, Key::ZERO, at(0));
     assert!(is_opened && second.stream > first.stream);
     assert_eq!(second.seq, 1);
+}
+
+#[test]
+fn what_is_replaced_leaves_its_room() {
+    // Two values of one byte fit exactly.
+    let mut core = core(|config| config.limits.publication_bytes = 1026);
+    for payload in ["a", "b", "b", "a"] {
+        assert_eq!(core.promise(None, value(payload), at(0)), Ok(()));
+    }
+    assert_eq!(core.promise(None, value("c"), at(0)), Err(Reason::Quota));
+}
+
+#[test]
+fn what_a_clock_that_was_a_year_ahead_signed_does_not_bind_for_a_year() {
+    const YEAR: u64 = 365 * 24 * 3600;
+    let mut core = core(|_| {});
+    let id = cell(0, at(0)).id();
+    let ahead = core.next_seq(&id, 0, at(YEAR));
+    core.promise(None, cell(ahead, at(YEAR)), at(YEAR)).unwrap();
+    let longest = MAX_TTL.as_secs() + 3600;
+    let expiry = |core: &Core| {
+        let promise = core.promises.book.get(&id);
+        promise.map(|promise| promise.latest_expiry(at(0)))
+    };
+    assert!(expiry(&core).unwrap() <= at(0).utc_seconds() + longest);
+    core.unpublish(None, &id, at(YEAR));
+    assert!(core.latest_expiry(&id, at(0)) <= at(0).utc_seconds() + longest);
+    let seqs = [0; 2].map(|seen| core.next_seq(&id, seen, at(0)));
+    assert_eq!(seqs, [at(0).utc_micros, at(0).utc_micros + 1]);
+    // What somebody shows while the time is not known does not bind either.
+    assert_eq!(core.next_seq(&id, u64::MAX - 1, at(9)), at(9).utc_micros);
+    // Within the tolerance of the holders it does.
+    let ahead = at(9 + 3600).utc_micros - 1;
+    assert_eq!(core.next_seq(&id, ahead, at(9)), ahead + 1);
 }

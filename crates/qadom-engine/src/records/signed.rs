@@ -66,6 +66,13 @@ pub(crate) const fn is_alive(expiry: u64, now: Time) -> bool {
     now < expiry && expiry <= now.saturating_add(MAX_TTL.as_secs() + CLOCK_TOLERANCE)
 }
 
+/// Whether a version may be given out. One from the future, by the clocks of those kinds that follow
+/// them, was taken in while the time was not known as well.
+pub(crate) const fn is_present(kind: Kind, seq: u64, now: Time) -> bool {
+    let latest = now.utc_micros.saturating_add(CLOCK_TOLERANCE * 1_000_000);
+    !matches!(kind, Kind::BagItem | Kind::DictCell) || seq <= latest
+}
+
 impl HeldRecord {
     /// The record in place of another one of its identity.
     pub(crate) fn replacing(
@@ -149,5 +156,6 @@ impl HeldRecord {
     /// Whether the record may be given out.
     pub(crate) fn is_alive(&self, now: Time) -> bool {
         is_alive(self.record.expiry(), now)
+            && is_present(self.record.kind(), self.record.seq(), now)
     }
 }

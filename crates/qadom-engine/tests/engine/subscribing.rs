@@ -491,3 +491,25 @@ fn a_node_without_peers_goes_on_looking_for_holders() {
     subscriber.pass(10_000);
     assert_eq!(subscriber.holders(), [node_key(1)]);
 }
+
+#[test]
+fn versions_from_the_future_are_not_told() {
+    let kind = Kind::DictCell;
+    let name = WatchSlot { slot: slot(), kind };
+    let since = Since::Cursor(Cursor::new());
+    let one = One::trusting();
+    let mut subscriber = Subscriber::of(one, 6, name, since, Nodes::default());
+    let ahead = subscriber.one.now.utc_micros + 3600 * 1_000_000;
+    let cells = [ahead, ahead + 1].map(|seq| {
+        let draft = Draft::dict_cell(slot(), "x".into(), seq, start() + 3600);
+        sign(&identity(1), draft)
+    });
+    let from = *subscriber
+        .holders()
+        .iter()
+        .find(|key| **key != node_key(0))
+        .unwrap();
+    subscriber.push(from, &cells);
+    assert_eq!(subscriber.take_told(), [(ahead, 0)]);
+    assert_eq!(subscriber.drops(Reason::SeqFromFuture), 1);
+}

@@ -224,7 +224,8 @@ impl Holders {
         match (pause, held) {
             (Some(pause), Some(lease)) => {
                 lease.is_asked = false;
-                lease.renew_at = now + pause.max(Duration::from_secs(1));
+                // However long it wants to be left alone: its lease would run out.
+                lease.renew_at = now + pause.clamp(Duration::from_secs(1), BUSY_FOR);
             }
             (Some(_), None) => self.avoid(context, from, BUSY_FOR),
             (None, held) => {

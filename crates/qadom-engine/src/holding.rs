@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use qadom_routing::{Contact, Key};
+use qadom_routing::{Contact, Key, NodeId};
 use qadom_wire::{IdRange, K, Kind, Reason, Verified};
 
 use crate::core::{Core, reason_of_store};
@@ -44,6 +44,13 @@ impl Core {
         let farthest = closest.get(K - 1);
         let farthest = farthest.map(|node| node.id().key().distance(slot));
         self.is_storing() && farthest.is_none_or(|farthest| own < farthest)
+    }
+
+    /// Whether a node is confirmed, storing and one of the k closest to a slot that are known here:
+    /// what it has or brings counts as replicated.
+    pub(crate) fn is_near_holder(&self, node: &NodeId, slot: &Key) -> bool {
+        let closest = self.table.closest(slot, K);
+        closest.iter().any(|contact| contact.id() == node)
     }
 
     /// Keeps a record that a reader found at other holders.

@@ -365,6 +365,9 @@ impl Gather {
             .core
             .is_time_known(context.now)
             .then_some(context.now);
+        let address = from.address(context.core.config.families);
+        let address = address.map(|address| address.ip());
+        let giver = (Source::Node(*from.id()), address);
         let mut taken = Vec::with_capacity(records.len());
         for record in records {
             let Record::Signed(record) = record else {
@@ -372,7 +375,7 @@ impl Gather {
                 return Err(Reason::Malformed);
             };
             let (id, hash) = (*record.id(), record.hash(&network));
-            match self.union.take(record, Source::Node(*from.id()), clock) {
+            match self.union.take(record, giver, clock) {
                 Ok(_) => taken.push((id, hash)),
                 Err(reason) => {
                     context.core.refuse_answer(from, reason);
@@ -506,11 +509,13 @@ impl Gather {
             return;
         }
         for shown in lacking {
-            if let Err(reason) = context.core.keep_replica(&shown.record, None, context.now) {
+            let (record, giver) = (&shown.record, shown.address);
+            if let Err(reason) = context.core.keep_replica(record, giver, context.now) {
                 context.core.drops.count(reason);
                 return;
             }
         }
+        context.core.commit_unwatched();
         self.own = Some(self.fingerprint());
     }
 }

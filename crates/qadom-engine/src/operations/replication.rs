@@ -160,7 +160,8 @@ impl Operation for Replication {
         let signed = self
             .places
             .iter()
-            .filter(|place| Kind::from_number(place.first).is_some_and(Kind::is_signed));
+            .filter(|place| Kind::from_number(place.first).is_some_and(Kind::is_signed))
+            .filter(|place| self.exchanges.values().any(|to| to.is_done_with(place)));
         for place in signed {
             context.core.replicated.note(*place, context.now.moment);
         }

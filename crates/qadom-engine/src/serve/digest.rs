@@ -1,7 +1,8 @@
 //! Telling another holder in which records this node differs from it.
 //!
 //! What must stay true: the work for one request is bounded by what one slot may hold, or a fixed
-//! number of entries across slots, and every range is answered.
+//! number of entries across slots, every range is answered, and only a holder that should have the
+//! same can spare this node its own round of replication.
 
 use std::sync::Arc;
 
@@ -19,6 +20,20 @@ use crate::time::Time;
 /// Entries that are looked at for ranges across slots in one request.
 const ENTRIES: usize = 16_384;
 
+/// Entries that ranges of one slot may overlap by in one request, however few the slot has.
+const OVERLAP: usize = 256;
+
+/// What may still be looked at for one request.
+struct Work {
+    /// Entries of further slots.
+    most: usize,
+    /// The slot that was looked at last. It is not looked at again for the next range in it.
+    slot: Option<Key>,
+    /// Entries of that slot that may still be compared: ranges that overlap make hardly more work
+    /// than those that do not.
+    left: usize,
+}
+
 /// Answers each range with what is different here.
 pub(super) fn digest(core: &mut Core, now: Time, digest: &Digest, inbound: &Inbound) -> Answer {
     let refused = |core: &mut Core, reason| {
@@ -28,21 +43,27 @@ pub(super) fn digest(core: &mut Core, now: Time, digest: &Digest, inbound: &Inbo
     if !inbound.confirmed {
         return refused(core, Reason::NotConfirmed);
     }
-    let mut most = ENTRIES;
-    let mut slot = None;
+    let mut work = Work {
+        most: ENTRIES,
+        slot: None,
+        left: 0,
+    };
     let mut answers = Vec::with_capacity(digest.ranges.len());
     for range in &digest.ranges {
-        // A slot that was looked at is not looked at again for the next range in it.
-        let is_new = slot.replace(range.start.slot) != slot;
-        if is_new && most == 0 {
+        let is_new = work.slot != Some(range.start.slot);
+        if is_new && work.most == 0 {
             answers.push(RangeDigest::Differs);
             continue;
         }
-        match compare(core, now, digest.kind, range, &mut most) {
+        match compare(core, now, digest.kind, range, &mut work) {
             Ok(answer) => {
                 let is_whole = (range.start, range.end) == whole(range.start.slot);
-                if is_whole && answer == RangeDigest::Same {
-                    let place = container(&range.start.slot, digest.kind);
+                let slot = range.start.slot;
+                // What nobody has takes up no room among what is remembered.
+                let has_any = range.fingerprint != fingerprint_of(&[]);
+                let same = is_whole && has_any && answer == RangeDigest::Same;
+                if same && core.is_near_holder(&inbound.key.id(), &slot) {
+                    let place = container(&slot, digest.kind);
                     core.replicated.note(place, now.moment);
                 }
                 answers.push(answer);
@@ -59,7 +80,7 @@ fn compare(
     now: Time,
     kind: Kind,
     range: &DigestRange,
-    most: &mut usize,
+    work: &mut Work,
 ) -> Result<RangeDigest, Reason> {
     let slot = range.start.slot;
     let listing: Arc<Vec<Listed>>;
@@ -68,11 +89,19 @@ fn compare(
         listing = core
             .listing(&slot, kind, now)
             .map_err(|error| reason_of_store(&error))?;
-        *most = most.saturating_sub(listing.len());
-        within(&listing, range)
+        if work.slot.replace(slot) != Some(slot) {
+            work.most = work.most.saturating_sub(listing.len());
+            work.left = listing.len().max(OVERLAP);
+        }
+        let part = within(&listing, range);
+        let Some(left) = work.left.checked_sub(part.len()) else {
+            return Ok(RangeDigest::Differs);
+        };
+        work.left = left;
+        part
     } else {
         across = core
-            .listing_across(kind, range, most, now)
+            .listing_across(kind, range, &mut work.most, now)
             .map_err(|error| reason_of_store(&error))?
             .ok_or(Reason::TooLarge)?;
         &across

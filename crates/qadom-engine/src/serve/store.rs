@@ -3,8 +3,6 @@
 //! What must stay true: each record is answered by itself and in order, and one that is said to be
 //! kept is durable when that is said.
 
-use std::net::IpAddr;
-
 use qadom_wire::{Answer, Reason, Record, Renewal, Store, StoreClass, StoreItem, StoreResult};
 
 use crate::core::{Core, Waiting, reason_of_store};
@@ -60,7 +58,7 @@ fn store_item(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) ->
     let kept = if core.is_blocked(&inbound.key.id(), address) {
         Err(Reason::Blocked)
     } else {
-        keep(core, now, address, item)
+        keep(core, now, inbound, item)
     };
     match kept {
         // The answer goes out when the store has committed, so a copy that it names is durable.
@@ -79,9 +77,9 @@ fn store_item(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) ->
     }
 }
 
-fn keep(core: &mut Core, now: Time, address: IpAddr, item: StoreItem) -> Result<Kept, Reason> {
+fn keep(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) -> Result<Kept, Reason> {
     let origin = Origin {
-        address: Some(address),
+        address: Some(inbound.address.ip()),
         is_replica: item.class != StoreClass::FirstHand,
         hint: item.group.filter(|_| item.class == StoreClass::Replica),
         is_exclusive: item.exclusive,
@@ -104,5 +102,11 @@ fn keep(core: &mut Core, now: Time, address: IpAddr, item: StoreItem) -> Result<
     let place = container(value.key(), qadom_wire::Kind::Value);
     let mut held = Held::new(value, item.class, u64::from(item.ttl_seconds), now);
     held.group = core.group_of(origin, &place, size);
+    if !core.is_near_holder(&inbound.key.id(), held.value.key()) {
+        // Who is no holder itself cannot tell that the other holders were brought the same.
+        let old = core.held_value(held.value.key(), now);
+        let old = old.map_err(|error| reason_of_store(&error))?;
+        held.stored_at = old.map_or(held.stored_at, |old| old.stored_at);
+    }
     core.keep(held, now)
 }

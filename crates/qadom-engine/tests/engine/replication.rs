@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::neighbours::Neighbours;
-use crate::one::{One, value};
+use crate::one::{One, far, value};
 use crate::signed::{HOUR, STORED, identity, item, sign, signed, slot, start, whole};
 use bytes::Bytes;
+use qadom_engine::ReadFrom;
 use qadom_routing::Key;
+use qadom_store::Store as _;
 use qadom_wire::{
-    Answer, Digest, DigestRange, Draft, Kind, Position, RangeDigest, Reason, Record, Renewal,
-    Request, StoreItem, Verified, fingerprint,
+    Answer, Digest, DigestRange, Draft, Found, Kind, Position, RangeDigest, Reason, Record,
+    Renewal, Request, SourceGroup, StoreItem, Verified, fingerprint,
 };
 
 const DAY: u64 = 24 * HOUR;
@@ -277,9 +279,9 @@ fn who_gives_forged_records_to_another_holder_is_blocked() {
             let records = RangeDigest::Records(vec![(position, *forged.hash())]);
             Answer::Digested(vec![records])
         }
-        Request::Find(_) => Answer::Found(qadom_wire::Found {
+        Request::Find(_) => Answer::Found(Found {
             records: vec![Record::Signed(forged.clone().into_inner())],
-            ..qadom_wire::Found::default()
+            ..Found::default()
         }),
         Request::FindNode(_) => Answer::Contacts(Vec::new()),
         _ => Answer::Refused(Reason::UnknownKind),
@@ -321,4 +323,149 @@ fn a_holder_that_splits_for_ever_is_given_up() {
         _ => Answer::Refused(Reason::UnknownKind),
     });
     assert!((4000..5000).contains(&requests), "{requests}");
+}
+
+/// A question about a whole bag by somebody who has exactly this of it.
+fn same(records: &[Verified]) -> Request {
+    let mut hashes: Vec<_> = records.iter().map(|record| *record.hash()).collect();
+    Request::Digest(Digest {
+        kind: Kind::BagItem,
+        ranges: vec![DigestRange {
+            start: Position::first_of(slot()),
+            end: Some(Position {
+                slot: slot_behind(),
+                id: Key::ZERO,
+            }),
+            fingerprint: fingerprint(&mut hashes),
+        }],
+    })
+}
+
+fn slot_behind() -> Key {
+    let mut bytes = *slot().as_bytes();
+    bytes[31] += 1;
+    Key::from_bytes(bytes)
+}
+
+#[test]
+fn only_who_should_hold_a_bag_can_spare_others_its_replication() {
+    for (asker, is_spared) in [(9, false), (1, true)] {
+        let mut world = Neighbours::new(3, |_| ());
+        let record = bag_item(1, 10);
+        assert_eq!(world.nodes[0].store(signed(&record)), STORED);
+        world.live(0, 50 * 60);
+        world.nodes[0].ask_as(asker, &same(&[record]), true);
+        let answer = world.nodes[0].answer();
+        assert_eq!(answer, Answer::Digested(vec![RangeDigest::Same]));
+        world.asked.clear();
+        world.live(0, 17 * 60);
+        let is_digest = |request: &Request| matches!(request, Request::Digest(_));
+        assert_eq!(asked(&mut world, is_digest) == 0, is_spared, "{asker}");
+    }
+}
+
+#[test]
+fn a_stranger_that_renews_a_value_does_not_spare_it_its_replication() {
+    let mut world = Neighbours::new(3, |_| ());
+    let held = value(&[3; 50]);
+    let copy = StoreItem {
+        ttl_seconds: 36 * 3600,
+        ..item(Record::Value(held.clone()))
+    };
+    assert_eq!(world.nodes[0].store(copy), STORED);
+    // The second sweep begins 108 to 132 minutes after the start.
+    world.live(0, 107 * 60);
+    let renewal = StoreItem {
+        ttl_seconds: 1,
+        ..item(Record::Renewal(Renewal::Value(*held.key())))
+    };
+    world.nodes[0].store(renewal);
+    world.asked.clear();
+    world.live(0, 26 * 60);
+    world.asked.retain(|(_, to, _)| *to == 1);
+    let is_store = |request: &Request| matches!(request, Request::Store(_));
+    assert!(asked(&mut world, is_store) > 0);
+}
+
+#[test]
+fn a_holder_that_only_says_that_it_differs_is_soon_left_alone() {
+    let mut one = One::trusting();
+    one.meet_far([1]);
+    assert_eq!(one.store(signed(&bag_item(1, 10))), STORED);
+    let mut questions = 0;
+    for _ in 0..67 {
+        one.pass(60);
+        one.run(|outgoing| match Request::decode(outgoing.body.clone()) {
+            Ok(Request::Digest(digest)) => {
+                questions += 1;
+                let differs = vec![RangeDigest::Differs; digest.ranges.len()];
+                Some(Answer::Digested(differs))
+            }
+            Ok(Request::FindNode(_)) => Some(Answer::Contacts(Vec::new())),
+            _ => None,
+        });
+    }
+    assert_eq!(questions, 1);
+}
+
+#[test]
+fn ranges_that_overlap_cost_no_more_than_those_that_do_not() {
+    let mut one = One::trusting();
+    for number in 0..200 {
+        assert_eq!(one.store(signed(&bag_item(number, 10))), STORED);
+    }
+    let Request::Digest(mut digest) = same(&[]) else {
+        panic!("a digest");
+    };
+    digest.ranges = vec![digest.ranges[0]; 3];
+    one.ask(&Request::Digest(digest), true);
+    let Answer::Digested(answers) = one.answer() else {
+        panic!("an answer");
+    };
+    assert!(matches!(&answers[0], RangeDigest::Split(_)));
+    assert_eq!(answers[1..], [RangeDigest::Differs, RangeDigest::Differs]);
+}
+
+#[test]
+fn a_version_from_the_future_is_not_shown_once_the_time_is_known() {
+    let mut one = One::new(qadom_engine::Mode::Storing);
+    let draft = Draft::dict_cell(slot(), "late".into(), u64::MAX - 1, start() + DAY);
+    let record = sign(&identity(1), draft);
+    assert_eq!(one.store(signed(&record)), STORED);
+    assert_eq!(one.all(slot(), Kind::DictCell).len(), 1);
+    one.pass(61);
+    one.effects();
+    assert_eq!(one.all(slot(), Kind::DictCell).len(), 0);
+    let asked = DigestRange {
+        start: Position::first_of(slot()),
+        end: Some(Position::first_of(slot_behind())),
+        fingerprint: [1; 32],
+    };
+    let kind = Kind::DictCell;
+    let ranges = vec![asked];
+    one.ask(&Request::Digest(Digest { kind, ranges }), true);
+    let nothing = RangeDigest::Records(Vec::new());
+    assert_eq!(one.answer(), Answer::Digested(vec![nothing]));
+}
+
+#[test]
+fn what_a_reader_keeps_counts_for_the_address_group_that_gave_it() {
+    let mut one = One::trusting();
+    one.meet_far([1, 2]);
+    let record = bag_item(1, 10);
+    let now = one.now;
+    one.engine.bag_list(now, slot(), ReadFrom::Network);
+    one.run(|outgoing| match Request::decode(outgoing.body.clone()) {
+        Ok(Request::Find(_)) => Some(Answer::Found(Found {
+            records: vec![Record::Signed(record.clone().into_inner())],
+            ..Found::default()
+        })),
+        Ok(Request::FindNode(_)) => Some(Answer::Contacts(Vec::new())),
+        _ => None,
+    });
+    let entries = one.store.scan_slot(&slot(), None, None, 10).unwrap();
+    let groups: Vec<_> = entries.iter().map(|entry| entry.columns.group).collect();
+    let of = |number| *SourceGroup::of(far(number).ip()).of_replicas().as_bytes();
+    assert_eq!(groups.len(), 1);
+    assert!([of(1), of(2)].contains(&groups[0]), "{groups:?}");
 }

@@ -178,7 +178,7 @@ impl Gather {
                 self.on_page(context, &holder, (range, is_pinned), found);
             }
             (Work::Question(asked), Answer::Digested(digests)) => {
-                self.on_digests(&holder, &asked, digests);
+                self.on_digests(context, &holder, &asked, digests);
             }
             (Work::Repair(count), Answer::Stored(results)) => {
                 self.on_repaired(&holder, count, &results);
@@ -247,13 +247,24 @@ impl Gather {
         }
     }
 
-    fn on_digests(&mut self, holder: &NodeId, asked: &[IdRange], digests: Vec<RangeDigest>) {
+    fn on_digests(
+        &mut self,
+        context: &mut Context<'_>,
+        holder: &NodeId,
+        asked: &[IdRange],
+        digests: Vec<RangeDigest>,
+    ) {
         let mut holders = self.holders.iter_mut();
         let found = holders.find(|entry| entry.contact.id() == holder);
-        let Some(survey) = found.and_then(|entry| entry.survey.as_mut()) else {
+        let Some(entry) = found else {
+            return;
+        };
+        let Some(survey) = entry.survey.as_mut() else {
             return;
         };
         if let Err(reason) = survey.on_answer(asked, digests, &self.union) {
+            // Nobody signs what a digest says, so it proves no lie; it is counted.
+            context.core.refuse_answer(&entry.contact, reason);
             return self.drop_holder(holder, reason);
         }
         // What another holder was just asked for is compared again in the next round.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::net::IpAddr;
 
 use qadom_routing::Key;
 use qadom_wire::{
@@ -42,6 +43,8 @@ impl Place {
 pub(crate) struct Shown {
     pub(crate) record: Verified,
     pub(crate) source: Source,
+    /// The address of that node; none for this one.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// What became of a record that somebody showed.
@@ -129,7 +132,7 @@ impl Union {
     pub(crate) fn take(
         &mut self,
         record: SignedRecord,
-        source: Source,
+        (source, address): (Source, Option<IpAddr>),
         clock: Option<Time>,
     ) -> Result<Taken, Reason> {
         let id = *record.id();
@@ -147,7 +150,11 @@ impl Union {
             Entry::Vacant(_) if is_full => Err(Reason::Quota),
             Entry::Vacant(place) => {
                 let record = verified(record, &self.network)?;
-                place.insert(Shown { record, source });
+                place.insert(Shown {
+                    record,
+                    source,
+                    address,
+                });
                 self.version += 1;
                 Ok(Taken::Added)
             }
@@ -163,7 +170,11 @@ impl Union {
                 if !wins {
                     return Ok(Taken::Lower);
                 }
-                held.insert(Shown { record, source });
+                held.insert(Shown {
+                    record,
+                    source,
+                    address,
+                });
                 self.version += 1;
                 Ok(Taken::Added)
             }
@@ -173,8 +184,12 @@ impl Union {
     /// Takes what this node itself holds.
     pub(crate) fn take_own(&mut self, record: Verified) {
         self.version += 1;
-        let source = Source::Local;
-        self.records.insert(*record.id(), Shown { record, source });
+        let shown = Shown {
+            record,
+            source: Source::Local,
+            address: None,
+        };
+        self.records.insert(*shown.record.id(), shown);
     }
 
     pub(crate) fn into_records(self) -> BTreeMap<Key, Shown> {

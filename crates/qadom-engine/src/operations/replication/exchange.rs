@@ -4,7 +4,7 @@
 //! fixed number of requests nothing more is; what a holder gives is verified and kept as anything
 //! else is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use qadom_routing::{Contact, Families, Key};
 use qadom_store::Container;
@@ -65,6 +65,7 @@ enum Asked {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) contact: Contact,
+    places: BTreeSet<Container>,
     steps: VecDeque<Step>,
     asked: Option<Asked>,
     requests: u32,
@@ -75,6 +76,7 @@ impl Exchange {
     pub(super) const fn new(contact: Contact) -> Self {
         Self {
             contact,
+            places: BTreeSet::new(),
             steps: VecDeque::new(),
             asked: None,
             requests: 0,
@@ -85,6 +87,7 @@ impl Exchange {
     /// Compares what is in these places; values are renewed, since all that can be told of them is
     /// how long they live.
     pub(super) fn plan(&mut self, places: &[Container]) {
+        self.places.extend(places);
         let values = places
             .iter()
             .filter(|place| place.first == Kind::Value.number());
@@ -119,6 +122,11 @@ impl Exchange {
         if !self.is_given_up {
             self.plan(places);
         }
+    }
+
+    /// Whether the holder answered all that it was asked about a place.
+    pub(super) fn is_done_with(&self, place: &Container) -> bool {
+        !self.is_given_up && self.places.contains(place)
     }
 
     /// Whether the holder waits for nothing and there is something left to do.
@@ -209,6 +217,11 @@ impl Exchange {
     ) {
         let kind = digest.kind;
         let mut again = Vec::new();
+        // Something is always told in full, or the exchange would not get on.
+        if answers.iter().all(|answer| *answer == RangeDigest::Differs) {
+            core.refuse_answer(&self.contact, Reason::Malformed);
+            return self.give_up();
+        }
         for (asked, answer) in digest.ranges.iter().zip(answers) {
             if !answer.is_answer_to(asked) {
                 core.refuse_answer(&self.contact, Reason::Malformed);
@@ -395,4 +408,31 @@ fn item_of(load: Load, core: &Core, now: Time) -> Option<StoreItem> {
         group: held.group,
         exclusive: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use qadom_routing::NodeKey;
+
+    use super::*;
+
+    #[test]
+    fn a_holder_that_did_not_answer_is_done_with_nothing() {
+        let key = NodeKey::new([9; 32]).unwrap();
+        let address = SocketAddr::from(([60, 0, 0, 1], 7236));
+        let mut exchange = Exchange::new(Contact::at(key, address, true));
+        let places = [1, 2].map(|slot| container(&Key::from_bytes([slot; 32]), Kind::BagItem));
+        exchange.plan(&places[..1]);
+        assert_eq!(
+            places.map(|place| exchange.is_done_with(&place)),
+            [true, false]
+        );
+        exchange.give_up();
+        assert_eq!(
+            places.map(|place| exchange.is_done_with(&place)),
+            [false, false]
+        );
+    }
 }

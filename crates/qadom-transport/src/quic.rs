@@ -2,8 +2,10 @@
 //!
 //! What must stay true: nothing of QUIC exists before the first grant; only addresses with a grant
 //! or a connection reach it; a peer is who the session says, proven by the key that it named there;
-//! whatever goes wrong in QUIC, panics included, stays in tasks of its own. Nothing of the library
-//! that speaks QUIC is seen outside. How grants are agreed upon is the node's business.
+//! whatever goes wrong in QUIC stays in tasks of its own, and so does a panic on a connection.
+//! Nothing of the library that speaks QUIC is seen outside. How grants are agreed upon is the node's
+//! business. A panic where the library hands datagrams to connections cannot be kept in: it panics
+//! again while it unwinds, which ends the process.
 //!
 //! `gate` knows who may come in, `port` lies between the shared sockets and the library, `identity`
 //! has keys and checks, `handshake` begins connections, `links` has those that there are, `stream`
@@ -221,7 +223,10 @@ impl Quic {
             drop(turn);
             link.open().await
         }));
-        (&mut opening.0).await.unwrap_or(Err(QuicError::Failed))
+        (&mut opening.0).await.unwrap_or_else(|_| {
+            self.links.abandon(&peer);
+            Err(QuicError::Failed)
+        })
     }
 
     /// From now on streams that peers open come out here, each with its peer's node key; whoever

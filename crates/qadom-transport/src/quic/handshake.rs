@@ -187,6 +187,7 @@ impl Quic {
             peer: grant.peer,
             fingerprint: grant.fingerprint,
             connection,
+            failed: Arc::default(),
         };
         self.links.insert(link.clone());
         let entered = Entered {
@@ -194,9 +195,9 @@ impl Quic {
             place,
         };
         tokio::spawn(async move {
-            while let Ok((sender, receiver)) = entered.link.connection.accept_bi().await {
-                let stream = DataStream::new(sender, receiver);
-                entered.place.quic.hand_out(entered.link.peer, stream);
+            tokio::select! {
+                () = entered.serve() => {}
+                () = entered.link.failed.notified() => {}
             }
         });
         link
@@ -221,6 +222,15 @@ impl Quic {
 struct Entered {
     link: Link,
     place: Place,
+}
+
+impl Entered {
+    async fn serve(&self) {
+        while let Ok((sender, receiver)) = self.link.connection.accept_bi().await {
+            let stream = DataStream::new(sender, receiver);
+            self.place.quic.hand_out(self.link.peer, stream);
+        }
+    }
 }
 
 impl Drop for Entered {

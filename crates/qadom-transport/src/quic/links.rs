@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use quinn::{Connection, VarInt};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::{DataStream, QuicError, lock};
 
@@ -21,6 +21,18 @@ pub(super) struct Link {
     /// By which the peer has proven itself.
     pub(super) fingerprint: [u8; 32],
     pub(super) connection: Connection,
+    /// Told when the library has failed on this connection.
+    pub(super) failed: Arc<Notify>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The last handle would look behind a lock that the panic may have poisoned, and panic
+        // again: one is lost instead.
+        if std::thread::panicking() {
+            std::mem::forget(self.connection.clone());
+        }
+    }
 }
 
 impl Link {
@@ -61,6 +73,16 @@ impl Links {
     /// The connection on which new streams to this peer begin.
     pub(super) fn current(&self, peer: &[u8; 32]) -> Option<Link> {
         lock(&self.newest).get(peer).cloned()
+    }
+
+    /// Forgets the connection with this peer, on which the library panicked. One handle is lost for
+    /// good: where the last one is dropped, the library would look behind its poisoned lock.
+    pub(super) fn abandon(&self, peer: &[u8; 32]) {
+        let failed = lock(&self.newest).remove(peer);
+        if let Some(link) = failed {
+            link.failed.notify_one();
+            std::mem::forget(link);
+        }
     }
 
     /// Takes out the connection with this peer if it goes by another key.

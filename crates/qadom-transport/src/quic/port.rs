@@ -23,6 +23,12 @@ use super::lock;
 use crate::address::canonical;
 use crate::socket::{QuicDatagrams, Socket};
 
+#[cfg(test)]
+pub(super) use self::faults::Fault;
+
+#[cfg(test)]
+mod faults;
+
 /// The most bytes that wait for the library: more would only lie there, and out of the caches.
 const QUEUE_MAX: usize = 1024 * 1024;
 
@@ -32,6 +38,8 @@ pub(super) struct Port {
     sockets: Vec<(bool, Weak<Socket>)>,
     queue: Mutex<Queue>,
     dropped: AtomicU64,
+    #[cfg(test)]
+    faults: faults::Faults,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +69,8 @@ impl Port {
             sockets: sockets.collect(),
             queue: Mutex::default(),
             dropped: AtomicU64::new(0),
+            #[cfg(test)]
+            faults: faults::Faults::default(),
         }
     }
 
@@ -97,6 +107,18 @@ impl Port {
     /// Datagrams that did not fit.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Lets this go wrong next.
+    #[cfg(test)]
+    pub(super) fn fail(&self, fault: Fault) {
+        self.faults.set(fault);
+    }
+
+    /// Whether what shall go wrong has not yet.
+    #[cfg(test)]
+    pub(super) fn will_fail(&self) -> bool {
+        self.faults.is_pending()
     }
 
     fn sockets(&self) -> impl Iterator<Item = Arc<Socket>> {
@@ -149,6 +171,8 @@ impl AsyncUdpSocket for Port {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.on_send();
         let destination = canonical(transmit.destination);
         let family = |(is_ipv4, _): &&(bool, Weak<Socket>)| *is_ipv4 == destination.is_ipv4();
         let socket = self.sockets.iter().find(family);
@@ -170,6 +194,8 @@ impl AsyncUdpSocket for Port {
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut queue = lock(&self.queue);
+        #[cfg(test)]
+        self.faults.on_receive()?;
         let mut count = 0;
         for (buffer, place) in buffers.iter_mut().zip(metas) {
             let Some(meta) = queue.pop(buffer) else {

@@ -4,6 +4,7 @@
 //! is bounded by the windows.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,17 +28,40 @@ pub struct DataStream {
 
 /// The writing half of a [`DataStream`].
 #[derive(Debug)]
-pub struct DataSender(quinn::SendStream);
+pub struct DataSender(Half<quinn::SendStream>);
 
 /// The reading half of a [`DataStream`].
 #[derive(Debug)]
-pub struct DataReceiver(quinn::RecvStream);
+pub struct DataReceiver(Half<quinn::RecvStream>);
+
+/// A half of a stream. Where the library has panicked on its connection, it panics again when a
+/// half is dropped; that stays here, and in a panic the half is lost instead.
+#[derive(Debug)]
+struct Half<T>(Option<T>);
+
+impl<T> Half<T> {
+    /// The half; it is there until it is dropped.
+    fn get(&mut self) -> io::Result<&mut T> {
+        self.0.as_mut().ok_or(io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl<T> Drop for Half<T> {
+    fn drop(&mut self) {
+        let half = self.0.take();
+        if std::thread::panicking() {
+            std::mem::forget(half);
+        } else {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(half)));
+        }
+    }
+}
 
 impl DataStream {
-    pub(super) const fn new(sender: quinn::SendStream, receiver: quinn::RecvStream) -> Self {
+    pub(super) fn new(sender: quinn::SendStream, receiver: quinn::RecvStream) -> Self {
         Self {
-            sender: DataSender(sender),
-            receiver: DataReceiver(receiver),
+            sender: DataSender(Half(Some(sender))),
+            receiver: DataReceiver(Half(Some(receiver))),
         }
     }
 
@@ -49,8 +73,8 @@ impl DataStream {
     /// Tells the peer that nobody here takes the stream.
     pub(super) fn refuse(mut self) {
         // What is closed already needs no refusal.
-        let _ = self.sender.0.reset(REFUSED);
-        let _ = self.receiver.0.stop(REFUSED);
+        let _ = self.sender.0.get().map(|half| half.reset(REFUSED));
+        let _ = self.receiver.0.get().map(|half| half.stop(REFUSED));
     }
 }
 
@@ -61,7 +85,7 @@ impl DataSender {
     ///
     /// When the connection ended or the peer reads no more.
     pub async fn write_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
-        self.0.write_chunk(bytes).await.map_err(Into::into)
+        self.0.get()?.write_chunk(bytes).await.map_err(Into::into)
     }
 }
 
@@ -72,7 +96,7 @@ impl DataReceiver {
     ///
     /// When the connection ended or the peer gave the stream up.
     pub async fn read_bytes(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
-        let chunk = self.0.read_chunk(limit, true).await?;
+        let chunk = self.0.get()?.read_chunk(limit, true).await?;
         Ok(chunk.map(|chunk| chunk.bytes))
     }
 }
@@ -83,15 +107,15 @@ impl AsyncWrite for DataSender {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.0), context, bytes)
+        AsyncWrite::poll_write(Pin::new(self.0.get()?), context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.0), context)
+        AsyncWrite::poll_flush(Pin::new(self.0.get()?), context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.0), context)
+        AsyncWrite::poll_shutdown(Pin::new(self.0.get()?), context)
     }
 }
 
@@ -101,7 +125,7 @@ impl AsyncRead for DataReceiver {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.0), context, buffer)
+        AsyncRead::poll_read(Pin::new(self.0.get()?), context, buffer)
     }
 }
 

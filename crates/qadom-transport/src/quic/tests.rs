@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::port::Fault;
 use super::*;
 use crate::event::Transmit;
 use crate::socket::Sent;
@@ -229,6 +230,61 @@ async fn garbage_from_a_granted_address_ends_nothing() {
     one.send(&two, &[0x07; 64]).await;
     echo(&one, &two).await.unwrap();
     assert!(two.others.load(Ordering::SeqCst) <= 1);
+}
+
+/// A connection, and then this fault on the second side.
+async fn fail(fault: Fault) -> (Side, Side) {
+    let (one, two) = pair();
+    agree(&one, &two);
+    echo(&one, &two).await.unwrap();
+    two.quic.port.fail(fault);
+    let held = two.quic.open(one.key).await.unwrap();
+    let mut stream = one.quic.open(two.key).await.unwrap();
+    stream.write_all(b"there").await.unwrap();
+    while two.quic.port.will_fail() {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    (one, two)
+}
+
+/// Datagrams that are not QUIC's go both ways.
+async fn others_pass(one: &Side, two: &Side) {
+    for (from, to) in [(one, two), (two, one)] {
+        for count in 1..=20 {
+            from.send(to, &[0x07; 64]).await;
+            while to.others.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_quics_own_task_harms_nothing_else_and_it_begins_anew() {
+    let (one, two) = fail(Fault::ErrorInReceive).await;
+    others_pass(&one, &two).await;
+    while two.quic.links.current(&one.key).is_some() {
+        tokio::task::yield_now().await;
+    }
+    agree(&one, &two);
+    echo(&two, &one).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_on_a_connection_harms_nothing_else_and_another_one_is_begun() {
+    let (one, two) = fail(Fault::PanicInSend).await;
+    others_pass(&one, &two).await;
+    agree(&one, &two);
+    // Whoever opens a stream finds out, unless a peer's stream came before.
+    if two.quic.links.current(&one.key).is_some() {
+        let failed = two.quic.open(one.key).await;
+        assert_eq!(failed.unwrap_err(), QuicError::Failed);
+    }
+    echo(&two, &one).await.unwrap();
+    while two.quic.usage().connections > 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

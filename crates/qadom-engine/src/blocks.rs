@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
-use qadom_wire::{Reason, SourceGroup};
+use qadom_wire::{Reason, SignedRecord, SourceGroup};
 
 use crate::core::Core;
 use crate::engine::Engine;
@@ -236,6 +236,12 @@ impl Core {
     /// Whether nothing under a key or slot is to be taken or served.
     pub(crate) fn is_key_blocked(&self, key: &Key) -> bool {
         self.blocks.is_blocked(&Blocked::Key(*key), self.moment)
+    }
+
+    /// Whether a record lies under a key that is blocked: its slot, or what it is labelled with.
+    pub(crate) fn is_record_blocked(&self, record: &SignedRecord) -> bool {
+        let label = Key::from_bytes(*record.label());
+        self.is_key_blocked(record.slot()) || self.is_key_blocked(&label)
     }
 
     /// Counts what a peer sent in vain; for a lie the peer is blocked.

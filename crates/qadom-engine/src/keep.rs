@@ -156,8 +156,7 @@ impl Core {
         origin: Origin,
         now: Time,
     ) -> Result<(Verdict, Option<HeldRecord>), Reason> {
-        let label = Key::from_bytes(*record.label());
-        if self.is_key_blocked(record.slot()) || self.is_key_blocked(&label) {
+        if self.is_record_blocked(record) {
             return Err(Reason::Blocked);
         }
         check_time(record, self.trusted_time(now))?;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qadom_routing::{Contact, Moment, NodeKey};
-use qadom_wire::{Answer, Cursor, K, Kind, Notify, Reason, SignedRecord, Verified};
+use qadom_wire::{Answer, Cursor, CursorEntry, K, Kind, Notify, Reason, SignedRecord, Verified};
 
 use self::arrivals::Arrivals;
 use self::holders::{Candidate, Holders};
@@ -25,6 +25,7 @@ use crate::operation::OperationId;
 use crate::operations::{Operation, Progress};
 use crate::reachability::Reachability;
 use crate::records::acceptance::check_time;
+use crate::records::signed::CLOCK_TOLERANCE;
 use crate::time::{Time, jittered};
 use crate::walk::{Context, Query, Walk};
 use crate::watch::{Since, WatchEvent, WatchSlot};
@@ -126,7 +127,19 @@ impl SubscribeOperation {
     /// have written that before the subscription.
     fn begin_behind(&mut self, context: &mut Context<'_>, had: &Cursor) {
         let known: BTreeSet<_> = self.cursor.entries().map(|entry| entry.tag).collect();
-        let unknown = had.entries().filter(|entry| !known.contains(&entry.tag));
+        // What nobody can have written yet would hide all that is written from now on.
+        let clock = context.core.trusted_time(context.now);
+        let latest = clock.map_or(u64::MAX, |now| {
+            now.utc_micros.saturating_add(CLOCK_TOLERANCE * 1_000_000)
+        });
+        let is_possible = |entry: &CursorEntry| match self.slot.kind {
+            Kind::Event => entry.stream <= latest,
+            Kind::BagItem | Kind::DictCell => entry.seq <= latest,
+            Kind::Value | Kind::NamespaceEntry => true,
+        };
+        let unknown = had
+            .entries()
+            .filter(|entry| !known.contains(&entry.tag) && is_possible(entry));
         let unknown: Cursor = unknown.collect();
         self.arrivals.skip(&unknown);
         self.cursor.merge(&unknown);

@@ -170,7 +170,9 @@ impl<'a> Pages<'a> {
             .iter()
             .filter_map(|entry| HeldRecord::from_entry(entry, network));
         let now = self.now;
-        let alive = held.filter(|held| now.is_none_or(|now| held.is_alive(now)));
+        let alive = held
+            .filter(|held| now.is_none_or(|now| held.is_alive(now)))
+            .filter(|held| !self.core.is_record_blocked(&held.record));
         self.page = alive.collect::<Vec<_>>().into_iter();
     }
 }

@@ -227,7 +227,8 @@ impl Core {
         let held = self.held_record(&slot.slot, slot.kind, id).ok()??;
         let clock = self.trusted_time(now);
         let is_alive = clock.is_none_or(|now| held.is_alive(now));
-        is_alive.then(|| held.record.into_inner())
+        let may_be_given = is_alive && !self.is_record_blocked(&held.record);
+        may_be_given.then(|| held.record.into_inner())
     }
 
     /// What may be given out among the next `limit` entries of a slot. A store that fails ends it
@@ -245,7 +246,8 @@ impl Core {
         let held = entries
             .iter()
             .filter_map(|entry| HeldRecord::from_entry(entry, network))
-            .filter(|held| clock.is_none_or(|now| held.is_alive(now)));
+            .filter(|held| clock.is_none_or(|now| held.is_alive(now)))
+            .filter(|held| !self.is_record_blocked(&held.record));
         Page {
             records: held.map(|held| held.record.into_inner()).collect(),
             next: behind.map(|(_, id)| id),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::one::{One, network};
 use bytes::Bytes;
-use qadom_engine::{BlockCause, Mode};
+use qadom_engine::{BlockCause, Blocked, Mode};
 use qadom_routing::{Families, Key};
 use qadom_wire::{
     Answer, Draft, Find, Found, IdRange, Identity, Kind, Network, Reason, Record, Renewal, Request,
@@ -410,4 +410,21 @@ fn a_bag_is_read_page_by_page_and_a_stranger_is_told_how_long_it_is() {
         ..whole(slot(), Kind::BagItem)
     };
     assert_eq!(one.find(find, true).records, all[1..4]);
+}
+
+#[test]
+fn what_is_labelled_with_a_blocked_key_is_not_given_out() {
+    let mut one = One::trusting();
+    let record = entry(1, "one", HOUR);
+    assert_eq!(one.store(signed(&record)), STORED);
+    for (is_blocked, count) in [(false, 1), (true, 0), (false, 1)] {
+        let (now, key) = (one.now, Blocked::Key(slot()));
+        if is_blocked {
+            one.engine.block(now, key, None).unwrap();
+        } else {
+            one.engine.unblock(now, &key);
+        }
+        let all = one.all(*record.slot(), Kind::NamespaceEntry);
+        assert_eq!(all.len(), count);
+    }
 }

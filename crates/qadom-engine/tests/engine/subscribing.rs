@@ -513,3 +513,14 @@ fn versions_from_the_future_are_not_told() {
     assert_eq!(subscriber.take_told(), [(ahead, 0)]);
     assert_eq!(subscriber.drops(Reason::SeqFromFuture), 1);
 }
+
+#[test]
+fn a_holder_cannot_hide_a_writer_behind_events_from_the_future() {
+    let mut nodes = Nodes::default();
+    nodes.had.note(&identity(1).writer(), u64::MAX, 1);
+    let mut subscriber = Subscriber::of(One::trusting(), 6, topic(), Since::Now, nodes);
+    let holder = subscriber.holders()[0];
+    subscriber.push(holder, &[event(1, 1)]);
+    subscriber.pass(200);
+    assert_eq!(subscriber.take_told(), [(1, 0)]);
+}

@@ -390,10 +390,10 @@ fn item_of(load: Load, core: &Core, now: Time) -> Option<StoreItem> {
         return Some(StoreItem { record, ..item });
     }
     let held = core.held_record(&load.slot, load.kind, &load.id).ok()??;
-    if core
+    let is_over = core
         .trusted_time(now)
-        .is_some_and(|now| !held.is_alive(now))
-    {
+        .is_some_and(|now| !held.is_alive(now));
+    if is_over || core.is_record_blocked(&held.record) {
         return None;
     }
     let record = if load.is_whole {

@@ -261,3 +261,22 @@ async fn a_node_that_runs_is_ready_and_one_that_stopped_is_not() {
     problem(api.post("/v1/values", "x").await, 503, "shutting-down").await;
     assert_eq!(api.get("/healthz").await.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_read_refuses_what_has_no_meaning_for_it() {
+    let api = Api::start().await;
+    let writer = "00".repeat(32);
+    for route in [
+        format!("/v1/values/name:x?writer={writer}"),
+        format!("/v1/bags/name:x?writer={writer}"),
+        format!("/v1/dict/x?signature={writer}"),
+        format!("/v1/namespaces/{writer}/name:x?writer={writer}"),
+    ] {
+        let refused = api.get(&route).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{route}");
+        let problem = json(refused).await;
+        let kind = problem["type"].as_str().unwrap();
+        assert!(kind.ends_with(":usage"), "{route}: {problem}");
+    }
+    api.node.shutdown().await;
+}

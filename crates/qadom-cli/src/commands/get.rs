@@ -1,6 +1,6 @@
 //! `qadom get`: finds a value and writes it byte for byte.
 
-use anyhow::Context;
+use qadom_node::Reason;
 
 use super::client;
 use crate::args::{Get, Global};
@@ -16,8 +16,10 @@ pub(super) async fn run(get: Get, global: &Global, output: Output) -> anyhow::Re
         .await
         .map_err(Failure::from)?;
     match &get.output {
-        Some(file) => std::fs::write(file, &fetched.value)
-            .with_context(|| format!("cannot write {}", file.display()))?,
+        Some(file) => std::fs::write(file, &fetched.value).map_err(|error| {
+            let message = format!("cannot write {}: {error}", file.display());
+            Failure::new(Reason::Usage, message)
+        })?,
         None if !output.is_json() => bytes(&fetched.value)?,
         None => {}
     }

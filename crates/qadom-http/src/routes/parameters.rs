@@ -65,6 +65,24 @@ pub(crate) struct ReadQuery {
 }
 
 impl ReadQuery {
+    /// Refuses what narrows the reads of other things: nobody shall believe that it was heeded.
+    pub(super) fn without(self, parameters: &[&str]) -> Answer<Self> {
+        let given = [
+            ("writer", self.writer.is_some()),
+            ("signature", self.signature.is_some()),
+        ];
+        let stray = given
+            .into_iter()
+            .find(|(name, is_given)| *is_given && parameters.contains(name));
+        match stray {
+            Some((name, _)) => Err(Problem::new(
+                Reason::Usage,
+                format!("{name} has no meaning for this read"),
+            )),
+            None => Ok(self),
+        }
+    }
+
     /// Where to look.
     pub(super) fn source(&self) -> Answer<ReadFrom> {
         match (&self.from, is_set("local", self.local.as_deref())?) {

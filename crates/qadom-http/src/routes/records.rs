@@ -64,7 +64,7 @@ pub(crate) async fn dict_get(
     query: Reads,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let (Path(name), Query(query)) = (name?, query?);
+    let (Path(name), query) = (name?, query?.0.without(&["signature"])?);
     parse_name(&name)?;
     let dict = app.node.dict().read_from(query.source()?);
     let (read, what) = if let Some(writer) = query.writer() {
@@ -158,7 +158,7 @@ pub(crate) async fn bag_list(
     path: Named,
     query: Reads,
 ) -> Answer<Json<api::BagList>> {
-    let (key, Query(query)) = (key(path)?, query?);
+    let (key, query) = (key(path)?, query?.0.without(&["writer", "signature"])?);
     let list = app.node.bag(key).read_from(query.source()?).list().await?;
     Ok(Json(api::BagList::new(key, list)))
 }
@@ -200,7 +200,7 @@ pub(crate) async fn namespace_get(
     query: Reads,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let (Path((writer, key)), Query(query)) = (path?, query?);
+    let (Path((writer, key)), query) = (path?, query?.0.without(&["writer"])?);
     let (writer, key): (Writer, Key) = (parse_writer(&writer)?, parse_key(&key)?);
     let namespace = app.node.namespace().read_from(query.source()?);
     let read = match query.signature() {

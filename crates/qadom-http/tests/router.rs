@@ -280,3 +280,19 @@ async fn a_read_refuses_what_has_no_meaning_for_it() {
     }
     api.node.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_status_names_every_limit_once() {
+    let api = Api::start().await;
+    let status = json(api.get("/v1/status").await).await;
+    let limits = status["limits"].as_array().unwrap();
+    let mut names: Vec<_> = limits
+        .iter()
+        .map(|limit| limit["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "{status}");
+    api.node.shutdown().await;
+}

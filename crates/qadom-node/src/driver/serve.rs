@@ -165,7 +165,6 @@ impl Driver {
             ),
             count("renewals", engine.renewals, most.renewals),
             count("journal-queue", engine.journalling, JOURNAL_QUEUE),
-            count("subscriptions", engine.subscriptions, most.subscriptions),
             count("watchers", engine.leases, most.leases),
             count("blocks", engine.blocks, most.blocks),
             count("commands", self.queue.len(), COMMANDS_MAX),

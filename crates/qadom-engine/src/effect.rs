@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qadom_routing::NodeKey;
 use qadom_store::Ticket;
-use qadom_wire::Hello;
+use qadom_wire::{Hello, Verified};
 
 use crate::journal::JournalEntry;
 use crate::operation::{Difference, Failure, OperationId, Outcome};
@@ -100,6 +100,13 @@ pub enum Effect {
         operation: OperationId,
         /// What it tells.
         event: WatchEvent,
+    },
+    /// A bag that is listed as a stream has something to hand out.
+    Items {
+        /// The listing, as [`Engine::bag_stream`](crate::Engine::bag_stream) named it.
+        operation: OperationId,
+        /// Items, each version once, and tombstones of items that were handed out before.
+        records: Vec<Verified>,
     },
     /// Send this node an empty packet, if there is a session with it, so that address translators
     /// on the way go on letting it through.

@@ -94,7 +94,7 @@ pub struct SignedRead {
 /// What is in a bag.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// The items of all writers, ascending by id.
+    /// The items of all writers, ascending by id; none when they were handed out before the end.
     pub items: Vec<Verified>,
     /// Whether this is everything: three holders, or all when there are fewer, have exactly this.
     /// For one node or the own store, whether it gave all that it has.

@@ -17,6 +17,7 @@ use qadom_routing::{Contact, Key, NodeId, NodeKey};
 use qadom_wire::{Identity, Reason, Writer};
 use tokio::sync::{Notify, oneshot};
 
+use crate::bag_stream::BagFeed;
 use crate::error::StopReason;
 use crate::status::{Block, Peer, Status};
 use crate::subscription::Feed;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Status(oneshot::Sender<Box<Status>>),
     /// Watch a slot.
     Watch(WatchSlot, Since, Feed),
+    /// List a bag item by item.
+    BagStream(Key, ReadFrom, BagFeed),
     /// Tell what this node keeps alive.
     Publications(oneshot::Sender<Vec<Promise>>),
     /// Have nothing to do with something, for this long or for ever.

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
+use crate::bag_stream::BagFeed;
 use crate::bootstrap::Bootstrap;
 use crate::clock::Clock;
 use crate::command::{Command, Signals};
@@ -107,6 +108,8 @@ pub(crate) struct Driver {
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
     /// Where the events of watched slots go.
     feeds: HashMap<OperationId, Feed>,
+    /// Where the items of bags go that are listed as streams.
+    listings: HashMap<OperationId, BagFeed>,
     /// Who waits for the key of whoever answers at an address, by token.
     searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
     last_search: u64,
@@ -184,6 +187,7 @@ impl Driver {
             bootstrap,
             callers: HashMap::new(),
             feeds: HashMap::new(),
+            listings: HashMap::new(),
             searches: HashMap::new(),
             last_search: 0,
             inbound: HashMap::new(),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod bag_stream;
 mod bench;
 mod bootstrap;
 mod builder;
@@ -24,6 +25,7 @@ mod transfer;
 mod views;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
+pub use bag_stream::{BagEvent, BagStream};
 pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};
 pub use error::{Error, StartError, StopReason, join_problem_text};

@@ -1,7 +1,8 @@
 //! What users see of a node's records: dicts, bags, namespaces and topics.
 //!
 //! What must stay true: a view only names what is meant (who signs, how copies are kept, where a
-//! read looks); every rule about records is the engine's. Subscriptions are in `subscription.rs`.
+//! read looks); every rule about records is the engine's. Subscriptions are in `subscription.rs`, bags
+//! that come item by item in `bag_stream.rs`.
 
 mod bag;
 mod dict;

@@ -105,6 +105,15 @@ impl Engine {
         self.read(now, place, (Until::Complete, Want::Items), from)
     }
 
+    /// Lists a bag as [`bag_list`](Self::bag_list) does, but hands its items out as soon as they are
+    /// verified: [`Effect::Items`](crate::Effect::Items). A newer version of an item follows the
+    /// older one, and so does the tombstone of an item that turns out to be removed. The end says
+    /// whether that was everything, without the items.
+    pub fn bag_stream(&mut self, now: Time, key: Key, from: ReadFrom) -> OperationId {
+        let place = place(key, Kind::BagItem, None);
+        self.read(now, place, (Until::Complete, Want::Stream), from)
+    }
+
     // Namespaces.
 
     /// Sets an entry of the writer's namespace to a value of at most 8192 bytes. With a seq only

@@ -159,6 +159,10 @@ impl Gather {
         &self.union
     }
 
+    pub(crate) const fn union_mut(&mut self) -> &mut Union {
+        &mut self.union
+    }
+
     pub(crate) fn into_union(self) -> Union {
         self.union
     }

@@ -1,13 +1,14 @@
 //! Reading signed records: a bag's items, the cell of a dict name, the entry of a namespace.
 //!
 //! What must stay true: a reader never gets a tombstone, and never an entry of a namespace whose seq
-//! is below one that it has seen.
+//! is below one that it has seen. A reader who is handed records as they come gets tombstones, too,
+//! but only those of items that it was handed.
 
 use qadom_routing::{Contact, Key};
-use qadom_wire::{Answer, Kind};
+use qadom_wire::{Answer, Kind, Verified};
 
 use crate::core::Purpose;
-use crate::effect::RequestFailure;
+use crate::effect::{Effect, RequestFailure};
 use crate::operation::{Failure, Listed, Outcome, SignedRead};
 use crate::operations::gather::union::Shown;
 use crate::operations::gather::{ENOUGH, Gather};
@@ -17,8 +18,10 @@ use crate::walk::{Context, Walk};
 /// What a reader asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
-    /// All items of a bag.
+    /// All items of a bag, at the end.
     Items,
+    /// All items of a bag, each when it was verified.
+    Stream,
     /// The one record of what was gathered that wins; with a quorum of valid answers or without.
     Entry {
         /// Whether too few valid answers are a failure.
@@ -35,10 +38,25 @@ pub(crate) struct ReadOperation {
 }
 
 impl ReadOperation {
-    pub(crate) const fn new(gather: Gather, want: Want) -> Self {
+    pub(crate) fn new(mut gather: Gather, want: Want) -> Self {
+        if want == Want::Stream {
+            gather.union_mut().hand_out();
+        }
         Self {
             gather: Some(gather),
             want,
+        }
+    }
+
+    /// Hands out what came since the last time, if it is wanted before the end.
+    fn hand_out(&mut self, context: &mut Context<'_>) {
+        let Some(gather) = self.gather.as_mut() else {
+            return;
+        };
+        let records = gather.union_mut().take_fresh();
+        if !records.is_empty() {
+            let operation = context.operation;
+            context.core.emit(Effect::Items { operation, records });
         }
     }
 
@@ -52,18 +70,17 @@ impl ReadOperation {
         let took = context.now.moment.since(gather.began().moment);
         let (hops, messages) = (gather.hops(), gather.messages());
         match self.want {
-            Want::Items => {
-                let complete = gather.is_complete();
-                let records = gather.into_union().into_records().into_values();
-                let items = records.map(|shown| shown.record);
-                Progress::done(Outcome::Listed(Listed {
-                    items: items.filter(|record| !record.is_tombstone()).collect(),
-                    complete,
-                    hops,
-                    messages,
-                    took,
-                }))
-            }
+            Want::Items | Want::Stream => Progress::done(Outcome::Listed(Listed {
+                complete: gather.is_complete(),
+                items: if self.want == Want::Items {
+                    items_of(gather)
+                } else {
+                    Vec::new()
+                },
+                hops,
+                messages,
+                took,
+            })),
             Want::Entry { needs_quorum } => match pick(context, &gather, needs_quorum) {
                 Ok((shown, conflict)) => Progress::done(Outcome::Entry(SignedRead {
                     record: shown.record,
@@ -77,6 +94,13 @@ impl ReadOperation {
             },
         }
     }
+}
+
+/// All that is no tombstone.
+fn items_of(gather: Gather) -> Vec<Verified> {
+    let shown = gather.into_union().into_records().into_values();
+    let records = shown.map(|shown| shown.record);
+    records.filter(|record| !record.is_tombstone()).collect()
 }
 
 /// The record that wins, and whether another payload has the same seq.
@@ -165,6 +189,7 @@ impl Operation for ReadOperation {
             .gather
             .as_mut()
             .is_some_and(|gather| gather.go_on(context));
+        self.hand_out(context);
         if is_over {
             self.end(context)
         } else {

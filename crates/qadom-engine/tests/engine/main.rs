@@ -9,6 +9,7 @@
     reason = "a test fails where its preparation fails"
 )]
 
+mod bag_streams;
 mod blocks;
 mod clock;
 mod dial_back;

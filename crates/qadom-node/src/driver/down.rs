@@ -49,6 +49,11 @@ impl Driver {
                     feed.push(event);
                 }
             }
+            Effect::Items { operation, records } => {
+                if let Some(feed) = self.listings.get(&operation) {
+                    feed.push(records);
+                }
+            }
             Effect::Done { operation, result } => self.on_done(now, operation, result),
         }
     }
@@ -69,6 +74,9 @@ impl Driver {
         if matches!(result, Ok(Outcome::Joined(_))) {
             // So that a node that dies early still knows whom to come back to.
             self.save_at = self.save_at.map(|_| now.moment);
+        }
+        if let Some(feed) = self.listings.remove(&operation) {
+            return feed.end(result);
         }
         if let (Some(feed), Err(failure)) = (self.feeds.remove(&operation), &result) {
             feed.refuse(failure.clone());

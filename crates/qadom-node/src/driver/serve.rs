@@ -44,6 +44,18 @@ impl Driver {
                     feed.begin();
                 }
             }
+            Command::BagStream(key, from, feed) => {
+                if feed.is_unread() {
+                    return;
+                }
+                let operation = self.engine.bag_stream(now, key, from);
+                self.listings.insert(operation, feed);
+                // What is refused ends at once, and so does what asks nobody.
+                self.quiet(now);
+                if let Some(feed) = self.listings.get_mut(&operation) {
+                    feed.begin();
+                }
+            }
             Command::Publications(caller) => {
                 drop(caller.send(self.engine.publications().cloned().collect()));
             }
@@ -105,6 +117,12 @@ impl Driver {
             !caller.is_closed()
         });
         self.feeds.retain(|&operation, feed| {
+            if feed.is_unread() {
+                engine.cancel(operation);
+            }
+            !feed.is_unread()
+        });
+        self.listings.retain(|&operation, feed| {
             if feed.is_unread() {
                 engine.cancel(operation);
             }

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use qadom_engine::{Outcome, Written};
 use qadom_routing::Key;
 use qadom_wire::Writer;
+use tokio::sync::oneshot;
 
 use super::{Settings, settings, sources};
-use crate::command::{Operation, RecordOperation};
+use crate::bag_stream::{BagStream, bag_stream};
+use crate::command::{Command, Operation, RecordOperation};
 use crate::error::Error;
 
 /// The bag under a key, from [`Node::bag`](crate::Node::bag): a set of items of up to 1024 bytes.
@@ -130,5 +132,49 @@ impl Bag {
             messages: listed.messages,
             took: listed.took,
         })
+    }
+
+    /// Lists the items as [`list`](Self::list) does, but gives each as soon as its signature was
+    /// verified, for each of its writers.
+    ///
+    /// Whether an item was removed may show only later: then it is taken back.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Refused`](crate::Failure::Refused) with `busy` when as many operations are under
+    /// way as may be, [`Failure::Peer`](crate::Failure::Peer) when the one node that was to be
+    /// asked cannot be asked; [`Error::Busy`] and [`Error::Stopped`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use qadom_node::{BagEvent, Key, Node};
+    ///
+    /// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+    /// let bag = node.bag("name:fruit".parse::<Key>()?);
+    /// bag.add("apple").await?;
+    /// let mut items = bag.list_stream().await?;
+    /// while let Some(event) = items.next().await {
+    ///     match event {
+    ///         BagEvent::Added { value, .. } => assert_eq!(value, "apple"),
+    ///         BagEvent::Removed { label, .. } => println!("{label:?} is gone"),
+    ///         BagEvent::End { complete } => println!("complete: {complete}"),
+    ///         BagEvent::Failed(failure) => return Err(failure.into()),
+    ///     }
+    /// }
+    /// node.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn list_stream(&self) -> Result<BagStream, Error> {
+        let node = &self.settings.node;
+        let from = node.source(&self.settings.from).await?;
+        let (caller, begun) = oneshot::channel();
+        let (feed, stream) = bag_stream(node.signals(), caller);
+        node.send(Command::BagStream(self.key, from, feed))?;
+        begun.await.map_err(|_| Error::Stopped)??;
+        Ok(stream)
     }
 }

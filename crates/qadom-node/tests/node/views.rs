@@ -1,8 +1,10 @@
 //! Every view, written at one node and read at others.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use qadom_node::{
-    Cursor, Error, Event, Failure, Key, Kind, Node, ReadFrom, Reason, Since, WatchSlot,
+    BagEvent, Cursor, Error, Event, Failure, Key, Kind, Node, ReadFrom, Reason, Since, WatchSlot,
     WriteOptions,
 };
 
@@ -102,6 +104,80 @@ async fn a_bag_is_the_union_of_its_writers() {
         let added = bags[0].add(vec![7; length]).await;
         assert_eq!(added.is_ok(), is_taken, "{length}");
     }
+}
+
+/// How many operations of users are under way.
+async fn until_idle(node: &Node) {
+    until(node, |status| {
+        let mut limits = status.limits.iter();
+        limits.any(|limit| limit.name == "operations" && limit.used == 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bag_comes_item_by_item_and_what_was_removed_does_not_stay() {
+    let nodes = network().await;
+    let writers = nodes[..3].iter().enumerate().map(|(number, node)| {
+        let bag = node.bag(key("stream"));
+        tokio::spawn(async move {
+            for item in 0..100 {
+                bag.add(format!("{number}:{item}")).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    nodes[1].bag(key("stream")).remove("1:7").await.unwrap();
+    let mut stream = nodes[3].bag(key("stream")).list_stream().await.unwrap();
+    let mut items = BTreeMap::new();
+    let mut end = None;
+    while let Some(event) = stream.next().await {
+        assert!(end.is_none(), "the end is the last");
+        match event {
+            BagEvent::Added {
+                value,
+                label,
+                writer,
+                expires_at,
+            } => {
+                assert!(expires_at > 0);
+                items.insert((label, *writer.as_bytes()), value);
+            }
+            BagEvent::Removed { label, writer } => {
+                items.remove(&(label, *writer.as_bytes()));
+            }
+            BagEvent::End { complete } => end = Some(complete),
+            BagEvent::Failed(failure) => panic!("{failure:?}"),
+        }
+    }
+    assert_eq!(end, Some(true));
+    let streamed: BTreeSet<_> = items.into_values().collect();
+    let all = (0..3).flat_map(|number| (0..100).map(move |item| format!("{number}:{item}")));
+    let expected = all.filter(|item| item != "1:7").map(Bytes::from);
+    assert_eq!(streamed, expected.collect());
+    let list = nodes[3].bag(key("stream")).list().await.unwrap();
+    assert_eq!(list.items.len(), streamed.len());
+}
+
+#[tokio::test]
+async fn a_bag_that_nobody_reads_to_its_end_is_given_up_and_one_of_a_node_that_ends_ends() {
+    let nodes = network().await;
+    nodes[0].bag(key("stream")).add("item").await.unwrap();
+    let bag = nodes[3].bag(key("stream"));
+    drop(bag.list_stream().await.unwrap());
+    until_idle(&nodes[3]).await;
+    let absent = nodes[2].address();
+    nodes[2].shutdown().await;
+    let from = ReadFrom::Node(absent.into());
+    let mut silent = bag.clone().read_from(from).list_stream().await.unwrap();
+    nodes[3].shutdown().await;
+    while let Some(event) = silent.next().await {
+        assert!(matches!(event, BagEvent::Failed(_)), "{event:?}");
+    }
+    let error = bag.list_stream().await.unwrap_err();
+    assert!(matches!(error, Error::Stopped), "{error:?}");
 }
 
 #[tokio::test]

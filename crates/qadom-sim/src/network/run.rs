@@ -128,6 +128,8 @@ impl Network {
             Effect::Event { operation, event } => {
                 self.subscriptions.tell(node, operation, self.now, event);
             }
+            // Simulated users list bags at once.
+            Effect::Items { .. } => {}
             // Simulated nodes speak no QUIC.
             Effect::Stream { inbound, .. } => self.feed(node, |engine, _| {
                 engine.answer_stream(inbound, Err(Reason::UnknownKind));

@@ -67,6 +67,8 @@ pub(crate) struct Union {
     /// Counts changes.
     version: u64,
     has_conflict: bool,
+    /// What was taken in since it was handed out; none when nobody wants it before the end.
+    fresh: Option<Vec<Verified>>,
 }
 
 impl Union {
@@ -77,7 +79,21 @@ impl Union {
             records: BTreeMap::new(),
             version: 0,
             has_conflict: false,
+            fresh: None,
         }
+    }
+
+    /// From now on [`take_fresh`](Self::take_fresh) hands records out, those that are here first.
+    pub(crate) fn hand_out(&mut self) {
+        let shown = self.records.values().map(|shown| &shown.record);
+        let items = shown.filter(|record| !record.is_tombstone());
+        self.fresh = Some(items.cloned().collect());
+    }
+
+    /// What was taken in since the last time, in its order: items, and tombstones in the place of
+    /// an item that was here.
+    pub(crate) fn take_fresh(&mut self) -> Vec<Verified> {
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(crate) const fn place(&self) -> &Place {
@@ -150,6 +166,9 @@ impl Union {
             Entry::Vacant(_) if is_full => Err(Reason::Quota),
             Entry::Vacant(place) => {
                 let record = verified(record, &self.network)?;
+                if let Some(fresh) = self.fresh.as_mut().filter(|_| !record.is_tombstone()) {
+                    fresh.push(record.clone());
+                }
                 place.insert(Shown {
                     record,
                     source,
@@ -169,6 +188,10 @@ impl Union {
                 self.has_conflict |= is_conflict;
                 if !wins {
                     return Ok(Taken::Lower);
+                }
+                let is_news = !(record.is_tombstone() && held.get().record.is_tombstone());
+                if let Some(fresh) = self.fresh.as_mut().filter(|_| is_news) {
+                    fresh.push(record.clone());
                 }
                 held.insert(Shown {
                     record,

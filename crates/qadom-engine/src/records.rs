@@ -9,10 +9,16 @@ pub(crate) mod value;
 
 use qadom_routing::Key;
 use qadom_store::{Container, EntryId};
-use qadom_wire::Kind;
+use qadom_wire::{Kind, SourceGroup};
 
 pub(crate) use signed::HeldRecord;
 pub(crate) use value::{CACHED_TTL, Held};
+
+/// The group that an entry counts for, as the store has it: zeros for what this node wrote, and in
+/// local mode.
+pub(crate) fn counted_for(group: Option<SourceGroup>) -> [u8; 8] {
+    group.map_or([0; 8], |group| *group.as_bytes())
+}
 
 /// What every entry costs beside its payload, in bytes.
 pub(crate) const ENTRY_OVERHEAD: u32 = 512;

@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use qadom_store::{Class, Columns, Entry};
 use qadom_wire::{Kind, MAX_TTL, NetworkId, SignedRecord, SourceGroup, Verified};
 
-use crate::records::{ENTRY_OVERHEAD, entry_id};
+use crate::records::{ENTRY_OVERHEAD, counted_for, entry_id};
 use crate::time::Time;
 
 /// How far clocks may be apart, in seconds: so long after its end a record is still accepted and
@@ -27,9 +27,9 @@ pub(crate) struct HeldRecord {
     pub(crate) stored_at: u64,
     /// The latest expiry of what it replaced, in seconds of UTC; 0 when it is the first.
     pub(crate) floor_until: u64,
-    /// Where it was first stored from; none when this node wrote it, when nobody is believed about
-    /// it, and in local mode.
-    pub(crate) group: Option<SourceGroup>,
+    /// The group that it counts for: where it was first stored from, or whose replicas it is among;
+    /// zeros when this node wrote it, and in local mode.
+    pub(crate) group: [u8; 8],
 }
 
 /// What an entry says of its record without the record being read.
@@ -93,8 +93,7 @@ impl HeldRecord {
             // A renewal takes up no room of its own.
             group: old
                 .filter(|_| is_renewal)
-                .and_then(|old| old.group)
-                .or(group),
+                .map_or_else(|| counted_for(group), |old| old.group),
         }
     }
 
@@ -129,7 +128,7 @@ impl HeldRecord {
             columns: Columns {
                 expires_at: last.saturating_add(CLOCK_TOLERANCE),
                 charge: length + ENTRY_OVERHEAD,
-                group: self.group.map_or([0; 8], |group| *group.as_bytes()),
+                group: self.group,
                 owner: *record.writer().as_bytes(),
                 rank: self.rank(),
                 class: Class::Record,
@@ -149,7 +148,7 @@ impl HeldRecord {
             record,
             stored_at: summary.stored_at,
             floor_until: summary.floor_until,
-            group: SourceGroup::from_bytes(entry.columns.group),
+            group: entry.columns.group,
         })
     }
 

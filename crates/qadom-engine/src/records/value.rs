@@ -10,7 +10,7 @@ use qadom_routing::Key;
 use qadom_store::{Class, Columns, Entry};
 use qadom_wire::{Kind, Record, SourceGroup, StoreClass, StoreItem, VALUE_TTL_MAX, Value};
 
-use crate::records::{ENTRY_OVERHEAD, entry_id};
+use crate::records::{ENTRY_OVERHEAD, counted_for, entry_id};
 use crate::time::Time;
 
 /// The longest life of a copy that a reader leaves on its path.
@@ -32,9 +32,9 @@ pub(crate) struct Held {
     pub(crate) stored_at: u64,
     /// Whether it is a copy left on a lookup's path.
     pub(crate) cached: bool,
-    /// Where it was first stored from; none when this node wrote it, and when nobody is believed
-    /// about it.
-    pub(crate) group: Option<SourceGroup>,
+    /// The group that it counts for: where it was first stored from, or whose replicas it is among;
+    /// zeros when this node wrote it, and in local mode.
+    pub(crate) group: [u8; 8],
 }
 
 impl Held {
@@ -50,7 +50,7 @@ impl Held {
             keep_until: deadline,
             stored_at,
             cached,
-            group: None,
+            group: counted_for(None),
         }
     }
 
@@ -61,7 +61,7 @@ impl Held {
             record: Record::Value(self.value.clone()),
             class: StoreClass::Replica,
             ttl_seconds: u32::try_from(left).ok().filter(|&left| left > 0)?,
-            group: self.group,
+            group: SourceGroup::from_bytes(self.group),
             exclusive: false,
         })
     }
@@ -74,11 +74,10 @@ impl Held {
         }
         let deadline = self.deadline.max(old.deadline);
         if self.cached || !old.cached {
-            let group = old.group.or(self.group);
             Self {
                 deadline,
                 keep_until: self.keep_until.max(old.keep_until),
-                group,
+                group: old.group,
                 ..self
             }
         } else {
@@ -107,7 +106,7 @@ impl Held {
             columns: Columns {
                 expires_at: self.keep_until,
                 charge: charge + ENTRY_OVERHEAD,
-                group: self.group.map_or([0; 8], |group| *group.as_bytes()),
+                group: self.group,
                 owner: [0; 32],
                 rank: u64::from(own.distance(&key).shared_bits()),
                 class: if self.cached {
@@ -145,7 +144,7 @@ impl Held {
             keep_until: entry.columns.expires_at,
             stored_at: u64::from_be_bytes(*stored_at),
             cached: entry.columns.class == Class::Cached,
-            group: SourceGroup::from_bytes(entry.columns.group),
+            group: entry.columns.group,
         })
     }
 }

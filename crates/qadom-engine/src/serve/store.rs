@@ -8,7 +8,7 @@ use qadom_wire::{Answer, Reason, Record, Renewal, Store, StoreClass, StoreItem, 
 use crate::core::{Core, Waiting, reason_of_store};
 use crate::effect::Inbound;
 use crate::keep::{Kept, Origin};
-use crate::records::{Held, container};
+use crate::records::{Held, container, counted_for};
 use crate::serve::answer;
 use crate::time::Time;
 
@@ -101,7 +101,7 @@ fn keep(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) -> Resul
     let size = u64::try_from(value.bytes().len()).unwrap_or(u64::MAX);
     let place = container(value.key(), qadom_wire::Kind::Value);
     let mut held = Held::new(value, item.class, u64::from(item.ttl_seconds), now);
-    held.group = core.group_of(origin, &place, size);
+    held.group = counted_for(core.group_of(origin, &place, size));
     if !core.is_near_holder(&inbound.key.id(), held.value.key()) {
         // Who is no holder itself cannot tell that the other holders were brought the same.
         let old = core.held_value(held.value.key(), now);

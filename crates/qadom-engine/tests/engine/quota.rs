@@ -1,15 +1,16 @@
 //! What gives way when a slot, a writer or the node has too much, and who cannot make it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::one::{One, value};
 use crate::signed::{HOUR, STORED, identity, item, sign, signed, slot, start};
 use bytes::Bytes;
-use qadom_engine::Limits;
+use qadom_engine::{Limits, WriteOptions};
 use qadom_routing::Key;
 use qadom_wire::{
     Draft, Kind, Reason, Record, SignedRecord, SourceGroup, StoreClass, StoreItem, StoreResult,
-    Verified,
+    Verified, dict_slot,
 };
 
 const QUOTA: StoreResult = StoreResult::Refused(Reason::Quota);
@@ -294,6 +295,56 @@ fn what_a_replicator_brings_does_not_drive_out_what_is_written_next_to_it() {
     }
     let all = records(&mut one, Kind::BagItem);
     assert_eq!((all.len(), all.contains(&written)), (40, true));
+}
+
+#[test]
+fn a_version_that_does_not_fit_leaves_the_earlier_one_among_the_replicas() {
+    let mut one = One::limited(|limits| limits.dict_bytes = 100);
+    let brought = StoreItem {
+        group: None,
+        ..replica(&dict_cell(1, 100), group(1))
+    };
+    assert_eq!(one.store_from(group(7000), brought), STORED);
+    let replicas = *SourceGroup::of(group(7000).into()).of_replicas().as_bytes();
+    assert_eq!(groups(&one), [replicas]);
+    let longer = Draft::dict_cell(slot(), payload(1, 101), 9, start() + HOUR);
+    assert_eq!(one.store(signed(&sign(&identity(1), longer))), QUOTA);
+    assert_eq!(groups(&one), [replicas]);
+}
+
+#[test]
+fn an_own_record_stays_out_of_the_group_of_who_renews_it() {
+    let mut one = One::trusting();
+    let writer = Arc::new(identity(1));
+    one.engine.add_identity(Arc::clone(&writer));
+    let (now, options) = (one.now, WriteOptions::default());
+    let id = writer.writer();
+    one.engine
+        .dict_set(now, id, b"name", payload(1, 20), options);
+    one.run(|_| None);
+    let place = dict_slot(b"name").unwrap();
+    let Some(Record::Signed(own)) = one.all(place, Kind::DictCell).pop() else {
+        panic!("no own record")
+    };
+    let longer = own.expiry() + HOUR;
+    let renewal = Draft::dict_cell(place, own.payload().clone(), own.seq(), longer);
+    let result = one.store_from(group(1), signed(&sign(&writer, renewal)));
+    assert!(matches!(result, StoreResult::Renewed { .. }), "{result:?}");
+    let held = qadom_store::Store::scan_slot(&*one.store, &place, None, None, 10).unwrap();
+    assert_eq!(held[0].columns.group, [0; 8]);
+
+    let own = value(b"own");
+    let now = one.now;
+    one.engine.put(now, own.bytes().clone(), options);
+    one.run(|_| None);
+    let renewal = StoreItem {
+        ttl_seconds: 3600,
+        ..item(Record::Value(own.clone()))
+    };
+    one.store_from(group(1), renewal);
+    let id = qadom_store::EntryId::new(&[0]).unwrap();
+    let held = qadom_store::Store::get(&*one.store, own.key(), &id).unwrap();
+    assert_eq!(held.unwrap().columns.group, [0; 8]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use qadom_routing::{Contact, Families, Key};
 use qadom_store::Container;
 use qadom_wire::{
     Answer, BODY_MAX, Digest, DigestRange, Find, Found, ITEMS_MAX, IdRange, Kind, RangeDigest,
-    Reason, Record, Renewal, Request, Store, StoreClass, StoreItem, StoreResult,
+    Reason, Record, Renewal, Request, SourceGroup, Store, StoreClass, StoreItem, StoreResult,
 };
 
 use crate::blocks::is_lie;
@@ -405,7 +405,7 @@ fn item_of(load: Load, core: &Core, now: Time) -> Option<StoreItem> {
         record,
         class: StoreClass::Replica,
         ttl_seconds: 0,
-        group: held.group,
+        group: SourceGroup::from_bytes(held.group),
         exclusive: false,
     })
 }

@@ -214,8 +214,9 @@ impl Core {
         })
     }
 
-    /// Takes in what a round of renewal did for a record. What was withdrawn or written anew
-    /// meanwhile is left as it is.
+    /// Takes in what a round of renewal did for a record. What fewer than half of its holders took is
+    /// not renewed, and tried again soon. What was withdrawn or written anew meanwhile is left as it
+    /// is.
     pub(crate) fn on_renewed(&mut self, item: &Item, is_alone: bool, now: Time) {
         let id = item.id;
         if !self.is_published(&id, item.seq) {
@@ -225,15 +226,18 @@ impl Core {
             return;
         };
         let ttl = promise.ttl();
+        let is_renewed = item.copies > 0 && u64::from(item.copies) * 2 >= item.holders as u64;
         let mut due = Some(schedule::next(ttl, now.moment, &mut self.rng));
         if item.is_superseded {
             promise.state = PublicationState::Superseded;
             due = None;
-        } else if item.copies == 0 || is_alone {
+        } else if !is_renewed || is_alone {
             due = Some(schedule::retry(ttl, now.moment, &mut self.rng));
         }
         if item.copies > 0 {
-            promise.renewed_at = now.utc_seconds();
+            if is_renewed {
+                promise.renewed_at = now.utc_seconds();
+            }
             promise.expires_at = match item.signed() {
                 Some(signed) => signed.expiry(),
                 None => now.utc_seconds() + u64::from(promise.ttl_seconds),

@@ -220,6 +220,7 @@ impl Distribution {
             if item.is_own_near {
                 nearest.truncate(K - 1);
             }
+            item.holders = nearest.len() + usize::from(item.is_own_near);
             for node in nearest {
                 let holder = self
                     .holders

@@ -1,7 +1,7 @@
 //! What a node promised: renewed in time and without payloads, spread after a restart, superseded
 //! only by what is later, withdrawn, and never promised when the journal fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ struct Holders {
     /// Every item that was brought, with the hour at which it came.
     brought: Vec<(u64, NodeKey, StoreItem)>,
     lookups: usize,
+    /// Who has no room.
+    full: BTreeSet<NodeKey>,
     now: u64,
 }
 
@@ -65,6 +67,9 @@ impl Holders {
     }
 
     fn store(&mut self, key: NodeKey, item: &StoreItem) -> StoreResult {
+        if self.full.contains(&key) {
+            return StoreResult::Refused(Reason::Quota);
+        }
         self.brought.push((self.now, key, item.clone()));
         let id = match &item.record {
             Record::Renewal(renewal) => PublicationId {
@@ -528,6 +533,27 @@ fn the_own_copy_of_a_storing_node_is_renewed_too() {
     }
     // Three others, and the own one.
     assert!(one.engine.publications().all(|promise| promise.stored == 4));
+}
+
+#[test]
+fn what_fewer_than_half_of_the_holders_took_is_brought_again_soon() {
+    for (full, is_renewed) in [(3, false), (2, true)] {
+        let mut one = One::new(Mode::Storing);
+        (1..=3).for_each(|number| one.meet(number, true));
+        let mut holders = Holders {
+            full: (1..=full).map(node_key).collect(),
+            ..Holders::default()
+        };
+        publish(&mut one, Promised::Value(value(b"value")));
+        let begin = one.now.utc_seconds();
+        // At about 12 h, and then after 90 min or another 12 h.
+        pass(&mut one, &mut holders, 18);
+        let rounds = one.engine.status().renewal_cost.rounds;
+        let promise = one.engine.publications().next().unwrap();
+        assert_eq!(promise.stored, 4 - u32::from(full));
+        assert_eq!(rounds == 1, is_renewed, "{rounds} rounds");
+        assert_eq!(promise.renewed_at > begin, is_renewed);
+    }
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Item {
     pub(crate) id: PublicationId,
     pub(crate) seq: u64,
     form: Form,
+    /// Nodes that are to have it, this one counted when it is near: at most k.
+    pub(crate) holders: usize,
     /// Durable copies acknowledged.
     pub(crate) copies: u32,
     /// A holder showed a later record of the same identity.
@@ -69,6 +71,7 @@ impl Item {
             id,
             seq,
             form,
+            holders: 0,
             copies: 0,
             is_superseded: false,
             is_own_near: false,

@@ -13,7 +13,7 @@ use super::Engine;
 use crate::operation::{Failure, OperationId, ReadFrom, WriteOptions};
 use crate::operations::gather::ranges::only;
 use crate::operations::gather::union::Place;
-use crate::operations::gather::{Gather, Until};
+use crate::operations::gather::{Gather, Until, is_found};
 use crate::operations::holders::HoldersOperation;
 use crate::operations::read::{ENTRY, ReadOperation, Want};
 use crate::operations::write::WriteOperation;
@@ -173,7 +173,7 @@ impl Engine {
             let corrected = self.core.corrected(now);
             let local = Gather::local(&mut self.core, place, corrected);
             let held = local.union().get(&ENTRY);
-            if held.is_some_and(|held| held.record.seq() >= least) {
+            if held.is_some_and(|held| is_found(&held.record, least)) {
                 return self.start(corrected, Box::new(ReadOperation::new(local, want)));
             }
         }

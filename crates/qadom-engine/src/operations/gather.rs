@@ -15,7 +15,7 @@ pub(crate) mod union;
 use std::collections::{BTreeMap, VecDeque};
 
 use qadom_routing::{Contact, Key, NodeId};
-use qadom_wire::{Answer, Found, IdRange, K, Reason, Record};
+use qadom_wire::{Answer, Found, IdRange, K, Reason, Record, SignedRecord};
 
 use crate::blocks::is_lie;
 use crate::core::{Core, Purpose};
@@ -41,12 +41,18 @@ const PARTS_MAX: u32 = 64;
 /// How far a gathering goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// The first record whose seq is at least this.
+    /// The first record whose seq is at least this. A tombstone is none: a holder that lags behind
+    /// may show one for what was set again.
     First { least: u64 },
     /// What the nodes on the way show.
     Walked,
     /// The union of all holders.
     Complete,
+}
+
+/// Whether a record is the first that a reader may take.
+pub(crate) fn is_found(record: &SignedRecord, least: u64) -> bool {
+    !record.is_tombstone() && record.seq() >= least
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,7 +354,7 @@ impl Gather {
             && self
                 .union
                 .iter()
-                .any(|(_, shown)| shown.record.seq() >= least)
+                .any(|(_, shown)| is_found(&shown.record, least))
             && let Some(walk) = self.walk.as_mut()
         {
             walk.finish();

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use qadom_engine::{Failure, Mode, Outcome, ReadFrom, WriteOptions};
-use qadom_wire::{Answer, Draft, Found, Identity, Reason, Record, Request, StoreResult, Writer};
+use qadom_wire::{
+    Answer, Draft, Found, Identity, Reason, Record, Request, StoreResult, Writer, namespace_slot,
+};
 
 use crate::one::network;
 use crate::views::{ANY, BAG, entry, written};
@@ -188,4 +190,31 @@ fn a_write_that_others_are_ahead_of_says_what_is_there() {
     };
     assert_eq!((held.payload(), held.seq()), (&Bytes::from("theirs"), 9));
     assert_eq!(world.members[24].engine.publications().count(), 0);
+}
+
+#[test]
+fn a_tombstone_that_a_holder_kept_too_long_hides_nothing_newer() {
+    let mut world = World::new(25);
+    let writer = world.writer(24, 1);
+    set(&mut world, 24, writer, "old", None).unwrap();
+    let deleted = world.run_at(24, |engine, now| {
+        engine.namespace_delete(now, writer, BAG, None, WriteOptions::default())
+    });
+    deleted.unwrap();
+    let slot = namespace_slot(writer.as_bytes(), &BAG);
+    let mut nearest: Vec<usize> = (0..24).collect();
+    nearest.sort_by_key(|&member| world.members[member].engine.id().key().distance(&slot));
+    for is_down in [true, false] {
+        for &member in &nearest[..8] {
+            world.members[member].is_down = is_down;
+        }
+        if is_down {
+            set(&mut world, 24, writer, "new", None).unwrap();
+        }
+    }
+    for _ in 0..8 {
+        let reader = world.add(Mode::Client);
+        let read = entry(get(&mut world, reader, writer, false));
+        assert_eq!(read.record.payload(), "new");
+    }
 }

@@ -215,30 +215,34 @@ impl Core {
     }
 
     /// Takes in what a round of renewal did for a record. What fewer than half of its holders took is
-    /// not renewed, and tried again soon. What was withdrawn or written anew meanwhile is left as it
+    /// not renewed, and tried again soon; what was sent again as it had been signed is not renewed
+    /// either. What was withdrawn or written anew meanwhile is left as it
     /// is.
     pub(crate) fn on_renewed(&mut self, item: &Item, is_alone: bool, now: Time) {
         let id = item.id;
         if !self.is_published(&id, item.seq) {
             return;
         }
+        let has_secret = self.has_secret(&id);
         let Some(promise) = self.promises.book.get_mut(&id) else {
             return;
         };
         let ttl = promise.ttl();
-        let is_renewed = item.copies > 0 && u64::from(item.copies) * 2 >= item.holders as u64;
+        let is_taken = item.copies > 0 && u64::from(item.copies) * 2 >= item.holders as u64;
         let mut due = Some(schedule::next(ttl, now.moment, &mut self.rng));
         if item.is_superseded {
             promise.state = PublicationState::Superseded;
             due = None;
-        } else if !is_renewed || is_alone {
+        } else if !is_taken || is_alone {
             due = Some(schedule::retry(ttl, now.moment, &mut self.rng));
         }
         if item.copies > 0 {
-            if is_renewed {
+            if is_taken && has_secret {
                 promise.renewed_at = now.utc_seconds();
             }
             promise.expires_at = match item.signed() {
+                // What was signed before with the secret may outlive what is sent without it.
+                Some(signed) if !has_secret => promise.expires_at.max(signed.expiry()),
                 Some(signed) => signed.expiry(),
                 None => now.utc_seconds() + u64::from(promise.ttl_seconds),
             };
@@ -252,6 +256,31 @@ impl Core {
         if item.copies > 0 || item.is_superseded {
             self.journal(entry, Waiter::default());
         }
+    }
+
+    /// Whether this node can sign anew what it published; values need no secret.
+    fn has_secret(&self, id: &PublicationId) -> bool {
+        let writer = self.promises.book.get(id);
+        let writer = writer.and_then(|promise| promise.promised.identity());
+        writer.is_none_or(|writer| self.promises.identities.contains_key(writer))
+    }
+
+    /// Passes over what no holder would take: a record that is over, while the secret to sign it
+    /// anew is not here. Each time it would be due is counted as expired.
+    pub(crate) fn pass_over(&mut self, id: &PublicationId, now: Time) -> bool {
+        let Some(promise) = self.promises.book.get(id) else {
+            return false;
+        };
+        let Promised::Signed(record) = &promise.promised else {
+            return false;
+        };
+        if record.expiry() > now.utc_seconds() || self.has_secret(id) {
+            return false;
+        }
+        let due = schedule::retry(promise.ttl(), now.moment, &mut self.rng);
+        self.promises.book.schedule(id, Some(due));
+        self.drops.count(Reason::Expired);
+        true
     }
 
     /// Has an operation go on at a moment.

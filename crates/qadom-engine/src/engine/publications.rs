@@ -91,9 +91,13 @@ impl Engine {
         while self.may_renew() && self.core.is_time_known(now) {
             let bits = schedule::region_bits(self.core.nodes_nearby());
             let most = self.core.config.limits.renewed_at_once;
-            let due = self.core.promises.book.take_due(now.moment, bits, most);
+            let mut due = self.core.promises.book.take_due(now.moment, bits, most);
             if due.is_empty() {
                 break;
+            }
+            due.retain(|id| !self.core.pass_over(id, now));
+            if due.is_empty() {
+                continue;
             }
             let operation = RenewalOperation::new(&self.core, due, bits);
             self.start_background(now, Box::new(operation));

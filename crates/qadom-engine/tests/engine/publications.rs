@@ -557,6 +557,38 @@ fn what_fewer_than_half_of_the_holders_took_is_brought_again_soon() {
 }
 
 #[test]
+fn without_its_secret_a_record_lives_as_long_as_it_was_signed_for_and_is_sent_no_longer() {
+    let mut one = one(3);
+    let mut holders = Holders::default();
+    let (begin, expiry) = (one.now.utc_seconds(), one.now.utc_seconds() + TTL);
+    let draft = Draft::dict_cell(Key::from_bytes([1; 32]), "cell".into(), 5, expiry);
+    let stranger = Arc::new(Identity::from_seed([8; 32]));
+    let record = stranger.sign(&network(), draft).unwrap().into_inner();
+    publish(&mut one, Promised::Signed(record));
+    pass(&mut one, &mut holders, 34);
+    let standing = |one: &One| {
+        let promise = one.engine.publications().next().unwrap();
+        (promise.stored, promise.renewed_at, promise.expires_at)
+    };
+    assert_eq!(holders.held.len(), 3);
+    assert_eq!(standing(&one), (3, begin, expiry));
+    pass(&mut one, &mut holders, 2);
+    holders.brought.clear();
+    let refused = |one: &One| {
+        let drops = one.engine.status().drops;
+        drops.iter().any(|(reason, _)| reason == Reason::Expired)
+    };
+    assert!(!refused(&one));
+    pass(&mut one, &mut holders, 24);
+    assert!(holders.brought.is_empty());
+    assert!(refused(&one));
+    assert_eq!(standing(&one), (3, begin, expiry));
+    one.engine.add_identity(stranger);
+    pass(&mut one, &mut holders, 4);
+    assert!(standing(&one).2 > expiry + 24 * HOUR);
+}
+
+#[test]
 fn who_knows_nobody_tries_again_soon() {
     let mut one = one(0);
     let mut holders = Holders::default();

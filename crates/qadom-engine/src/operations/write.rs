@@ -3,7 +3,10 @@
 //! that is.
 //!
 //! What must stay true: nothing is acknowledged before the journal and the own store have it; a
-//! write that others were ahead of fails with what is there.
+//! write that others were ahead of fails with what is there. A compare-and-swap is sent to nobody
+//! before the journal has its seq: after a crash the same seq with another payload would be a second
+//! winner. All other writes are journalled while their copies are under way, and a crash in between
+//! may leave a seq that is signed once more: holders then agree on one of both as on any conflict.
 
 pub(crate) mod change;
 pub(crate) mod spread;
@@ -31,7 +34,8 @@ enum Task {
     Signed(Box<Change>),
 }
 
-/// Where a write stands. `Finding` or `Reading` → `Storing` → `Looking`, or the end after any.
+/// Where a write stands. `Finding` or `Reading` → `Noting`, of a compare-and-swap → `Storing` →
+/// `Looking`, or the end after any.
 #[derive(Debug)]
 enum Stage {
     /// Holders are looked for.
@@ -40,6 +44,8 @@ enum Stage {
     Reading(Box<Gather>),
     /// Whether others have the item that this writer does not have is looked for.
     Asking(Box<Gather>),
+    /// The journal is told that it was signed; these are to get copies then.
+    Noting(Vec<Contact>),
     /// Copies are under way.
     Storing,
     /// Somebody is ahead; what is there is looked for.
@@ -129,7 +135,7 @@ impl WriteOperation {
         let kept = self.spread.keep_own(context, &item, is_exclusive);
         kept.map_err(|reason| Failure::Store { reason })?;
         let promised = if is_exclusive {
-            note(context, &item);
+            self.journal += note(context, &item);
             Ok(())
         } else {
             self.promise(context, &item)
@@ -203,6 +209,10 @@ impl WriteOperation {
         self.spread.hops = gather.hops();
         let holders = gather.closest();
         match self.prepare(context) {
+            Ok(()) if self.is_exclusive() => {
+                self.stage = Stage::Noting(holders);
+                Progress::Going
+            }
             Ok(()) => {
                 self.store(context, holders);
                 self.finish(context)
@@ -210,6 +220,20 @@ impl WriteOperation {
             Err(Failure::NotFound { .. }) => self.ask(context),
             Err(failure) => Progress::failed(failure),
         }
+    }
+
+    /// The journal has what was signed, or failed.
+    fn has_noted(&mut self, context: &mut Context<'_>) -> Progress {
+        let Stage::Noting(holders) = &mut self.stage else {
+            return Progress::Going;
+        };
+        if let Some(reason) = self.journal_failed {
+            let receipt = None;
+            return Progress::failed(Failure::Journal { reason, receipt });
+        }
+        let holders = std::mem::take(holders);
+        self.store(context, holders);
+        self.finish(context)
     }
 
     /// The own item is not there: looks whether it is somebody else's.
@@ -366,14 +390,16 @@ fn note_outcome(context: &mut Context<'_>, item: &Item, receipt: &Receipt) {
     }
 }
 
-/// Writes into the journal that something was signed, before it is known whether it stays.
-fn note(context: &mut Context<'_>, item: &Item) {
-    if let Item::Signed(record) = item {
-        let (seq, expiry) = (record.seq(), record.expiry());
-        context
-            .core
-            .note_signed(None, &PublicationId::of(record), seq, expiry);
-    }
+/// Writes into the journal that something was signed, before it is known whether it stays, and gives
+/// the entries that are waited for.
+fn note(context: &mut Context<'_>, item: &Item) -> u32 {
+    let Item::Signed(record) = item else {
+        return 0;
+    };
+    let (operation, id) = (Some(context.operation), PublicationId::of(record));
+    let (seq, expiry) = (record.seq(), record.expiry());
+    context.core.note_signed(operation, &id, seq, expiry);
+    1
 }
 
 impl Operation for WriteOperation {
@@ -401,7 +427,7 @@ impl Operation for WriteOperation {
             Stage::Reading(gather) | Stage::Asking(gather) | Stage::Looking(gather) => {
                 gather.walk_mut()
             }
-            Stage::Storing => None,
+            Stage::Noting(_) | Stage::Storing => None,
         }
     }
 
@@ -411,6 +437,7 @@ impl Operation for WriteOperation {
             Stage::Reading(gather) | Stage::Asking(gather) | Stage::Looking(gather) => {
                 gather.go_on(context)
             }
+            Stage::Noting(_) => self.journal == 0,
             Stage::Storing => true,
         };
         match self.stage {
@@ -418,6 +445,7 @@ impl Operation for WriteOperation {
             Stage::Finding(_) => self.found(context),
             Stage::Reading(_) => self.has_read(context),
             Stage::Asking(_) => self.has_asked(),
+            Stage::Noting(_) => self.has_noted(context),
             Stage::Storing => self.finish(context),
             Stage::Looking(_) => self.has_looked(context),
         }
@@ -438,7 +466,7 @@ impl Operation for WriteOperation {
             Stage::Reading(gather) | Stage::Asking(gather) | Stage::Looking(gather) => {
                 gather.on_answer(context, from, purpose, answer);
             }
-            Stage::Storing => {}
+            Stage::Noting(_) | Stage::Storing => {}
         }
         self.go_on(context)
     }
@@ -456,7 +484,7 @@ impl Operation for WriteOperation {
             Stage::Reading(gather) | Stage::Asking(gather) | Stage::Looking(gather) => {
                 gather.on_failed(context, from, purpose, failure);
             }
-            Stage::Storing => {}
+            Stage::Noting(_) | Stage::Storing => {}
         }
         self.go_on(context)
     }

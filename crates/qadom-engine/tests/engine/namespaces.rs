@@ -1,12 +1,14 @@
 //! Namespaces in a small network of engines.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use qadom_engine::{Failure, Mode, Outcome, ReadFrom, WriteOptions};
+use qadom_engine::{Effect, Failure, JournalEntry, Mode, Outcome, ReadFrom, WriteOptions};
 use qadom_wire::{
     Answer, Draft, Found, Identity, Reason, Record, Request, StoreResult, Writer, namespace_slot,
 };
 
-use crate::one::network;
+use crate::one::{One, network};
 use crate::views::{ANY, BAG, entry, written};
 use crate::world::World;
 
@@ -93,6 +95,71 @@ fn of_two_that_swap_at_once_not_both_succeed() {
     for result in results {
         let stale = |failure: &Failure| failure.reason() == Reason::StaleSeq;
         assert!(result.as_ref().err().is_none_or(stale), "{result:?}");
+    }
+}
+
+/// Answers all that is asked, while the journal takes its time. Gives the tickets of what was
+/// signed, how many copies were sent, and how the write ended.
+fn unjournalled(one: &mut One) -> (Vec<u64>, usize, Option<Result<Outcome, Failure>>) {
+    let (mut tickets, mut copies, mut ended) = (Vec::new(), 0, None);
+    while let Some(effect) = one.engine.poll_effect() {
+        match effect {
+            Effect::Request(outgoing) => {
+                let (committed, conflict) = (true, false);
+                let answer = match Request::decode(outgoing.body.clone()).unwrap() {
+                    Request::Store(_) => {
+                        copies += 1;
+                        Answer::Stored(vec![StoreResult::Stored {
+                            committed,
+                            conflict,
+                        }])
+                    }
+                    Request::Find(_) => Answer::Found(Found::default()),
+                    _ => Answer::Contacts(Vec::new()),
+                };
+                one.reply(&outgoing, &answer);
+            }
+            Effect::Journal { ticket, entry } => {
+                if matches!(entry, JournalEntry::Signed { seq: 1, .. }) {
+                    tickets.push(ticket);
+                } else {
+                    one.engine.on_journalled(one.now, ticket);
+                }
+            }
+            Effect::Done { result, .. } => ended = Some(result),
+            _ => {}
+        }
+    }
+    (tickets, copies, ended)
+}
+
+#[test]
+fn a_compare_and_swap_is_sent_once_the_journal_knows_that_it_was_signed() {
+    for is_journalled in [true, false] {
+        let mut one = One::new(Mode::Client);
+        let identity = Arc::new(Identity::from_seed([7; 32]));
+        let writer = identity.writer();
+        one.engine.add_identity(identity);
+        (1..=3).for_each(|number| one.meet(number, true));
+        let (now, entry) = (one.now, (BAG, Bytes::from("swapped")));
+        one.engine
+            .namespace_set(now, writer, entry, Some(0), WriteOptions::default());
+        let (tickets, copies, ended) = unjournalled(&mut one);
+        assert_eq!((tickets.len(), copies, ended.is_none()), (1, 0, true));
+        if is_journalled {
+            one.engine.on_journalled(now, tickets[0]);
+        } else {
+            let reason = Reason::DiskFull;
+            one.engine.on_journal_failed(now, tickets[0], reason);
+        }
+        let (_, copies, ended) = unjournalled(&mut one);
+        let ended = ended.expect("a write that ended");
+        if is_journalled {
+            assert_eq!((copies, ended.is_ok()), (3, true), "{ended:?}");
+        } else {
+            let is_said = matches!(ended, Err(Failure::Journal { receipt: None, .. }));
+            assert!(is_said && copies == 0, "{ended:?}");
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod neighbours;
 mod one;
 mod operations;
 mod publications;
+mod publications_retried;
 mod quota;
 mod reachability;
 mod replication;

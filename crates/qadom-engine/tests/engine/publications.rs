@@ -19,8 +19,8 @@ use qadom_wire::{
 
 use crate::one::{One, network, node_key, value};
 
-const HOUR: u64 = 3600;
-const TTL: u64 = 36 * HOUR;
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const TTL: u64 = 36 * HOUR;
 
 fn identity() -> Identity {
     Identity::from_seed([7; 32])
@@ -28,14 +28,14 @@ fn identity() -> Identity {
 
 /// Nodes that hold what they are given, as holders do.
 #[derive(Default)]
-struct Holders {
-    held: BTreeMap<(NodeKey, PublicationId), Record>,
+pub(crate) struct Holders {
+    pub(crate) held: BTreeMap<(NodeKey, PublicationId), Record>,
     /// Every item that was brought, with the hour at which it came.
-    brought: Vec<(u64, NodeKey, StoreItem)>,
-    lookups: usize,
+    pub(crate) brought: Vec<(u64, NodeKey, StoreItem)>,
+    pub(crate) lookups: usize,
     /// Who has no room.
-    full: BTreeSet<NodeKey>,
-    now: u64,
+    pub(crate) full: BTreeSet<NodeKey>,
+    pub(crate) now: u64,
 }
 
 impl Holders {
@@ -124,7 +124,7 @@ impl Holders {
 }
 
 /// An engine that knows these many nodes, and its writer.
-fn one(nodes: u8) -> One {
+pub(crate) fn one(nodes: u8) -> One {
     let mut one = One::with(|config| {
         config.mode = Mode::Client;
         // No lookups but those for publications.
@@ -153,13 +153,13 @@ fn cell(one: &One, slot: u8, seq: u64, payload: &'static str) -> SignedRecord {
     identity().sign(&network(), draft).unwrap().into_inner()
 }
 
-fn publish(one: &mut One, promised: Promised) {
+pub(crate) fn publish(one: &mut One, promised: Promised) {
     let promise = promise(one, promised);
     one.engine.restore(JournalEntry::Published(promise));
 }
 
 /// Lets time pass, from one deadline to the next.
-fn pass(one: &mut One, holders: &mut Holders, hours: u64) -> Vec<Effect> {
+pub(crate) fn pass(one: &mut One, holders: &mut Holders, hours: u64) -> Vec<Effect> {
     let end = one.now.moment + Duration::from_hours(hours);
     let begin = one.now;
     let mut others = Vec::new();
@@ -533,68 +533,4 @@ fn the_own_copy_of_a_storing_node_is_renewed_too() {
     }
     // Three others, and the own one.
     assert!(one.engine.publications().all(|promise| promise.stored == 4));
-}
-
-#[test]
-fn what_fewer_than_half_of_the_holders_took_is_brought_again_soon() {
-    for (full, is_renewed) in [(3, false), (2, true)] {
-        let mut one = One::new(Mode::Storing);
-        (1..=3).for_each(|number| one.meet(number, true));
-        let mut holders = Holders {
-            full: (1..=full).map(node_key).collect(),
-            ..Holders::default()
-        };
-        publish(&mut one, Promised::Value(value(b"value")));
-        let begin = one.now.utc_seconds();
-        // At about 12 h, and then after 90 min or another 12 h.
-        pass(&mut one, &mut holders, 18);
-        let rounds = one.engine.status().renewal_cost.rounds;
-        let promise = one.engine.publications().next().unwrap();
-        assert_eq!(promise.stored, 4 - u32::from(full));
-        assert_eq!(rounds == 1, is_renewed, "{rounds} rounds");
-        assert_eq!(promise.renewed_at > begin, is_renewed);
-    }
-}
-
-#[test]
-fn without_its_secret_a_record_lives_as_long_as_it_was_signed_for_and_is_sent_no_longer() {
-    let mut one = one(3);
-    let mut holders = Holders::default();
-    let (begin, expiry) = (one.now.utc_seconds(), one.now.utc_seconds() + TTL);
-    let draft = Draft::dict_cell(Key::from_bytes([1; 32]), "cell".into(), 5, expiry);
-    let stranger = Arc::new(Identity::from_seed([8; 32]));
-    let record = stranger.sign(&network(), draft).unwrap().into_inner();
-    publish(&mut one, Promised::Signed(record));
-    pass(&mut one, &mut holders, 34);
-    let standing = |one: &One| {
-        let promise = one.engine.publications().next().unwrap();
-        (promise.stored, promise.renewed_at, promise.expires_at)
-    };
-    assert_eq!(holders.held.len(), 3);
-    assert_eq!(standing(&one), (3, begin, expiry));
-    pass(&mut one, &mut holders, 2);
-    holders.brought.clear();
-    let refused = |one: &One| {
-        let drops = one.engine.status().drops;
-        drops.iter().any(|(reason, _)| reason == Reason::Expired)
-    };
-    assert!(!refused(&one));
-    pass(&mut one, &mut holders, 24);
-    assert!(holders.brought.is_empty());
-    assert!(refused(&one));
-    assert_eq!(standing(&one), (3, begin, expiry));
-    one.engine.add_identity(stranger);
-    pass(&mut one, &mut holders, 4);
-    assert!(standing(&one).2 > expiry + 24 * HOUR);
-}
-
-#[test]
-fn who_knows_nobody_tries_again_soon() {
-    let mut one = one(0);
-    let mut holders = Holders::default();
-    publish(&mut one, Promised::Value(value(b"value")));
-    pass(&mut one, &mut holders, 14);
-    one.meet(1, true);
-    pass(&mut one, &mut holders, 2);
-    assert_eq!(holders.held.len(), 1);
 }

@@ -55,8 +55,14 @@ pub(crate) const WIRE_TAG: [u8; 8] = [2; 8];
 /// Its id.
 pub(crate) const NETWORK_ID: [u8; 32] = [1; 32];
 
-/// The node with this number.
-pub(crate) fn endpoint(number: u8, now: Time) -> Endpoint {
+/// The node with this number at its n-th start, from 0. As in a node, keys survive a restart and
+/// the generator begins anew: one that drew the same numbers again would repeat its ephemeral keys
+/// and request ids, and take replays for answers.
+pub(crate) fn endpoint(number: u8, start: u32, now: Time) -> Endpoint {
+    let mut seed = [number; 32];
+    seed.iter_mut()
+        .zip(start.to_le_bytes())
+        .for_each(|(byte, of_start)| *byte ^= of_start);
     let config = Config {
         secret: secret(number),
         network_id: NETWORK_ID,
@@ -68,7 +74,7 @@ pub(crate) fn endpoint(number: u8, now: Time) -> Endpoint {
         hello: Hello::default(),
         ping: Bytes::from_static(b"ping"),
         reset_secret: [number; 32],
-        seed: [number; 32],
+        seed,
         limits: limits(),
     };
     Endpoint::new(config, now)

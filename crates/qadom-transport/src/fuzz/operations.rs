@@ -45,6 +45,7 @@ struct World {
 
 struct Side {
     endpoint: Endpoint,
+    restarts: u32,
     address: SocketAddr,
     /// Running requests: what they asked, if the answer follows from it.
     asked: HashMap<u64, Option<u8>>,
@@ -68,7 +69,8 @@ impl World {
             utc_micros: 1,
         };
         let sides = [1, 2].map(|number| Side {
-            endpoint: endpoint(number, now),
+            endpoint: endpoint(number, 0, now),
+            restarts: 0,
             address: address(number),
             asked: HashMap::new(),
             held: Vec::new(),
@@ -241,7 +243,8 @@ impl World {
             // The node restarts, with its keys and none of its state.
             4 if input.byte()? > 200 => {
                 let number = u8::try_from(which + 1).ok()?;
-                side.endpoint = endpoint(number, self.now);
+                side.restarts += 1;
+                side.endpoint = endpoint(number, side.restarts, self.now);
                 side.asked.clear();
                 side.held.clear();
             }
@@ -415,4 +418,24 @@ fn pattern(mark: u8, length: usize) -> Bytes {
         .map(|step| step.wrapping_add(mark))
         .take(length)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::INIT_HEADER;
+
+    #[test]
+    fn a_restarted_side_repeats_no_ephemeral_key() {
+        let ask = [10, 0, 0, 10, 0];
+        let restart = [15, 0, 4, 201];
+        let bytes = [ask.as_slice(), &restart, &ask].concat();
+        let mut input = Input::new(&bytes);
+        let mut world = World::new();
+        while world.operation(&mut input).is_some() {}
+        let ephemeral = |datagram: &Datagram| datagram.bytes.slice(INIT_HEADER..INIT_HEADER + 32);
+        let drawn: Vec<_> = world.flying.iter().map(ephemeral).collect();
+        assert_eq!(drawn.len(), 2);
+        assert_ne!(drawn.first(), drawn.last());
+    }
 }

@@ -80,8 +80,8 @@ impl Target {
             monotonic: Duration::from_secs(1000),
             utc_micros: 1,
         };
-        let mut bob = endpoint(BOB, now);
-        let mut ann = endpoint(ANN, now);
+        let mut bob = endpoint(BOB, 0, now);
+        let mut ann = endpoint(ANN, 0, now);
         let (ann_key, bob_key) = (*ann.key(), *bob.key());
         ann.request(now, outgoing(bob_key, BOB));
         let mut init = ann.poll_transmit()?.bytes.to_vec();

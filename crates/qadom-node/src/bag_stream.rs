@@ -5,15 +5,13 @@
 //! makes the listing incomplete.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use qadom_engine::{Failure, Outcome};
 use qadom_routing::Key;
 use qadom_wire::{Verified, Writer};
-use tokio::sync::{Notify, oneshot};
 
-use crate::command::Signals;
+use crate::handover::{Feed, Queue, Reader};
 
 /// Bytes of items that wait for their reader at most: all that a holder keeps of one bag.
 const QUEUE_BYTES: usize = 16 << 20;
@@ -52,56 +50,25 @@ pub enum BagEvent {
 /// A bag on its way, from [`Bag::list_stream`](crate::Bag::list_stream). Dropping it ends the
 /// listing.
 #[derive(Debug)]
-pub struct BagStream {
-    shared: Arc<Shared>,
-    signals: Arc<Signals>,
-}
+pub struct BagStream(Reader<Items>);
 
 impl BagStream {
+    pub(crate) const fn new(reader: Reader<Items>) -> Self {
+        Self(reader)
+    }
+
     /// Waits for the next event; none behind [`End`](BagEvent::End) and
     /// [`Failed`](BagEvent::Failed), and when the node has ended before.
     ///
     /// Nothing is lost when the wait is given up before it ends.
     pub async fn next(&mut self) -> Option<BagEvent> {
-        loop {
-            let changed = self.shared.changed.notified();
-            {
-                let mut queue = self.shared.lock();
-                if let Some(event) = queue.pop() {
-                    return Some(event);
-                }
-                if queue.is_ended {
-                    return None;
-                }
-            }
-            changed.await;
-        }
+        self.0.next().await
     }
 }
 
-impl Drop for BagStream {
-    fn drop(&mut self) {
-        self.shared.lock().is_unread = true;
-        self.signals.abandon();
-    }
-}
-
-/// The driver's end of a listing. Dropping it tells the reader that no more will come.
-#[derive(Debug)]
-pub(crate) struct BagFeed {
-    shared: Arc<Shared>,
-    /// Waits until the listing has begun or was refused.
-    caller: Option<oneshot::Sender<Result<(), Failure>>>,
-}
-
+/// The items that wait.
 #[derive(Debug, Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
+pub(crate) struct Items {
     /// The ids of what waits, each once.
     order: VecDeque<Key>,
     waiting: BTreeMap<Key, Verified>,
@@ -111,82 +78,38 @@ struct Queue {
     is_cut: bool,
     /// Comes behind all that waits.
     end: Option<BagEvent>,
-    is_unread: bool,
-    is_ended: bool,
 }
 
-/// Both ends of a new listing.
-pub(crate) fn bag_stream(
-    signals: &Arc<Signals>,
-    caller: oneshot::Sender<Result<(), Failure>>,
-) -> (BagFeed, BagStream) {
-    let shared = Arc::<Shared>::default();
-    let feed = BagFeed {
-        shared: Arc::clone(&shared),
-        caller: Some(caller),
-    };
-    let signals = Arc::clone(signals);
-    (feed, BagStream { shared, signals })
-}
-
-impl BagFeed {
-    /// Tells the caller that the bag is being listed.
-    pub(crate) fn begin(&mut self) {
-        if let Some(caller) = self.caller.take() {
-            // A caller that is gone has dropped its stream, too.
-            let _ = caller.send(Ok(()));
-        }
-    }
-
+impl Feed<Items> {
     /// Adds what was verified to what waits.
     pub(crate) fn push(&self, records: Vec<Verified>) {
-        let mut queue = self.shared.lock();
-        for record in records {
-            queue.push(record);
-        }
-        drop(queue);
-        self.shared.changed.notify_one();
+        self.change(|items| {
+            for record in records {
+                items.push(record);
+            }
+        });
     }
 
     /// Tells how the listing ended: the caller, when it had not begun, or else the reader.
     pub(crate) fn end(mut self, result: Result<Outcome, Failure>) {
-        let end = match (result, self.caller.take()) {
-            (Err(failure), Some(caller)) => {
-                let _ = caller.send(Err(failure));
-                return;
-            }
-            (Err(failure), None) => BagEvent::Failed(failure),
-            (Ok(outcome), caller) => {
-                self.caller = caller;
+        let end = match result {
+            Ok(outcome) => {
                 self.begin();
                 let complete = matches!(outcome, Outcome::Listed(listed) if listed.complete);
                 BagEvent::End { complete }
             }
+            Err(failure) => match self.refuse(failure) {
+                Ok(()) => return,
+                Err(failure) => BagEvent::Failed(failure),
+            },
         };
-        self.shared.lock().end = Some(end);
-    }
-
-    /// Whether nobody will read any more.
-    pub(crate) fn is_unread(&self) -> bool {
-        self.shared.lock().is_unread
+        self.change(|items| items.end = Some(end));
     }
 }
 
-impl Drop for BagFeed {
-    fn drop(&mut self) {
-        self.shared.lock().is_ended = true;
-        self.shared.changed.notify_one();
-    }
-}
+impl Queue for Items {
+    type Event = BagEvent;
 
-impl Shared {
-    /// A panic elsewhere leaves the queue as it was: every change to it is whole.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
     fn pop(&mut self) -> Option<BagEvent> {
         while let Some(id) = self.order.pop_front() {
             if let Some(record) = self.waiting.remove(&id) {
@@ -201,13 +124,15 @@ impl Queue {
             other => other,
         })
     }
+}
 
+impl Items {
     fn push(&mut self, record: Verified) {
         let id = *record.id();
         let old = self.waiting.get(&id);
         let others = self.bytes - old.map_or(0, |old| old.payload().len());
         let bytes = others + record.payload().len();
-        if self.is_unread || bytes > QUEUE_BYTES {
+        if bytes > QUEUE_BYTES {
             self.is_cut = true;
             return;
         }

@@ -17,10 +17,11 @@ use qadom_routing::{Contact, Key, NodeId, NodeKey};
 use qadom_wire::{Identity, Reason, Writer};
 use tokio::sync::{Notify, oneshot};
 
-use crate::bag_stream::BagFeed;
+use crate::bag_stream::Items;
 use crate::error::StopReason;
+use crate::handover::Feed;
 use crate::status::{Block, Peer, Status};
-use crate::subscription::Feed;
+use crate::subscription::Events;
 
 /// Commands that may wait for the driver; one more is refused as busy.
 pub(crate) const COMMANDS_MAX: usize = 256;
@@ -41,9 +42,9 @@ pub(crate) enum Command {
     /// Tell the state.
     Status(oneshot::Sender<Box<Status>>),
     /// Watch a slot.
-    Watch(WatchSlot, Since, Feed),
+    Watch(WatchSlot, Since, Feed<Events>),
     /// List a bag item by item.
-    BagStream(Key, ReadFrom, BagFeed),
+    BagStream(Key, ReadFrom, Feed<Items>),
     /// Tell what this node keeps alive.
     Publications(oneshot::Sender<Vec<Promise>>),
     /// Have nothing to do with something, for this long or for ever.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
-use crate::bag_stream::BagFeed;
+use crate::bag_stream::Items;
 use crate::bootstrap::Bootstrap;
 use crate::clock::Clock;
 use crate::command::{Command, Signals};
@@ -29,10 +29,11 @@ use crate::convert::{Parameters, transport_hello, transport_time};
 use crate::error::{StartError, StopReason};
 use crate::flusher::{Flusher, Report};
 use crate::folder::Folder;
+use crate::handover::Feed;
 use crate::identity::Identity;
 use crate::node::Facts;
 use crate::sockets::Sockets;
-use crate::subscription::Feed;
+use crate::subscription::Events;
 
 mod close;
 mod down;
@@ -107,9 +108,9 @@ pub(crate) struct Driver {
     /// Who waits for an operation of the engine.
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
     /// Where the events of watched slots go.
-    feeds: HashMap<OperationId, Feed>,
+    feeds: HashMap<OperationId, Feed<Events>>,
     /// Where the items of bags go that are listed as streams.
-    listings: HashMap<OperationId, BagFeed>,
+    listings: HashMap<OperationId, Feed<Items>>,
     /// Who waits for the key of whoever answers at an address, by token.
     searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
     last_search: u64,

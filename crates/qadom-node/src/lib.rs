@@ -13,6 +13,7 @@ mod driver;
 mod error;
 mod flusher;
 mod folder;
+mod handover;
 mod identities;
 mod identity;
 mod journal;

@@ -4,16 +4,14 @@
 //! found no room is told as a gap, in its place among the events.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use qadom_engine::{Failure, WatchEvent};
+use qadom_engine::WatchEvent;
 use qadom_wire::{Cursor, Kind, Verified, Writer};
-use tokio::sync::{Notify, oneshot};
 
-use crate::command::Signals;
+use crate::handover::{Feed, Queue, Reader};
 
 /// Events that wait for their reader at most.
-const QUEUE: usize = 1024;
+const EVENTS_MAX: usize = 1024;
 /// Gaps that are told apart while the queue is full.
 const GAPS: usize = 256;
 
@@ -44,122 +42,41 @@ pub enum Event {
 /// A watched slot, from [`Node::watch`](crate::Node::watch) or
 /// [`Topic::subscribe`](crate::Topic::subscribe). Dropping it ends the watching.
 #[derive(Debug)]
-pub struct Subscription {
-    shared: Arc<Shared>,
-    signals: Arc<Signals>,
-}
+pub struct Subscription(Reader<Events>);
 
 impl Subscription {
+    pub(crate) const fn new(reader: Reader<Events>) -> Self {
+        Self(reader)
+    }
+
     /// Waits for the next event; none when the node has ended.
     ///
     /// Nothing is lost when the wait is given up before it ends.
     pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            let changed = self.shared.changed.notified();
-            {
-                let mut queue = self.shared.lock();
-                if let Some(event) = queue.pop() {
-                    return Some(event);
-                }
-                if queue.is_ended {
-                    return None;
-                }
-            }
-            changed.await;
-        }
+        self.0.next().await
     }
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.shared.lock().is_unread = true;
-        self.signals.abandon();
-    }
-}
-
-/// The driver's end of a subscription. Dropping it tells the reader that no more will come.
-#[derive(Debug)]
-pub(crate) struct Feed {
-    shared: Arc<Shared>,
-    /// Waits until the watching has begun or was refused.
-    caller: Option<oneshot::Sender<Result<(), Failure>>>,
-}
-
+/// The events that wait.
 #[derive(Debug, Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
+pub(crate) struct Events {
     events: VecDeque<Event>,
     /// What found no room, behind all the events.
     lost: Vec<Event>,
-    is_unread: bool,
-    is_ended: bool,
 }
 
-/// Both ends of a new subscription.
-pub(crate) fn subscription(
-    signals: &Arc<Signals>,
-    caller: oneshot::Sender<Result<(), Failure>>,
-) -> (Feed, Subscription) {
-    let shared = Arc::<Shared>::default();
-    let feed = Feed {
-        shared: Arc::clone(&shared),
-        caller: Some(caller),
-    };
-    let signals = Arc::clone(signals);
-    (feed, Subscription { shared, signals })
-}
-
-impl Feed {
-    /// Tells the caller that the slot is watched.
-    pub(crate) fn begin(&mut self) {
-        if let Some(caller) = self.caller.take() {
-            // A caller that is gone has dropped its subscription, too.
-            let _ = caller.send(Ok(()));
-        }
-    }
-
-    /// Tells the caller that the slot is not watched, and why.
-    pub(crate) fn refuse(mut self, failure: Failure) {
-        if let Some(caller) = self.caller.take() {
-            let _ = caller.send(Err(failure));
-        }
-    }
-
+impl Feed<Events> {
     /// Adds an event to the queue, or to the gap behind it.
     pub(crate) fn push(&self, event: WatchEvent) {
-        let Some(event) = Event::from_engine(event) else {
-            return;
-        };
-        self.shared.lock().push(event);
-        self.shared.changed.notify_one();
-    }
-
-    /// Whether nobody will read any more.
-    pub(crate) fn is_unread(&self) -> bool {
-        self.shared.lock().is_unread
+        if let Some(event) = Event::from_engine(event) {
+            self.change(|events| events.push(event));
+        }
     }
 }
 
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.shared.lock().is_ended = true;
-        self.shared.changed.notify_one();
-    }
-}
+impl Queue for Events {
+    type Event = Event;
 
-impl Shared {
-    /// A panic elsewhere leaves the queue as it was: every change to it is whole.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
     fn pop(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
@@ -168,9 +85,11 @@ impl Queue {
         self.events.extend(self.lost.drain(..));
         self.events.pop_front()
     }
+}
 
+impl Events {
     fn push(&mut self, event: Event) {
-        if self.lost.is_empty() && self.events.len() < QUEUE {
+        if self.lost.is_empty() && self.events.len() < EVENTS_MAX {
             self.events.push_back(event);
         } else {
             self.lose(&event);

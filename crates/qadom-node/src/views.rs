@@ -21,10 +21,11 @@ use tokio::sync::oneshot;
 use crate::address::NodeName;
 use crate::command::{Command, Operation, RecordOperation};
 use crate::error::Error;
+use crate::handover::handover;
 use crate::identities::DEFAULT_IDENTITY;
 use crate::node::Node;
 use crate::status::Block;
-use crate::subscription::{Subscription, subscription};
+use crate::subscription::Subscription;
 
 pub use bag::{Bag, BagItem, BagList};
 pub use dict::Dict;
@@ -122,10 +123,10 @@ impl Node {
     /// [`Error::Stopped`].
     pub async fn watch(&self, slot: WatchSlot, since: Since) -> Result<Subscription, Error> {
         let (caller, begun) = oneshot::channel();
-        let (feed, subscription) = subscription(self.signals(), caller);
+        let (feed, reader) = handover(self.signals(), caller);
         self.send(Command::Watch(slot, since, feed))?;
         begun.await.map_err(|_| Error::Stopped)??;
-        Ok(subscription)
+        Ok(Subscription::new(reader))
     }
 
     /// Everything that this node keeps alive until it is withdrawn, by slot.

@@ -6,10 +6,14 @@ use qadom_engine::Listed;
 use qadom_wire::{BAG_ITEM_MAX, Draft, Identity, Network, Reason};
 
 use super::*;
+use crate::handover::handover;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
-fn feed() -> (BagFeed, BagStream) {
+fn feed() -> (Feed<Items>, BagStream) {
     let (caller, _) = oneshot::channel();
-    let (mut feed, stream) = bag_stream(&Arc::default(), caller);
+    let (mut feed, reader) = handover(&Arc::default(), caller);
+    let stream = BagStream::new(reader);
     feed.begin();
     (feed, stream)
 }
@@ -35,8 +39,7 @@ fn ended(complete: bool) -> Outcome {
 
 /// What can be read at once, in words.
 fn read(stream: &BagStream) -> Vec<String> {
-    let mut queue = stream.shared.lock();
-    let events = std::iter::from_fn(|| queue.pop());
+    let events = std::iter::from_fn(|| stream.0.pop());
     let words = events.map(|event| match event {
         BagEvent::Added {
             value, expires_at, ..
@@ -58,7 +61,7 @@ fn of_each_item_the_newest_version_waits_in_its_place() {
     assert_eq!(read(&stream), ["a until 30", "removed", "c until 10"]);
     feed.push(vec![item("d", 1, 10)]);
     assert_eq!(read(&stream), ["d until 10"]);
-    assert_eq!(stream.shared.lock().bytes, 0);
+    assert_eq!(stream.0.look(|items| items.bytes), 0);
     feed.end(Ok(ended(true)));
     assert_eq!(read(&stream), ["complete: true"]);
     assert_eq!(read(&stream), [""; 0]);
@@ -68,7 +71,7 @@ fn of_each_item_the_newest_version_waits_in_its_place() {
 fn what_is_read_is_taken_back_by_its_label_and_writer() {
     let (feed, stream) = feed();
     let a = item("a", 1, 10);
-    let pop = || stream.shared.lock().pop();
+    let pop = || stream.0.pop();
     feed.push(vec![a.clone()]);
     let Some(BagEvent::Added { label, writer, .. }) = pop() else {
         panic!("nothing was added")
@@ -88,10 +91,8 @@ fn what_is_read_is_taken_back_by_its_label_and_writer() {
 fn a_reader_that_does_not_read_finds_the_bag_up_to_its_cap_and_learns_of_the_rest() {
     for (over, complete) in [(0, true), (1, false)] {
         let (feed, stream) = feed();
-        let mut queue = stream.shared.lock();
         // As if as many full items waited as there may be, but one.
-        queue.bytes = QUEUE_BYTES - BAG_ITEM_MAX;
-        drop(queue);
+        feed.change(|items| items.bytes = QUEUE_BYTES - BAG_ITEM_MAX);
         feed.push(vec![item(vec![b'x'; BAG_ITEM_MAX - 1], 1, 10)]);
         feed.push(vec![item(vec![b'y'; 1 + over], 1, 10)]);
         feed.end(Ok(ended(true)));
@@ -108,20 +109,22 @@ fn a_failure_is_told_to_the_caller_before_the_beginning_and_to_the_reader_after_
         Err(Failure::Refused { reason })
     };
     let (caller, mut begun) = oneshot::channel();
-    let (early, stream) = bag_stream(&Arc::default(), caller);
+    let (early, reader) = handover(&Arc::default(), caller);
+    let stream = BagStream::new(reader);
     early.end(failure());
     assert!(begun.try_recv().unwrap().is_err());
     assert_eq!(read(&stream), [""; 0]);
     let (late, stream) = feed();
     late.end(failure());
     assert_eq!(read(&stream), ["failed"]);
-    assert!(stream.shared.lock().is_ended);
+    assert!(stream.0.is_ended());
 }
 
 #[test]
 fn what_ends_at_once_has_begun() {
     let (caller, mut begun) = oneshot::channel();
-    let (feed, stream) = bag_stream(&Arc::default(), caller);
+    let (feed, reader) = handover(&Arc::default(), caller);
+    let stream = BagStream::new(reader);
     feed.end(Ok(ended(false)));
     assert!(begun.try_recv().unwrap().is_ok());
     assert_eq!(read(&stream), ["complete: false"]);
@@ -134,5 +137,5 @@ fn for_a_reader_that_is_gone_nothing_is_kept() {
     drop(stream);
     assert!(feed.is_unread());
     feed.push(vec![item("a", 1, 10)]);
-    assert!(feed.shared.lock().waiting.is_empty());
+    assert!(feed.look(|items| items.waiting.is_empty()));
 }

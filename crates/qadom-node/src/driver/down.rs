@@ -78,8 +78,9 @@ impl Driver {
         if let Some(feed) = self.listings.remove(&operation) {
             return feed.end(result);
         }
-        if let (Some(feed), Err(failure)) = (self.feeds.remove(&operation), &result) {
-            feed.refuse(failure.clone());
+        if let (Some(mut feed), Err(failure)) = (self.feeds.remove(&operation), &result) {
+            // One that had begun learns of the end by its queue.
+            let _ = feed.refuse(failure.clone());
         }
         if let Some(caller) = self.callers.remove(&operation) {
             // A caller that is gone needs no answer.

@@ -3,10 +3,14 @@
 use qadom_wire::{Draft, Identity, Network};
 
 use super::*;
+use crate::handover::handover;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
-fn feed() -> (Feed, Subscription) {
+fn feed() -> (Feed<Events>, Subscription) {
     let (caller, _) = oneshot::channel();
-    subscription(&Arc::default(), caller)
+    let (feed, reader) = handover(&Arc::default(), caller);
+    (feed, Subscription::new(reader))
 }
 
 /// The event of a writer with this number.
@@ -22,7 +26,7 @@ fn record(writer: u8, seq: u64) -> WatchEvent {
 
 /// What is read without waiting: `Ok` with the seq of a record, `Err` with a gap.
 fn read(subscription: &Subscription) -> Option<Result<u64, (bool, u64, u64)>> {
-    let event = subscription.shared.lock().pop()?;
+    let event = subscription.0.pop()?;
     Some(match event {
         Event::Record { record, .. } => Ok(record.seq()),
         Event::Gap {
@@ -37,7 +41,7 @@ fn read(subscription: &Subscription) -> Option<Result<u64, (bool, u64, u64)>> {
 #[test]
 fn a_reader_that_does_not_read_finds_its_queue_then_a_gap_then_what_is_new() {
     let (feed, subscription) = feed();
-    let full = QUEUE as u64;
+    let full = EVENTS_MAX as u64;
     for seq in 1..=full {
         feed.push(record(1, seq));
     }
@@ -59,7 +63,7 @@ fn a_reader_that_does_not_read_finds_its_queue_then_a_gap_then_what_is_new() {
 #[test]
 fn the_gaps_of_many_writers_are_bounded_and_count_everything() {
     let (feed, subscription) = feed();
-    for seq in 1..=QUEUE as u64 {
+    for seq in 1..=EVENTS_MAX as u64 {
         feed.push(record(0, seq));
     }
     let writer = Identity::from_seed([1; 32]).writer();
@@ -71,7 +75,7 @@ fn the_gaps_of_many_writers_are_bounded_and_count_everything() {
             to_seq: 2,
         });
     }
-    for _ in 0..QUEUE {
+    for _ in 0..EVENTS_MAX {
         assert!(matches!(read(&subscription), Some(Ok(_))));
     }
     let gaps: Vec<_> = std::iter::from_fn(|| read(&subscription)).collect();

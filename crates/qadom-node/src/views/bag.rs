@@ -9,9 +9,10 @@ use qadom_wire::Writer;
 use tokio::sync::oneshot;
 
 use super::{Settings, settings, sources};
-use crate::bag_stream::{BagStream, bag_stream};
+use crate::bag_stream::BagStream;
 use crate::command::{Command, Operation, RecordOperation};
 use crate::error::Error;
+use crate::handover::handover;
 
 /// The bag under a key, from [`Node::bag`](crate::Node::bag): a set of items of up to 1024 bytes.
 ///
@@ -172,9 +173,9 @@ impl Bag {
         let node = &self.settings.node;
         let from = node.source(&self.settings.from).await?;
         let (caller, begun) = oneshot::channel();
-        let (feed, stream) = bag_stream(node.signals(), caller);
+        let (feed, reader) = handover(node.signals(), caller);
         node.send(Command::BagStream(self.key, from, feed))?;
         begun.await.map_err(|_| Error::Stopped)??;
-        Ok(stream)
+        Ok(BagStream::new(reader))
     }
 }

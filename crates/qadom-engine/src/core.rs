@@ -465,6 +465,7 @@ impl Core {
 pub(crate) const fn reason_of_store(error: &StoreError) -> Reason {
     match error {
         StoreError::DiskFull { .. } => Reason::DiskFull,
+        StoreError::Behind { .. } => Reason::Busy,
         _ => Reason::StorageFailed,
     }
 }

@@ -144,6 +144,7 @@ pub(crate) fn request_failure(reason: FailReason) -> RequestFailure {
 pub(crate) const fn store_reason(error: &StoreError) -> Reason {
     match error {
         StoreError::DiskFull { .. } => Reason::DiskFull,
+        StoreError::Behind { .. } => Reason::Busy,
         _ => Reason::StorageFailed,
     }
 }

@@ -1,126 +1,153 @@
-//! What the stores on disk have in common: one database in a claimed folder, the index beside it,
-//! and the rule that after one failure nothing is acknowledged until the store is opened again.
+//! What the stores on disk have in common: one database in a claimed folder, the index and the
+//! buffer beside it, and the rule that after one failure nothing is acknowledged until the store is
+//! opened again.
 //!
-//! What must stay true: `state` is locked before `database`, no lock is held while a database is
-//! opened or closed, and a panic of an engine becomes an error before it reaches a lock. Engines
+//! What must stay true: `state` is locked before `database`, no lock but that of the flushing
+//! thread is held while a database is opened, closed, written or synced, and a panic of an engine
+//! becomes an error before it reaches a lock. How the contract is kept is in `contract`; engines
 //! are not known here.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread;
 
 use crate::folder::Folder;
 use crate::index::Index;
-use crate::{EngineFault, Entry, OpenError, Stats, StoreError, Ticket, layout};
+use crate::name::Name;
+use crate::{Durability, EngineFault, OpenError, StoreError, Ticket, layout};
 
-/// An open database of one engine.
+mod buffer;
+mod contract;
+
+pub(crate) use buffer::Changes;
+pub(crate) use contract::OnDisk;
+
+use buffer::Buffer;
+
+/// The bytes that changes may take up before they are on the disk, 64 MiB. Above this nothing more
+/// is put, because the disk is slower than those who write.
+pub const BUFFER_MAX: usize = 64 * 1024 * 1024;
+
+/// How many names of damaged entries are kept for whoever asks.
+const DAMAGED_NAMES: usize = 1024;
+
+/// An open database of one engine: names and values, in the order of the names.
 pub(crate) trait Database: Debug + Send + Sync + Sized {
     /// The engine's name in the folder's mark.
     const ENGINE: &'static str;
+    /// What makes a folder of each older format one of the next: the first step leads from format
+    /// 1 to 2. A step that was cut short is done again from its beginning.
+    const UPGRADES: &'static [Upgrade] = &[];
     /// The newest format of the folder that is read, and the one that is written.
-    const FORMAT: u32;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are a handful of formats"
+    )]
+    const FORMAT: u32 = Self::UPGRADES.len() as u32 + 1;
     /// Where the database lies inside the store's folder.
     const PLACE: &'static str;
     /// What opening may need, in bytes.
     const SPACE_NEEDED: usize;
 
-    /// What is changed, but not handed to the engine yet.
-    type Buffer: Debug + Default + Send;
+    /// Opens or makes the database inside `folder`.
+    fn open(folder: &Path) -> Result<Self, OpenError>;
 
-    /// Opens or makes the database inside `folder`, and reads all of it.
-    fn open(folder: &Path, ticket: Ticket) -> Result<Opened<Self>, OpenError>;
+    /// Gives the value of a name to `take`, if there is one.
+    fn get<T>(&self, name: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, Fault>;
+
+    /// Shows names and values from `start` (inclusive) to `end` (exclusive, or to the last) until
+    /// the visitor has enough.
+    fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Fault>;
+
+    /// Makes changes, each whole, and waits until all of them survive `kill -9`.
+    fn write(&self, changes: &Changes) -> Result<(), Fault>;
+
+    /// Waits until what was written survives the loss of power.
+    fn sync(&self) -> Result<(), Fault>;
 
     /// Waits until no database of this process uses the files any more.
     fn wait_until_released(folder: &Path) -> Result<(), OpenError>;
 }
 
-/// A database with what was read from it.
-pub(crate) struct Opened<D> {
-    pub(crate) database: D,
-    pub(crate) index: Index<()>,
-    /// Entries that were dropped because their checksum failed.
-    pub(crate) damaged: u64,
+/// Leads a folder from one format to the next.
+pub(crate) type Upgrade = fn(&Path) -> Result<(), OpenError>;
+
+/// What becomes of entries that turn out to be damaged while a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenDamaged {
+    /// They are removed.
+    Drop,
+    /// They stay in the files, for whoever wants to look into them, and are not served.
+    Keep,
 }
 
 #[derive(Debug)]
 pub(crate) struct Disk<D: Database> {
-    state: Mutex<State<D::Buffer>>,
+    state: Mutex<State>,
     /// None while the store is opened again and after that failed; `state` is stopped then.
     database: RwLock<Option<D>>,
-    damaged: AtomicU64,
+    /// Held by whoever waits for the disk, of whom there is one at a time.
+    flushing: Mutex<()>,
+    durability: Durability,
     /// Dropped last: the folder is free when the database is closed.
     folder: Folder,
 }
 
 impl<D: Database> Disk<D> {
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        path: &Path,
+        durability: Durability,
+        when_damaged: WhenDamaged,
+    ) -> Result<Self, OpenError> {
         let folder = Folder::claim(path, D::ENGINE, D::FORMAT)?;
-        let opened = on_own_thread(|| D::open(folder.path(), Ticket::ZERO))?;
+        let read = on_own_thread(|| {
+            for (step, format) in D::UPGRADES.iter().zip(2..) {
+                if folder.format() < format {
+                    step(folder.path())?;
+                    folder.mark(D::ENGINE, format)?;
+                }
+            }
+            read::<D>(&folder, Ticket::ZERO, when_damaged)
+        })?;
         Ok(Self {
-            state: Mutex::new(State {
-                index: opened.index,
-                buffer: D::Buffer::default(),
-                stopped: None,
-            }),
-            database: RwLock::new(Some(opened.database)),
-            damaged: AtomicU64::new(opened.damaged),
+            state: Mutex::new(read.state),
+            database: RwLock::new(Some(read.database)),
+            flushing: Mutex::new(()),
+            durability,
             folder,
         })
     }
 
     /// A panic of an engine never passes through our locks, so a poisoned one is used on.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State<D::Buffer>> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            damaged: self.damaged.load(Ordering::Relaxed),
-            ..self.state().index.stats()
-        }
-    }
-
     /// Asks the engine without holding `state`, and stops it when the engine fails.
-    pub(crate) fn read<T>(
+    pub(crate) fn ask<T>(
         &self,
         work: impl FnOnce(&D) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        match self.ask(work) {
+        match self.try_ask(work) {
             Some(answer) => answer.map_err(|error| self.state().stop(error)),
             None => Err(self.state().stopped.clone().unwrap_or_else(closed)),
         }
     }
 
-    /// The entry stored as `value`, which is counted when it is damaged.
-    pub(crate) fn decode(&self, name: &[u8], value: &[u8]) -> Option<Entry> {
-        let entry = layout::decode(name, value);
-        if entry.is_none() {
-            self.damaged.fetch_add(1, Ordering::Relaxed);
-        }
-        entry
-    }
-
-    pub(crate) fn reopen(&self) -> Result<Ticket, OpenError> {
-        self.probe_space()?;
-        self.close();
-        self.open_again()
-    }
-
-    pub(crate) fn start_over(&self, quarantine: &Path) -> Result<Ticket, OpenError> {
-        self.close();
-        D::wait_until_released(self.folder.path())?;
-        self.folder.move_away(D::PLACE, quarantine)?;
-        self.open_again()
-    }
-
-    /// `None` when no database is open. Stops nothing.
-    pub(crate) fn ask<T>(
+    /// `None` when no database is open. Stops nothing, so that `state` may be held.
+    fn try_ask<T>(
         &self,
         work: impl FnOnce(&D) -> Result<T, Fault>,
     ) -> Option<Result<T, StoreError>> {
@@ -130,6 +157,70 @@ impl<D: Database> Disk<D> {
             Ok(answer) => answer.map_err(StoreError::from),
             Err(panic) => Err(Fault::from_panic(panic.as_ref()).into()),
         })
+    }
+
+    /// Notes an entry of which the engine gave damaged bytes, and removes it unless it was replaced
+    /// meanwhile.
+    pub(crate) fn drop_damaged(&self, name: Name) {
+        let state = &mut *self.state();
+        if state.stopped.is_none() && state.buffer.get(&name).is_none() {
+            let bytes = name.as_bytes();
+            let again = self.try_ask(|database| {
+                database.get(bytes, |value| layout::columns(bytes, value).is_none())
+            });
+            if matches!(again, Some(Ok(Some(true)))) {
+                state.drop_entry(&name);
+            }
+        }
+        state.damage.note(name);
+    }
+
+    fn flushing(&self) -> MutexGuard<'_, ()> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&self) -> Result<Ticket, StoreError> {
+        // Nobody who commits waits for a store that is being reopened.
+        self.state().check()?;
+        let _flushing = self.flushing();
+        let (ticket, changes) = {
+            let mut state = self.state();
+            state.check()?;
+            (state.index.ticket(), state.buffer.begin())
+        };
+        if !changes.is_empty() {
+            self.ask(|database| {
+                database.write(&changes)?;
+                match self.durability {
+                    Durability::Kill => Ok(()),
+                    Durability::Power => database.sync(),
+                }
+            })?;
+            self.state().buffer.end();
+        }
+        Ok(ticket)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.state().check()?;
+        let _flushing = self.flushing();
+        self.state().check()?;
+        self.ask(D::sync)
+    }
+
+    fn reopen(&self) -> Result<Ticket, OpenError> {
+        let _flushing = self.flushing();
+        self.probe_space()?;
+        self.close();
+        self.open_again()
+    }
+
+    fn start_over(&self, quarantine: &Path) -> Result<Ticket, OpenError> {
+        let _flushing = self.flushing();
+        self.close();
+        D::wait_until_released(self.folder.path())?;
+        self.folder.move_away(D::PLACE, quarantine)?;
+        self.open_again()
     }
 
     /// Stops the store and closes its database, without holding a lock while the engine ends:
@@ -152,15 +243,11 @@ impl<D: Database> Disk<D> {
     fn open_again(&self) -> Result<Ticket, OpenError> {
         // Nothing is buffered while the store is stopped, so that the ticket stays.
         let ticket = self.state().index.ticket();
-        let opened = on_own_thread(|| D::open(self.folder.path(), ticket))?;
+        let mut read = on_own_thread(|| read::<D>(&self.folder, ticket, WhenDamaged::Drop))?;
         let mut state = self.state();
-        *self.lock_database() = Some(opened.database);
-        *state = State {
-            index: opened.index,
-            buffer: D::Buffer::default(),
-            stopped: None,
-        };
-        self.damaged.fetch_add(opened.damaged, Ordering::Relaxed);
+        *self.lock_database() = Some(read.database);
+        read.state.damage.join(&mut state.damage);
+        *state = read.state;
         Ok(ticket)
     }
 
@@ -199,19 +286,54 @@ impl<D: Database> Drop for Disk<D> {
     }
 }
 
+/// A database that was opened and read.
+struct Read<D> {
+    database: D,
+    state: State,
+}
+
+fn read<D: Database>(
+    folder: &Folder,
+    ticket: Ticket,
+    when_damaged: WhenDamaged,
+) -> Result<Read<D>, OpenError> {
+    let database = D::open(folder.path())?;
+    let mut index = Index::new(ticket);
+    let mut damaged = Changes::new();
+    let visit = |name: &[u8], value: &[u8]| {
+        match layout::columns(name, value) {
+            Some(columns) => index.add(Name::trusted(name), columns, ()),
+            None => drop(damaged.insert(Name::trusted(name), None)),
+        }
+        ControlFlow::Continue(())
+    };
+    database.scan(&[], None, visit)?;
+    if when_damaged == WhenDamaged::Drop && !damaged.is_empty() {
+        database.write(&damaged)?;
+    }
+    let mut damage = Damage::default();
+    for name in damaged.into_keys() {
+        damage.note(name);
+    }
+    let state = State {
+        index,
+        buffer: Buffer::default(),
+        damage,
+        stopped: None,
+    };
+    Ok(Read { database, state })
+}
+
 #[derive(Debug)]
-pub(crate) struct State<B> {
+pub(crate) struct State {
     pub(crate) index: Index<()>,
-    #[cfg_attr(
-        not(feature = "redb"),
-        expect(dead_code, reason = "only redb leaves the buffering to us")
-    )]
-    pub(crate) buffer: B,
+    pub(crate) buffer: Buffer,
+    pub(crate) damage: Damage,
     /// Why nothing is acknowledged any more.
     pub(crate) stopped: Option<StoreError>,
 }
 
-impl<B> State<B> {
+impl State {
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.stopped.clone().map_or(Ok(()), Err)
     }
@@ -219,6 +341,43 @@ impl<B> State<B> {
     /// Notes the first error and gives it to every caller from then on.
     pub(crate) fn stop(&mut self, error: StoreError) -> StoreError {
         self.stopped.get_or_insert(error).clone()
+    }
+
+    /// Removes an entry that is listed.
+    pub(crate) fn drop_entry(&mut self, name: &Name) {
+        self.index.strike(name);
+        self.index.advance();
+        self.buffer.note(name.clone(), None);
+    }
+}
+
+/// What was found damaged since the store was opened first.
+#[derive(Debug, Default)]
+pub(crate) struct Damage {
+    count: u64,
+    /// Of the first of them, for whoever can fetch them from elsewhere.
+    names: BTreeSet<Name>,
+}
+
+impl Damage {
+    fn note(&mut self, name: Name) {
+        self.count += 1;
+        if self.names.len() < DAMAGED_NAMES && name.is_of_entry() {
+            self.names.insert(name);
+        }
+    }
+
+    fn join(&mut self, older: &mut Self) {
+        self.count += older.count;
+        self.names.append(&mut older.names);
+    }
+
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn take_names(&mut self) -> BTreeSet<Name> {
+        std::mem::take(&mut self.names)
     }
 }
 
@@ -282,7 +441,7 @@ fn on_own_thread<T: Send>(
 }
 
 /// What is said of a store that is closed, when nothing was wrong before.
-pub(crate) fn closed() -> StoreError {
+fn closed() -> StoreError {
     let source = EngineFault::new("the store is closed until it is opened again");
     StoreError::Failed { source }
 }
@@ -297,3 +456,6 @@ impl<D: Database> Disk<D> {
         work(self.database.read().unwrap().as_ref().unwrap())
     }
 }
+
+#[cfg(test)]
+mod tests;

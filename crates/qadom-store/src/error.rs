@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::ENTRY_MAX;
+use crate::{ENTRY_MAX, StoreEngine};
 
 /// Why a store did not do what it was asked.
 ///
@@ -24,6 +24,13 @@ pub enum StoreError {
         /// The length of the refused entry in bytes.
         length: usize,
         /// The largest length that is kept, in bytes.
+        limit: usize,
+    },
+    /// More was changed than the disk could take in yet. Nothing was changed by this call and the
+    /// store works on: try again after the next commit.
+    #[error("the disk of the store is {limit} bytes behind")]
+    Behind {
+        /// How much may wait for the disk, in bytes.
         limit: usize,
     },
     /// The disk, a quota or a file size limit is exhausted. Reopen when there is space again.
@@ -83,6 +90,20 @@ pub enum OpenError {
         found: String,
         /// The engine that was asked to open it.
         expected: &'static str,
+    },
+    /// The folder names an engine that this program does not know. Open it with the program that
+    /// made it.
+    #[error("the store folder is kept by the engine {found}, which this program does not know")]
+    UnknownEngine {
+        /// The engine named in the folder.
+        found: String,
+    },
+    /// This program was built without the engine that keeps the folder, or that was asked for. Use
+    /// one that has it, or move the records over by an export there and an import here.
+    #[error("this program was built without the store engine {engine}")]
+    NotBuiltIn {
+        /// The engine that is missing.
+        engine: StoreEngine,
     },
     /// A newer program wrote the folder. Use that program.
     #[error("the store folder has format {found}, this program knows up to {known}")]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{EngineFault, OpenError};
 
-const ENGINE: &str = "ENGINE";
+pub(crate) const ENGINE: &str = "ENGINE";
 const ENGINE_NEW: &str = "ENGINE.new";
 const LOCK: &str = "lock";
 
@@ -22,44 +22,79 @@ const LOCK: &str = "lock";
 pub(crate) struct Folder {
     path: PathBuf,
     lock: File,
+    format: u32,
+}
+
+/// What `ENGINE` says.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    pub(crate) engine: String,
+    pub(crate) format: u32,
 }
 
 impl Folder {
-    /// Takes the folder at `path` for `engine`, whose newest format is `format`; makes it when it
+    /// Takes the folder at `path` for `engine`, whose newest format is `newest`; makes it when it
     /// is missing or empty.
-    pub(crate) fn claim(path: &Path, engine: &'static str, format: u32) -> Result<Self, OpenError> {
+    pub(crate) fn claim(path: &Path, engine: &'static str, newest: u32) -> Result<Self, OpenError> {
         if !path.is_dir() {
             make(path)?;
         }
-        let is_marked = is_marked(path, engine, format)?;
-        let lock = lock(path)?;
-        if !is_marked {
-            let text = format!("{engine} {format}\n");
-            replace(&path.join(ENGINE), &path.join(ENGINE_NEW), text.as_bytes())?;
+        let mark = read_mark(path)?;
+        if let Some(mark) = &mark {
+            mark.check(engine, newest)?;
         }
-        Ok(Self {
+        let folder = Self {
             path: path.to_owned(),
-            lock,
-        })
+            lock: lock(path)?,
+            format: mark.as_ref().map_or(newest, |mark| mark.format),
+        };
+        if mark.is_none() {
+            folder.mark(engine, newest)?;
+        }
+        Ok(folder)
+    }
+
+    /// The format of the folder when it was claimed.
+    pub(crate) const fn format(&self) -> u32 {
+        self.format
+    }
+
+    /// Writes down which engine keeps the folder, in which format.
+    pub(crate) fn mark(&self, engine: &str, format: u32) -> io::Result<()> {
+        let text = format!("{engine} {format}\n");
+        replace(
+            &self.path.join(ENGINE),
+            &self.path.join(ENGINE_NEW),
+            text.as_bytes(),
+        )
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Moves what the engine keeps at `place` into the new folder `quarantine`, which can be opened
-    /// as a store of its own. This folder stays claimed.
+    /// Moves what the engine keeps at `place` into the folder `quarantine`, which is made unless it
+    /// is there and no store, and can be opened as a store of its own. This folder stays claimed.
     pub(crate) fn move_away(&self, place: &str, quarantine: &Path) -> io::Result<()> {
-        fs::create_dir(quarantine)?;
+        let is_made = !quarantine.is_dir();
+        if is_made {
+            fs::create_dir(quarantine)?;
+        } else if quarantine.join(ENGINE).exists() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
         let moved = fs::copy(self.path.join(ENGINE), quarantine.join(ENGINE))
             .and_then(|_| fs::rename(self.path.join(place), quarantine.join(place)));
         if moved.is_err() {
             // So that trying again does not leave a folder each time.
             let _ = fs::remove_file(quarantine.join(ENGINE));
-            let _ = fs::remove_dir(quarantine);
+            if is_made {
+                let _ = fs::remove_dir(quarantine);
+            }
         }
         moved?;
+        File::open(quarantine.join(ENGINE))?.sync_all()?;
         sync_folder(quarantine)?;
+        sync_parent(quarantine)?;
         sync_folder(&self.path)
     }
 }
@@ -84,50 +119,81 @@ fn make(path: &Path) -> Result<(), OpenError> {
         },
         _ => error.into(),
     })?;
+    Ok(sync_parent(path)?)
+}
+
+/// Makes the name of a file or folder survive the loss of power.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => Ok(sync_folder(parent)?),
-        _ => Ok(sync_folder(Path::new("."))?),
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
     }
 }
 
-/// Whether the folder carries our mark; `false` when it holds nothing but what a claim that was
-/// cut short leaves.
-fn is_marked(path: &Path, engine: &'static str, format: u32) -> Result<bool, OpenError> {
+/// The mark of a folder; none when it is missing, or holds nothing but what a claim that was cut
+/// short leaves.
+pub(crate) fn read_mark(path: &Path) -> Result<Option<Mark>, OpenError> {
     let not_a_store = || OpenError::NotAStore {
         path: path.to_owned(),
     };
     let text = match fs::read(path.join(ENGINE)) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            for file in fs::read_dir(path)? {
-                let name = file?.file_name();
-                if name != LOCK && name != ENGINE_NEW {
-                    return Err(not_a_store());
-                }
+            if path.exists() && !is_unmarked(path)? {
+                return Err(not_a_store());
             }
-            return Ok(false);
+            return Ok(None);
         }
-        Err(error) if error.kind() == ErrorKind::IsADirectory => return Err(not_a_store()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::IsADirectory | ErrorKind::NotADirectory
+            ) =>
+        {
+            return Err(not_a_store());
+        }
         Err(error) => return Err(error.into()),
     };
-    let (name, version) = str::from_utf8(&text)
+    str::from_utf8(&text)
         .ok()
         .and_then(|text| text.strip_suffix('\n')?.split_once(' '))
         .and_then(|(name, version)| Some((name, version.parse::<u32>().ok()?)))
         .filter(|(name, version)| !name.is_empty() && *version > 0)
-        .ok_or_else(not_a_store)?;
-    if name != engine {
-        Err(OpenError::OtherEngine {
-            found: name.to_owned(),
-            expected: engine,
+        .map(|(name, format)| {
+            Some(Mark {
+                engine: name.to_owned(),
+                format,
+            })
         })
-    } else if version > format {
-        Err(OpenError::TooNew {
-            found: version,
-            known: format,
-        })
-    } else {
-        Ok(true)
+        .ok_or_else(not_a_store)
+}
+
+fn is_unmarked(path: &Path) -> io::Result<bool> {
+    for file in fs::read_dir(path)? {
+        let name = file?.file_name();
+        if name != LOCK && name != ENGINE_NEW {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl Mark {
+    /// Whether `engine` can open the folder, which it reads up to the format `newest`.
+    fn check(&self, engine: &'static str, newest: u32) -> Result<(), OpenError> {
+        if self.engine != engine {
+            Err(OpenError::OtherEngine {
+                found: self.engine.clone(),
+                expected: engine,
+            })
+        } else if self.format > newest {
+            Err(OpenError::TooNew {
+                found: self.format,
+                known: newest,
+            })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -147,12 +213,12 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Puts `content` into `file`, by way of `temporary` in the same folder.
-fn replace(file: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, temporary: &Path, content: &[u8]) -> io::Result<()> {
     let mut writer = File::create(temporary)?;
     writer.write_all(content)?;
     writer.sync_all()?;
     fs::rename(temporary, file)?;
-    file.parent().map_or(Ok(()), sync_folder)
+    sync_parent(file)
 }
 
 impl From<io::Error> for OpenError {

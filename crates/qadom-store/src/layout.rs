@@ -11,26 +11,20 @@
 use bytes::Bytes;
 use qadom_routing::Key;
 
-use crate::name::Name;
+use crate::name::{Name, is_name};
 use crate::{Class, Columns, Entry, EntryId};
 
 const VERSION: u8 = 1;
 const CHECKSUM_END: usize = 5;
-const HEADER_LENGTH: usize = 66;
+/// The bytes of the columns.
+pub(crate) const COLUMNS_LENGTH: usize = 61;
+const HEADER_LENGTH: usize = CHECKSUM_END + COLUMNS_LENGTH;
 
 /// The value under which an entry is stored.
 pub(crate) fn encode(name: &Name, bytes: &[u8], columns: &Columns) -> Vec<u8> {
     let mut body = Vec::with_capacity(HEADER_LENGTH + bytes.len());
     body.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
-    body.extend_from_slice(&columns.expires_at.to_le_bytes());
-    body.extend_from_slice(&columns.charge.to_le_bytes());
-    body.extend_from_slice(&columns.group);
-    body.extend_from_slice(&columns.owner);
-    body.extend_from_slice(&columns.rank.to_le_bytes());
-    body.push(match columns.class {
-        Class::Record => 0,
-        Class::Cached => 1,
-    });
+    write_columns(&mut body, columns);
     body.extend_from_slice(bytes);
     let checked = body.get(CHECKSUM_END..).unwrap_or_default();
     let checksum = checksum(name.as_bytes(), VERSION, checked).to_le_bytes();
@@ -40,16 +34,50 @@ pub(crate) fn encode(name: &Name, bytes: &[u8], columns: &Columns) -> Vec<u8> {
     body
 }
 
+pub(crate) fn write_columns(body: &mut Vec<u8>, columns: &Columns) {
+    body.extend_from_slice(&columns.expires_at.to_le_bytes());
+    body.extend_from_slice(&columns.charge.to_le_bytes());
+    body.extend_from_slice(&columns.group);
+    body.extend_from_slice(&columns.owner);
+    body.extend_from_slice(&columns.rank.to_le_bytes());
+    body.push(match columns.class {
+        Class::Record => 0,
+        Class::Cached => 1,
+    });
+}
+
 /// The entry stored as `value` under `name`; none when either is damaged.
 pub(crate) fn decode(name: &[u8], value: &[u8]) -> Option<Entry> {
+    let (columns, bytes) = parts(name, value)?;
+    let (slot, id) = name.split_first_chunk()?;
+    Some(Entry {
+        slot: Key::from_bytes(*slot),
+        id: EntryId::trusted(id),
+        bytes: Bytes::copy_from_slice(bytes),
+        columns,
+    })
+}
+
+/// The columns of what is stored as `value` under `name`; none when either is damaged.
+pub(crate) fn columns(name: &[u8], value: &[u8]) -> Option<Columns> {
+    parts(name, value).map(|(columns, _)| columns)
+}
+
+fn parts<'a>(name: &[u8], value: &'a [u8]) -> Option<(Columns, &'a [u8])> {
     let (&version, rest) = value.split_first()?;
     let (stored, rest) = rest.split_first_chunk()?;
     if version != VERSION || u32::from_le_bytes(*stored) != checksum(name, version, rest) {
         return None;
     }
-    let (slot, id) = name.split_first_chunk()?;
-    let (slot, id) = (Key::from_bytes(*slot), EntryId::new(id).ok()?);
-    let (expires_at, rest) = rest.split_first_chunk()?;
+    if !is_name(name) {
+        return None;
+    }
+    columns_from(rest)
+}
+
+/// Splits off what [`write_columns`] made.
+pub(crate) fn columns_from(bytes: &[u8]) -> Option<(Columns, &[u8])> {
+    let (expires_at, rest) = bytes.split_first_chunk()?;
     let (charge, rest) = rest.split_first_chunk()?;
     let (group, rest) = rest.split_first_chunk()?;
     let (owner, rest) = rest.split_first_chunk()?;
@@ -67,12 +95,7 @@ pub(crate) fn decode(name: &[u8], value: &[u8]) -> Option<Entry> {
             _ => return None,
         },
     };
-    Some(Entry {
-        slot,
-        id,
-        bytes: Bytes::copy_from_slice(bytes),
-        columns,
-    })
+    Some((columns, bytes))
 }
 
 fn checksum(name: &[u8], version: u8, checked: &[u8]) -> u32 {

@@ -7,6 +7,9 @@
 
 #[cfg(any(feature = "redb", feature = "sled"))]
 mod disk;
+#[cfg(any(feature = "redb", feature = "sled"))]
+mod dump;
+mod engine;
 mod entry;
 mod error;
 #[cfg(any(feature = "redb", feature = "sled"))]
@@ -16,6 +19,10 @@ mod index;
 mod layout;
 mod memory_store;
 mod name;
+#[cfg(any(feature = "redb", feature = "sled"))]
+mod open;
+#[cfg(any(feature = "redb", feature = "sled"))]
+mod quarantine;
 mod quota;
 #[cfg(feature = "redb")]
 mod redb_store;
@@ -23,9 +30,20 @@ mod redb_store;
 mod sled_store;
 mod store;
 
+#[cfg(any(feature = "redb", feature = "sled"))]
+pub use disk::BUFFER_MAX;
+#[cfg(any(feature = "redb", feature = "sled"))]
+pub use dump::{Dumped, ExportError, ImportError, Replaced, export, import, import_folder, verify};
+pub use engine::{Durability, Options, StoreEngine, UnknownDurabilityError, UnknownEngineError};
 pub use entry::{Class, Columns, ENTRY_MAX, Entry, EntryId, EntryIdError};
 pub use error::{EngineFault, OpenError, StoreError};
 pub use memory_store::MemoryStore;
+#[cfg(any(feature = "redb", feature = "sled"))]
+pub use open::open;
+#[cfg(any(feature = "redb", feature = "sled"))]
+pub use quarantine::{
+    Opening, QUARANTINED_MAX, Quarantine, Quarantined, Recovery, open_or_set_aside,
+};
 pub use quota::{Container, Evicted, Needed, Scope, Usage};
 #[cfg(feature = "redb")]
 pub use redb_store::RedbStore;

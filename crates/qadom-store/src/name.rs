@@ -2,11 +2,18 @@
 //!
 //! What must stay true: names order as (slot, id) does, because every slot has the same length.
 
-use qadom_routing::Key;
+use qadom_routing::{KEY_LENGTH, Key};
 
 use crate::{Container, EntryId, Evicted};
 
-/// Slot and id, 33 to 97 bytes; as the bound of a range also shorter or longer.
+/// Whether these bytes can be the name of an entry.
+#[cfg(any(feature = "redb", feature = "sled"))]
+pub(crate) fn is_name(bytes: &[u8]) -> bool {
+    let parts = bytes.split_first_chunk::<KEY_LENGTH>();
+    parts.is_some_and(|(_, id)| (1..=EntryId::LENGTH_MAX).contains(&id.len()))
+}
+
+/// Slot and id, 33 to 96 bytes; as the bound of a range also shorter or longer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(Box<[u8]>);
 
@@ -18,6 +25,18 @@ impl Name {
 
     pub(crate) fn new(slot: &Key, id: &EntryId) -> Self {
         Self([slot.as_bytes(), id.as_bytes()].concat().into())
+    }
+
+    /// Takes bytes that an engine kept as a name.
+    #[cfg(any(feature = "redb", feature = "sled"))]
+    pub(crate) fn trusted(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Whether it can be the name of an entry.
+    #[cfg(any(feature = "redb", feature = "sled"))]
+    pub(crate) fn is_of_entry(&self) -> bool {
+        is_name(&self.0)
     }
 
     /// The names of entries.

@@ -1,15 +1,14 @@
 //! The store on disk, on sled 0.34.7: the only file that names it.
 //!
-//! One tree, one key per entry (slot, then id), the order of expiry in memory. A change is one
-//! insertion or removal, which sled recovers whole or not at all, so nothing can be torn by a kill.
-//! Batches and transactions would do for more keys, but they exclude a running flush, so that a
-//! `put` would wait for the disk.
+//! One tree, one key per entry (slot, then id), all orders in memory. A change is one insertion or
+//! removal, which sled recovers whole or not at all, so nothing can be torn by a kill. A commit
+//! hands over what was changed since the last one and flushes.
 //!
 //! What must stay true, each for a trap of this sled:
 //! - a new database is made beside its place and renamed into it, because a kill between the two
 //!   writes of `conf` leaves a file with which sled never opens again; `conf` is fsynced there;
 //! - `snap.*.generating` is deleted before opening, because sled takes a torn one for a snapshot;
-//! - `flush` survives a kill, not a loss of power: [`Store::sync`] fsyncs the file itself;
+//! - `flush` survives a kill, not a loss of power: `sync` fsyncs the file itself;
 //! - no page may become a file, because such files are leaked and never fsynced: nothing above
 //!   [`ENTRY_MAX`](crate::ENTRY_MAX) goes in, and segments are large enough for a page of such;
 //! - after one error nothing is acknowledged until the store is reopened, because sled's own
@@ -18,25 +17,19 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use qadom_routing::Key;
-
-use crate::disk::{Database, Disk, Fault, FaultKind, Opened, State, closed};
+use crate::disk::{Changes, Database, Disk, Fault, FaultKind, OnDisk, WhenDamaged};
 use crate::folder::{is_full, sync_folder};
-use crate::index::Index;
-use crate::name::Name;
-use crate::{
-    Container, EngineFault, Entry, EntryId, Evicted, Needed, OpenError, Scope, Stats, Store,
-    StoreError, Ticket, Usage, layout,
-};
+use crate::{Durability, EngineFault, OpenError, StoreEngine};
 
 /// Keeps entries in a folder, so that what was committed survives `kill -9`.
 ///
-/// Its background thread fsyncs every 500 ms without being asked; only [`sync`](Store::sync) tells
-/// whether that worked. Opening reads every entry once, to check it and to order them by expiry.
+/// Its background thread fsyncs every 500 ms without being asked; only [`sync`](crate::Store::sync)
+/// tells whether that worked. Opening reads every entry once, to check it and to order them by expiry.
 #[derive(Debug)]
 pub struct SledStore {
     disk: Disk<Sled>,
@@ -44,195 +37,34 @@ pub struct SledStore {
 
 impl SledStore {
     /// Opens the store in the folder `path` (`store/` of a node), or makes it when the folder is
-    /// missing or empty.
+    /// missing or empty. Its commits survive `kill -9`; [`open`](crate::open) takes more options.
     ///
     /// # Errors
     ///
     /// [`OpenError`]; a folder that is not a store of sled, or is newer, is left untouched.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Disk::open(path).map(|disk| Self { disk })
+        Self::open_with(path, Durability::Kill, WhenDamaged::Drop)
     }
 
-    fn scan(&self, range: Option<(Name, Name)>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let Some((start, end)) = range else {
-            return Ok(Vec::new());
-        };
-        self.disk.read(|sled| {
-            let mut found = Vec::new();
-            for pair in sled.database.range(start.as_bytes()..end.as_bytes()) {
-                if found.len() == limit {
-                    break;
-                }
-                let (name, value) = pair?;
-                found.extend(self.disk.decode(&name, &value));
-            }
-            Ok(found)
-        })
-    }
-
-    /// Makes one change under `state`, which it stops when sled fails.
-    fn change<T>(
-        &self,
-        state: &mut State<()>,
-        work: impl FnOnce(&sled::Tree) -> sled::Result<T>,
-    ) -> Result<T, StoreError> {
-        state.check()?;
-        self.disk
-            .ask(|sled| Ok(work(&sled.database)?))
-            .unwrap_or_else(|| Err(closed()))
-            .map_err(|error| state.stop(error))
-    }
-
-    /// Removes an entry that is listed.
-    fn drop_entry(&self, state: &mut State<()>, name: &Name) -> Result<(), StoreError> {
-        self.change(state, |tree| tree.remove(name.as_bytes()))?;
-        state.index.strike(name);
-        state.index.advance();
-        Ok(())
+    pub(crate) fn open_with(
+        path: &Path,
+        durability: Durability,
+        when_damaged: WhenDamaged,
+    ) -> Result<Self, OpenError> {
+        Disk::open(path, durability, when_damaged).map(|disk| Self { disk })
     }
 }
 
-impl Store for SledStore {
-    fn get(&self, slot: &Key, id: &EntryId) -> Result<Option<Entry>, StoreError> {
-        let name = Name::new(slot, id);
-        let value = self
-            .disk
-            .read(|sled| Ok(sled.database.get(name.as_bytes())?))?;
-        Ok(value.and_then(|value| self.disk.decode(name.as_bytes(), &value)))
-    }
+impl OnDisk for SledStore {
+    type Database = Sled;
 
-    fn put(&self, entry: Entry) -> Result<(), StoreError> {
-        StoreError::check_length(entry.bytes.len())?;
-        let name = Name::new(&entry.slot, &entry.id);
-        let value = layout::encode(&name, &entry.bytes, &entry.columns);
-        let state = &mut *self.disk.state();
-        self.change(state, |tree| tree.insert(name.as_bytes(), value))?;
-        state.index.add(name, entry.columns, ());
-        state.index.advance();
-        Ok(())
-    }
-
-    fn remove(&self, slot: &Key, id: &EntryId) -> Result<bool, StoreError> {
-        let name = Name::new(slot, id);
-        let state = &mut *self.disk.state();
-        state.check()?;
-        // sled logs the removal of what is not there, too.
-        let is_there = state.index.record(&name).is_some();
-        if is_there {
-            self.drop_entry(state, &name)?;
-        }
-        Ok(is_there)
-    }
-
-    fn scan_slot(
-        &self,
-        slot: &Key,
-        from: Option<&EntryId>,
-        to: Option<&EntryId>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.scan(Name::slot_range(slot, from, to), limit)
-    }
-
-    fn scan_keys(
-        &self,
-        from: &Key,
-        to: &Key,
-        after: Option<(&Key, &EntryId)>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.scan(Name::key_range(from, to, after), limit)
-    }
-
-    fn expire(&self, until: u64, limit: usize) -> Result<usize, StoreError> {
-        let state = &mut *self.disk.state();
-        let mut removed = 0;
-        state.check()?;
-        while removed < limit
-            && let Some(record) = state.index.first_expired(until)
-        {
-            self.drop_entry(state, &record.name)?;
-            removed += 1;
-        }
-        Ok(removed)
-    }
-
-    fn evict(
-        &self,
-        scope: Scope,
-        mut needed: Needed,
-        keep: &[(Key, EntryId)],
-    ) -> Result<Vec<Evicted>, StoreError> {
-        let keep = Name::list(keep);
-        let state = &mut *self.disk.state();
-        let mut evicted = Vec::new();
-        state.check()?;
-        while !needed.is_met()
-            && let Some(record) = state.index.victim(scope, &keep)
-        {
-            self.drop_entry(state, &record.name)?;
-            needed.lessen(record.columns.charge);
-            evicted.push(record.name.evicted());
-        }
-        Ok(evicted)
-    }
-
-    fn usage(&self, container: &Container) -> Usage {
-        self.disk.state().index.usage(container)
-    }
-
-    fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
-        self.disk.state().index.owner_usage(container, owner)
-    }
-
-    fn stats(&self) -> Stats {
-        self.disk.stats()
-    }
-
-    fn ticket(&self) -> Ticket {
-        self.disk.state().index.ticket()
-    }
-
-    fn commit(&self) -> Result<Ticket, StoreError> {
-        let ticket = {
-            let state = self.disk.state();
-            state.check()?;
-            state.index.ticket()
-        };
-        // When the write that fails was handed over by a change in progress, sled wakes this only
-        // at the next change: it waits longer then, but never acknowledges.
-        self.disk.read(|sled| Ok(sled.database.flush()?))?;
-        Ok(ticket)
-    }
-
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.disk.state().stopped.is_some()
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.disk.state().check()?;
-        self.disk.read(|sled| {
-            sled.file
-                .sync_all()
-                .map_err(|error| sled::Error::Io(error).into())
-        })
-    }
-
-    fn reopen(&self) -> Result<Ticket, OpenError> {
-        self.disk.reopen()
-    }
-
-    fn start_over(&self, quarantine: &Path) -> Result<Ticket, OpenError> {
-        self.disk.start_over(quarantine)
+    fn disk(&self) -> &Disk<Sled> {
+        &self.disk
     }
 }
 
 #[derive(Debug)]
-struct Sled {
+pub(crate) struct Sled {
     database: sled::Db,
     /// The file that sled writes to, opened once more: a failed write-back is told to every open
     /// file once, so an fsync here sees what sled's own fsync has seen.
@@ -240,16 +72,12 @@ struct Sled {
 }
 
 impl Database for Sled {
-    const ENGINE: &'static str = "sled";
-    const FORMAT: u32 = 1;
+    const ENGINE: &'static str = StoreEngine::Sled.name();
     const PLACE: &'static str = "sled";
     /// The rest of a segment, and a snapshot.
     const SPACE_NEEDED: usize = 2 * SEGMENT_SIZE;
 
-    /// sled buffers by itself.
-    type Buffer = ();
-
-    fn open(folder: &Path, ticket: Ticket) -> Result<Opened<Self>, OpenError> {
+    fn open(folder: &Path) -> Result<Self, OpenError> {
         let place = folder.join(Self::PLACE);
         if !place.is_dir() {
             create(folder, &place)?;
@@ -258,22 +86,44 @@ impl Database for Sled {
         Self::wait_until_released(folder)?;
         let database = settings(&place).open().map_err(Fault::from)?;
         let file = File::open(place.join(DATA_FILE))?;
-        let mut index = Index::new(ticket);
-        let mut damaged = 0;
-        for pair in database.iter() {
-            let (name, value) = pair.map_err(Fault::from)?;
-            if let Some(entry) = layout::decode(&name, &value) {
-                index.add(Name::new(&entry.slot, &entry.id), entry.columns, ());
-            } else {
-                database.remove(name).map_err(Fault::from)?;
-                damaged += 1;
+        Ok(Self { database, file })
+    }
+
+    fn get<T>(&self, name: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, Fault> {
+        Ok(self.database.get(name)?.map(|value| take(&value)))
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (Bound::Included(start), end);
+        for pair in self.database.range::<&[u8], _>(range) {
+            let (name, value) = pair?;
+            if visit(&name, &value).is_break() {
+                break;
             }
         }
-        Ok(Opened {
-            database: Self { database, file },
-            index,
-            damaged,
-        })
+        Ok(())
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), Fault> {
+        for (name, value) in changes {
+            let name = name.as_bytes();
+            match value {
+                Some(value) => drop(self.database.insert(name, value.as_ref())?),
+                None => drop(self.database.remove(name)?),
+            }
+        }
+        self.database.flush()?;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Fault> {
+        Ok(self.file.sync_all().map_err(sled::Error::Io)?)
     }
 
     /// sled's threads keep the file a little longer than the owner of the database does.

@@ -50,8 +50,8 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Store: Debug + Send + Sync {
-    /// The entry named `id` in `slot`. One that is damaged at rest is counted in
-    /// [`Stats::damaged`] and not given.
+    /// The entry named `id` in `slot`. One that is damaged at rest is not given but removed, counted
+    /// in [`Stats::damaged`] and named by [`take_damaged`](Self::take_damaged).
     ///
     /// # Errors
     ///
@@ -62,8 +62,9 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::EntryTooLarge`] above [`ENTRY_MAX`](crate::ENTRY_MAX), the others when the
-    /// store has stopped.
+    /// [`StoreError::EntryTooLarge`] above [`ENTRY_MAX`](crate::ENTRY_MAX),
+    /// [`StoreError::Behind`] while too much waits for the disk, the others when the store has
+    /// stopped.
     fn put(&self, entry: Entry) -> Result<(), StoreError>;
 
     /// Buffers the removal of an entry, and tells whether it was there.
@@ -142,11 +143,25 @@ pub trait Store: Debug + Send + Sync {
     /// What is kept now, buffered changes included.
     fn stats(&self) -> Stats;
 
+    /// The bytes of changes that wait in memory for a commit; at most about
+    /// [`BUFFER_MAX`](crate::BUFFER_MAX), with which `put` begins to refuse.
+    fn buffered(&self) -> usize {
+        0
+    }
+
+    /// The names of entries that were found damaged, while opening or by a read, since this was
+    /// asked last; the first 1024 of them. They are not served, so whoever can fetch them from
+    /// elsewhere does.
+    fn take_damaged(&self) -> Vec<(Key, EntryId)> {
+        Vec::new()
+    }
+
     /// The ticket of the last buffered change; [`Ticket::ZERO`] after opening.
     fn ticket(&self) -> Ticket;
 
-    /// Waits until every change up to the returned ticket survives `kill -9`, and at least those
-    /// that were buffered before the call. Changes may be buffered meanwhile.
+    /// Waits until every change up to the returned ticket survives `kill -9`, and with
+    /// [`Durability::Power`](crate::Durability::Power) the loss of power; at least those that were
+    /// buffered before the call. Changes may be buffered meanwhile.
     ///
     /// # Errors
     ///
@@ -224,9 +239,8 @@ pub struct Stats {
     pub charge: u64,
     /// The part of `charge` that cached copies have.
     pub cached: u64,
-    /// Entries whose checksum failed: those dropped while opening, and each time that a read met
-    /// one since. One that decays while the store is open stays counted above until it is
-    /// replaced, removed, expires, or the store is opened again.
+    /// Entries whose checksum failed, while opening or at a read since. They are removed, so that
+    /// they are not counted above.
     pub damaged: u64,
 }
 

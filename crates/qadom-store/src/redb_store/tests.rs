@@ -1,7 +1,9 @@
-//! What can only be seen from inside: values that decay, files of a kill, and the buffer.
+//! What is redb's own: the files that a kill leaves, and files that are damaged.
+
+use qadom_routing::Key;
 
 use super::*;
-use crate::{Class, Columns};
+use crate::{Class, Columns, Entry, EntryId, Store};
 
 fn entry(number: u8) -> Entry {
     Entry {
@@ -21,60 +23,6 @@ fn entry(number: u8) -> Entry {
 
 fn get(store: &RedbStore, number: u8) -> Option<Entry> {
     store.get(&entry(number).slot, &entry(number).id).unwrap()
-}
-
-fn all(store: &RedbStore, limit: usize) -> Vec<Entry> {
-    store.scan_keys(&Key::ZERO, &Key::MAX, None, limit).unwrap()
-}
-
-#[test]
-fn a_decayed_entry_is_not_served_and_gone_after_the_next_opening() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(folder.path()).unwrap();
-    for number in 0..3 {
-        store.put(entry(number)).unwrap();
-    }
-    store.commit().unwrap();
-    let name = Name::new(&entry(1).slot, &entry(1).id);
-    let rotten = Bytes::from_static(b"\x01rotten");
-    let written = store
-        .disk
-        .with_database(|redb| redb.write(&[(name, Some(rotten))]).is_ok());
-    assert!(written);
-    assert_eq!(get(&store, 1), None);
-    assert_eq!(all(&store, 2), [entry(0), entry(2)], "it uses up no limit");
-    assert_eq!((store.stats().records, store.stats().damaged), (3, 2));
-    drop(store);
-    for damaged in [1, 0] {
-        let store = RedbStore::open(folder.path()).unwrap();
-        assert_eq!((store.stats().records, store.stats().damaged), (2, damaged));
-        assert_eq!(all(&store, 9), [entry(0), entry(2)]);
-    }
-}
-
-#[test]
-fn a_scan_joins_what_is_buffered_with_what_is_committed() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(folder.path()).unwrap();
-    for number in [1, 3, 5, 7] {
-        store.put(entry(number)).unwrap();
-    }
-    store.commit().unwrap();
-    assert!(store.disk.state().buffer.is_empty());
-    let mut newer = entry(3);
-    newer.bytes = "newer".into();
-    for entry in [entry(0), newer.clone(), entry(4), entry(8)] {
-        store.put(entry).unwrap();
-    }
-    assert!(store.remove(&entry(5).slot, &entry(5).id).unwrap());
-    let expected = [entry(0), entry(1), newer, entry(4), entry(7), entry(8)];
-    for limit in 0..8 {
-        let shown = &expected[..limit.min(expected.len())];
-        assert_eq!(all(&store, limit), shown);
-    }
-    store.commit().unwrap();
-    assert!(store.disk.state().buffer.is_empty());
-    assert_eq!(all(&store, 9), expected);
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! What can only be seen from inside: values that decay, a sled that panics, and files that are
-//! damaged, while a store is open.
+//! What is sled's own: its files, locked or damaged while a store is open.
 
 use qadom_routing::Key;
 
 use super::*;
-use crate::{Class, Columns};
+use crate::name::Name;
+use crate::{Class, Columns, Entry, EntryId, Stats, Store, StoreError, Ticket};
 
 fn entry(number: u8) -> Entry {
     Entry {
@@ -29,6 +29,7 @@ fn decayed() -> (tempfile::TempDir, SledStore) {
     for number in 0..5 {
         store.put(entry(number)).unwrap();
     }
+    store.commit().unwrap();
     store.disk.with_database(|sled| {
         for (number, rot) in [(1, 60), (2, 5), (3, 0)] {
             let entry = entry(number);
@@ -53,60 +54,10 @@ fn assert_counts(store: &SledStore, records: u64, damaged: u64) {
 }
 
 #[test]
-fn a_decayed_entry_is_not_served_but_counted() {
-    let (_folder, store) = decayed();
-    let get = |number: u8| store.get(&entry(number).slot, &entry(number).id).unwrap();
-    assert_eq!(get(0), Some(entry(0)));
-    assert_eq!((get(1), get(2), get(3)), (None, None, None));
-    assert_counts(&store, 5, 3);
-    let kept = store.scan_keys(&Key::ZERO, &Key::MAX, None, 2).unwrap();
-    assert_eq!(kept, [entry(0), entry(4)], "they do not use up the limit");
-    assert_counts(&store, 5, 6);
-}
-
-#[test]
-fn a_decayed_entry_leaves_as_any_other() {
-    let (folder, store) = decayed();
-    store.put(entry(1)).unwrap();
-    assert!(store.remove(&entry(2).slot, &entry(2).id).unwrap());
-    assert_counts(&store, 4, 0);
-    assert_eq!(store.expire(3, 9).unwrap(), 3);
-    assert_counts(&store, 1, 0);
-    store.commit().unwrap();
-    drop(store);
-    assert_counts(&SledStore::open(folder.path()).unwrap(), 1, 0);
-}
-
-#[test]
-fn a_panic_inside_sled_stops_the_store_until_it_is_reopened() {
-    let (_folder, store) = decayed();
-    store.commit().unwrap();
-    let panicked: Result<(), _> = store.disk.read(|_| panic!("assertion failed"));
-    let text = match panicked.unwrap_err() {
-        StoreError::Corrupt { source } => source.to_string(),
-        other => panic!("{other}"),
-    };
-    assert_eq!(text, "the engine panicked: assertion failed");
-    for refused in [
-        store.put(entry(9)).unwrap_err(),
-        store.commit().unwrap_err(),
-    ] {
-        assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused}");
-    }
-    assert_eq!(store.ticket(), Ticket::from_number(5));
-    assert!(store.is_stopped());
-    assert_eq!(store.reopen().unwrap(), Ticket::from_number(5));
-    assert!(!store.is_stopped());
-    assert_counts(&store, 2, 3);
-    store.put(entry(9)).unwrap();
-    assert_eq!(store.commit().unwrap(), Ticket::from_number(6));
-}
-
-#[test]
 fn nobody_waits_for_a_store_that_is_being_reopened() {
     let (folder, store) = decayed();
     store.commit().unwrap();
-    let panicked: Result<(), _> = store.disk.read(|_| panic!("assertion failed"));
+    let panicked: Result<(), _> = store.disk.ask(|_| panic!("assertion failed"));
     panicked.unwrap_err();
     // Opening waits until nobody locks the file of the database: so it waits for this test.
     let (data, aside) = (folder.path().join("sled/db"), folder.path().join("db"));

@@ -39,8 +39,10 @@ impl Node {
     /// Opens a stream of bytes to another node and back, for data that is too much for values. The
     /// other node learns of the stream with the first bytes that are written.
     ///
-    /// Streams to one node share a connection. The first one waits for the node's word and for a
-    /// handshake, about three round trips; later ones for its word alone, every 10 s.
+    /// Streams with one node share a connection, whoever began it: a node that can only call out is
+    /// reached too, while it has a session with this one. The first stream waits for the node's
+    /// word and for a handshake, about three round trips; later ones for its word alone, every
+    /// 10 s. When this side does not reach the other one, that one tries it after 1 s.
     ///
     /// # Errors
     ///
@@ -98,7 +100,7 @@ impl Node {
 /// Lets a peer in that wants to speak QUIC, and gives the fingerprint of the own key; or why not.
 pub(crate) fn let_in(quic: &Arc<Quic>, theirs: &StreamKey) -> Result<[u8; 32], Reason> {
     let own = quic.fingerprint();
-    let result = own.and_then(|own| quic.grant(grant(theirs)).map(|()| own));
+    let result = own.and_then(|own| quic.grant_asker(grant(theirs)).map(|()| own));
     result.map_err(|error| reason_of_quic(&error))
 }
 

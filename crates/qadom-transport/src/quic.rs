@@ -18,6 +18,7 @@ mod links;
 mod port;
 mod stream;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -117,10 +118,12 @@ pub type Accepted = ([u8; 32], DataStream);
 pub struct Quic {
     port: Arc<Port>,
     gate: Mutex<Gate>,
-    links: Links,
+    links: Arc<Links>,
     identity: OnceLock<Identity>,
     running: Mutex<Running>,
     acceptor: Mutex<Option<mpsc::Sender<Accepted>>>,
+    /// Peers that asked to connect and have a moment to do so.
+    meetings: Mutex<HashSet<[u8; 32]>>,
     clock: fn() -> Instant,
     no_grant: AtomicU64,
     handshakes: AtomicU64,
@@ -135,10 +138,11 @@ impl Quic {
             clock,
             port: Arc::new(Port::new(sockets)),
             gate: Mutex::default(),
-            links: Links::default(),
+            links: Arc::default(),
             identity: OnceLock::new(),
             running: Mutex::new(Running::No),
             acceptor: Mutex::new(None),
+            meetings: Mutex::default(),
             no_grant: AtomicU64::new(0),
             handshakes: AtomicU64::new(0),
             streams: AtomicU64::new(0),
@@ -179,16 +183,38 @@ impl Quic {
         if !lock(&self.gate).grant(grant, (self.clock)()) {
             return Err(QuicError::Full { limit: GRANTS_MAX });
         }
-        let outdated = self.links.take_other(&grant.peer, &grant.fingerprint);
+        let outdated = self.links.take_others(&grant.peer, &grant.fingerprint);
         let quic = Arc::clone(self);
         // Code of the library runs in a task of its own.
         tokio::spawn(async move {
-            if let Some(link) = outdated {
+            for link in outdated {
                 link.end();
             }
             // Whoever opens a stream is told why there is none.
             let _ = quic.endpoint();
         });
+        Ok(())
+    }
+
+    /// Lets a peer in as [`grant`](Self::grant) does, because it asked to connect. When it has not
+    /// connected after 1 s, this side tries to connect to it: what keeps the one side out may let
+    /// the other one through.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grant`](Self::grant).
+    pub fn grant_asker(self: &Arc<Self>, grant: Grant) -> Result<(), QuicError> {
+        self.grant(grant)?;
+        let peer = grant.peer;
+        let mut meetings = lock(&self.meetings);
+        // Those beyond have to connect by themselves.
+        if meetings.len() < CONNECTIONS_MAX && meetings.insert(peer) {
+            let meeting = Meeting {
+                quic: Arc::clone(self),
+                peer,
+            };
+            tokio::spawn(async move { meeting.quic.meet(meeting.peer).await });
+        }
         Ok(())
     }
 
@@ -205,8 +231,9 @@ impl Quic {
         lock(&self.gate).doubt(peer);
     }
 
-    /// Opens a stream to a peer that has a grant, over the connection that there is or over a new
-    /// one. The peer learns of it with the first bytes.
+    /// Opens a stream to a peer that has a grant, over the connection that there is, whoever began
+    /// it, or over the first new one that either side brings about. The peer learns of the stream
+    /// with the first bytes.
     ///
     /// # Errors
     ///
@@ -215,12 +242,7 @@ impl Quic {
         let quic = Arc::clone(self);
         // A defect in QUIC ends this task and not whoever asks.
         let mut opening = Opening(tokio::spawn(async move {
-            let turn = quic.links.turn(peer).await;
-            let link = match quic.links.current(&peer) {
-                Some(link) => link,
-                None => quic.connect(&peer).await?,
-            };
-            drop(turn);
+            let link = quic.reach(peer).await?;
             link.open().await
         }));
         (&mut opening.0).await.unwrap_or_else(|_| {
@@ -270,6 +292,18 @@ impl Quic {
             // Peers that are not told find out by themselves.
             let _ = timeout(CLOSE_MAX, closing).await;
         }
+    }
+}
+
+/// A wait for a peer that asked to connect.
+struct Meeting {
+    quic: Arc<Quic>,
+    peer: [u8; 32],
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        lock(&self.quic.meetings).remove(&self.peer);
     }
 }
 

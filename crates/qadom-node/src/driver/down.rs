@@ -70,7 +70,13 @@ impl Driver {
         self.on_report(self.clock.now(), report);
     }
 
-    fn on_done(&mut self, now: Time, operation: OperationId, result: Result<Outcome, Failure>) {
+    fn on_done(&mut self, now: Time, operation: OperationId, mut result: Result<Outcome, Failure>) {
+        if let Ok(Outcome::Stream(theirs)) = &mut result
+            && let Some(address) = self.endpoint.session_address(theirs.key.as_bytes())
+        {
+            // The word came from there, wherever the caller believed the node to be.
+            theirs.address = address;
+        }
         if matches!(result, Ok(Outcome::Joined(_))) {
             // So that a node that dies early still knows whom to come back to.
             self.save_at = self.save_at.map(|_| now.moment);

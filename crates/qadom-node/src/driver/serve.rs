@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use qadom_engine::{Failure, Mode, Outcome, Time};
-use qadom_routing::{Moment, NodeKey};
+use qadom_routing::{Contact, Moment, NodeId, NodeKey};
 use qadom_transport::Quic;
 use qadom_wire::Reason;
 use tokio::sync::oneshot;
@@ -24,7 +24,7 @@ impl Driver {
         match command {
             Command::Begin(operation, caller) => self.begin(now, operation, caller),
             Command::Identify(address, caller) => self.search(now, address, caller),
-            Command::Contact(id, caller) => drop(caller.send(self.engine.contact(&id))),
+            Command::Contact(id, caller) => drop(caller.send(self.contact(&id))),
             Command::SetMode(mode, caller) => {
                 self.engine.set_mode(now, mode);
                 // A caller that is gone needs no answer.
@@ -128,6 +128,19 @@ impl Driver {
             }
             !feed.is_unread()
         });
+    }
+
+    /// A node that this one knows: from its table, or by a session. Nodes that store nothing for
+    /// others stand in no table.
+    fn contact(&self, id: &NodeId) -> Option<Contact> {
+        self.engine.contact(id).or_else(|| {
+            let keys = self.endpoint.session_peers().copied();
+            let key = keys
+                .filter_map(|key| NodeKey::new(key).ok())
+                .find(|key| key.id() == *id)?;
+            let address = self.endpoint.session_address(key.as_bytes())?;
+            Some(Contact::at(key, address, false))
+        })
     }
 
     fn peers(&self, now: Time) -> Vec<Peer> {

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use qadom_node::{DataStream, Mode, Node, Reason, Status, Streams};
+use qadom_node::{DataStream, Mode, Node, NodeAddress, Reason, Status, Streams};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
@@ -97,6 +97,26 @@ async fn a_client_that_only_calls_out_gets_streams_too() {
     let mut stream = node.open_stream(client.address()).await.unwrap();
     let (back, from) = tokio::join!(ask(&mut stream), echo(&mut streams));
     assert_eq!((&back.unwrap()[..], from), (&b"there"[..], node.id()));
+}
+
+#[tokio::test]
+async fn a_node_is_reached_where_its_packets_come_from() {
+    let (node, client) = (start().await, describe().mode(Mode::Client).start().await);
+    let client = client.unwrap();
+    client.join(&[node.address().into()]).await.unwrap();
+    let mut streams = client.accept_streams();
+    // A client stands in no table, and nobody need know its address.
+    let mut stream = node.open_stream(client.id()).await.unwrap();
+    let (back, from) = tokio::join!(ask(&mut stream), echo(&mut streams));
+    assert_eq!((&back.unwrap()[..], from), (&b"there"[..], node.id()));
+    // With a wrong address, as contacts of nodes behind translators may have.
+    let third = start().await;
+    client.join(&[third.address().into()]).await.unwrap();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    let wrong = NodeAddress::new(*client.address().key(), nowhere);
+    let mut stream = third.open_stream(wrong).await.unwrap();
+    let (back, from) = tokio::join!(ask(&mut stream), echo(&mut streams));
+    assert_eq!((&back.unwrap()[..], from), (&b"there"[..], third.id()));
 }
 
 #[tokio::test]

@@ -60,6 +60,18 @@ impl<S: Suite> Endpoint<S> {
             .is_some_and(|peer| peer.current.is_some())
     }
 
+    /// Where the packets of this peer's session come from.
+    pub fn session_address(&self, key: &[u8; 32]) -> Option<SocketAddr> {
+        let index = self.peers.get(key)?.session()?;
+        Some(self.sessions.get(&index)?.address())
+    }
+
+    /// The peers with which there is a confirmed session, in no order.
+    pub fn session_peers(&self) -> impl Iterator<Item = &[u8; 32]> {
+        let peers = self.peers.iter();
+        peers.filter_map(|(key, peer)| peer.current.map(|_| key))
+    }
+
     /// The keys of the session with a peer, and the index that the peer knows it by: for liars
     /// with true keys.
     pub(crate) fn session_with(&self, key: &[u8; 32]) -> Option<(SessionKeys, u32)> {

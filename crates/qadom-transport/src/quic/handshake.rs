@@ -6,19 +6,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{Connecting, Connection, Endpoint, Incoming, TokioRuntime};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use super::identity::{self, Identity};
-use super::links::Link;
+use super::links::{Link, Origin};
 use super::{DataStream, Grant, Quic, QuicError, lock};
 use crate::address::canonical;
 
 /// How long a handshake may take; a grant lives longer.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long an asker has to connect before the side that was asked tries it.
+const ASKER_MAX: Duration = Duration::from_secs(1);
 /// QUIC that nobody may use is put away after this time.
 const UNUSED_MAX: Duration = Duration::from_mins(1);
 /// The library wants a name for the peer, though no certificate has one.
@@ -122,17 +124,58 @@ impl Quic {
         Ok(endpoint)
     }
 
+    /// A connection with a peer that has a grant: the one that there is, else what comes first of
+    /// one from here and of those that the peer begins.
+    pub(super) async fn reach(self: &Arc<Self>, peer: [u8; 32]) -> Result<Link, QuicError> {
+        tokio::select! {
+            biased;
+            link = self.links.arrival(&peer) => Ok(link),
+            result = self.dial(peer) => result,
+        }
+    }
+
+    /// Waits for a peer that is about to connect, and connects to it when it does not: it is enough
+    /// that one side reaches the other.
+    pub(super) async fn meet(self: &Arc<Self>, peer: [u8; 32]) {
+        if timeout(ASKER_MAX, self.links.arrival(&peer)).await.is_err() {
+            // The peer finds out by itself that there is no connection.
+            let _ = self.reach(peer).await;
+        }
+    }
+
+    /// Brings a connection with a peer about, when this caller's turn comes and the peer is not at
+    /// it already.
+    async fn dial(self: &Arc<Self>, peer: [u8; 32]) -> Result<Link, QuicError> {
+        let turn = self.links.turn(peer).await;
+        if let Some(link) = self.links.attempt(&peer).await {
+            return Ok(link);
+        }
+        let quic = Arc::clone(self);
+        // What has begun goes on without its caller: if each side gave its own attempt up for the
+        // other's, none would be left.
+        let attempt = tokio::spawn(async move {
+            let _turn = turn;
+            quic.connect(&peer).await
+        });
+        attempt.await.unwrap_or(Err(QuicError::Failed))
+    }
+
     /// Begins a connection with a peer that has a grant.
-    pub(super) async fn connect(self: &Arc<Self>, peer: &[u8; 32]) -> Result<Link, QuicError> {
-        let grant = lock(&self.gate).begin_with(peer, (self.clock)())?;
+    async fn connect(self: &Arc<Self>, peer: &[u8; 32]) -> Result<Link, QuicError> {
+        let begun = (self.clock)();
+        let grant = lock(&self.gate).begin_with(peer, begun)?;
         let place = self.place(&grant);
-        let config = self.identity()?.client(grant.fingerprint)?;
+        let identity = self.identity()?;
         let connecting = self
             .endpoint()?
-            .connect_with(config, grant.address, NAME)
+            .connect_with(identity.client(grant.fingerprint)?, grant.address, NAME)
             .map_err(|_| QuicError::Failed)?;
+        let is_of_smaller = identity.fingerprint < grant.fingerprint;
         match self.shake_hands(connecting).await {
-            Some(connection) => Ok(self.enter(connection, &grant, place)),
+            Some(connection) => {
+                let origin = self.origin(is_of_smaller, begun);
+                Ok(self.enter(connection, origin, &grant, place))
+            }
             // Perhaps the peer's own attempt came first.
             None => self.links.current(peer).ok_or(QuicError::NotConnected),
         }
@@ -140,28 +183,32 @@ impl Quic {
 
     /// Answers a connection that a peer begins.
     fn greet(self: &Arc<Self>, incoming: Incoming) {
-        let from = canonical(incoming.remote_address());
-        let allowed = lock(&self.gate).begin_from(from, (self.clock)());
+        let (from, begun) = (canonical(incoming.remote_address()), (self.clock)());
+        let allowed = lock(&self.gate).begin_from(from, begun);
         let Ok(grant) = allowed else {
             self.handshakes.fetch_add(1, Ordering::Relaxed);
             return incoming.refuse();
         };
         let place = self.place(&grant);
-        let config = self
-            .identity()
-            .and_then(|identity| identity.server(Some(grant.fingerprint)));
-        let Ok(config) = config else {
+        let Ok(identity) = self.identity() else {
+            return incoming.refuse();
+        };
+        let Ok(config) = identity.server(Some(grant.fingerprint)) else {
             return incoming.refuse();
         };
         let Ok(connecting) = incoming.accept_with(Arc::new(config)) else {
             self.handshakes.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        let is_of_smaller = grant.fingerprint < identity.fingerprint;
+        let arriving = self.links.arriving(grant.peer);
         let quic = Arc::clone(self);
         tokio::spawn(async move {
             if let Some(connection) = quic.shake_hands(connecting).await {
-                quic.enter(connection, &grant, place);
+                let origin = quic.origin(is_of_smaller, begun);
+                quic.enter(connection, origin, &grant, place);
             }
+            drop(arriving);
         });
     }
 
@@ -174,6 +221,14 @@ impl Quic {
         connection
     }
 
+    fn origin(&self, is_of_smaller: bool, begun: Instant) -> Origin {
+        Origin {
+            is_of_smaller,
+            begun,
+            done: (self.clock)(),
+        }
+    }
+
     fn place(self: &Arc<Self>, grant: &Grant) -> Place {
         Place {
             quic: Arc::clone(self),
@@ -182,11 +237,18 @@ impl Quic {
     }
 
     /// Lets streams begin on a connection, from both sides, until it ends.
-    fn enter(self: &Arc<Self>, connection: Connection, grant: &Grant, place: Place) -> Link {
+    fn enter(
+        self: &Arc<Self>,
+        connection: Connection,
+        origin: Origin,
+        grant: &Grant,
+        place: Place,
+    ) -> Link {
         let link = Link {
             peer: grant.peer,
             fingerprint: grant.fingerprint,
             connection,
+            origin,
             failed: Arc::default(),
         };
         self.links.insert(link.clone());

@@ -1,7 +1,7 @@
 //! Two QUIC sides over real sockets on loopback, each fed as a node feeds it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +17,8 @@ struct Side {
     socket: Arc<Socket>,
     quic: Arc<Quic>,
     others: Arc<AtomicUsize>,
+    /// Whether QUIC comes in only once this side has begun a connection, as behind a firewall.
+    is_walled: Arc<AtomicBool>,
     pump: JoinHandle<()>,
 }
 
@@ -31,16 +33,21 @@ impl Side {
         let socket = Arc::new(Socket::bind(address.parse().unwrap()).unwrap());
         let quic = Quic::new(&[&socket], Instant::now);
         let others = Arc::new(AtomicUsize::new(0));
+        let is_walled = Arc::new(AtomicBool::new(false));
         let (socket_in, quic_in, others_in) = (socket.clone(), quic.clone(), others.clone());
+        let is_walled_in = is_walled.clone();
         let pump = tokio::spawn(async move {
             loop {
                 socket_in.readable().await.unwrap();
                 let count = |_, _: &mut [u8]| {
                     others_in.fetch_add(1, Ordering::SeqCst);
                 };
-                socket_in
-                    .receive(count, |datagrams| quic_in.receive(&datagrams))
-                    .unwrap();
+                let pass = |datagrams: QuicDatagrams<'_>| {
+                    if !is_walled_in.load(Ordering::SeqCst) || quic_in.usage().connections > 0 {
+                        quic_in.receive(&datagrams);
+                    }
+                };
+                socket_in.receive(count, pass).unwrap();
             }
         });
         Self {
@@ -48,6 +55,7 @@ impl Side {
             socket,
             quic,
             others,
+            is_walled,
             pump,
         }
     }
@@ -57,12 +65,16 @@ impl Side {
     }
 
     fn grant(&self, other: &Self, fingerprint: [u8; 32]) {
-        let grant = Grant {
-            peer: other.key,
-            address: other.address(),
+        self.quic.grant(other.granted(fingerprint)).unwrap();
+    }
+
+    /// What another side grants to this one.
+    fn granted(&self, fingerprint: [u8; 32]) -> Grant {
+        Grant {
+            peer: self.key,
+            address: self.address(),
             fingerprint,
-        };
-        self.quic.grant(grant).unwrap();
+        }
     }
 
     async fn send(&self, to: &Self, bytes: &[u8]) {
@@ -119,6 +131,64 @@ async fn both_sides_open_streams_over_one_connection_and_the_other_datagrams_pas
     }
     let (drops, other) = (one.quic.drops(), two.quic.drops());
     assert_eq!((drops, other), (QuicDrops::default(), QuicDrops::default()));
+}
+
+/// The first side asks, the second one answers.
+fn ask(one: &Side, two: &Side) {
+    let asker = one.granted(one.quic.fingerprint().unwrap());
+    two.quic.grant_asker(asker).unwrap();
+    one.grant(two, two.quic.fingerprint().unwrap());
+}
+
+#[tokio::test]
+async fn a_side_that_nobody_reaches_connects_to_whoever_asks_it() {
+    let (one, two) = pair();
+    // Nothing comes in at the second side before it has begun a connection itself.
+    two.is_walled.store(true, Ordering::SeqCst);
+    ask(&one, &two);
+    echo(&one, &two).await.unwrap();
+    ask(&one, &two);
+    echo(&two, &one).await.unwrap();
+    assert!(lock(&two.quic.meetings).is_empty());
+}
+
+#[tokio::test]
+async fn a_side_that_is_asked_and_connected_to_begins_nothing() {
+    let (one, two) = pair();
+    ask(&one, &two);
+    echo(&one, &two).await.unwrap();
+    while !lock(&two.quic.meetings).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        (one.quic.usage().connections, two.quic.usage().connections),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn sides_that_connect_at_once_end_up_on_one_connection() {
+    for _ in 0..20 {
+        let (one, two) = pair();
+        agree(&one, &two);
+        let (there, back) = tokio::join!(echo(&one, &two), echo(&two, &one));
+        assert_eq!((there, back), (Ok(()), Ok(())));
+        let of_smaller = |side: &Side, other: &Side| {
+            let link = side.quic.links.current(&other.key)?;
+            Some(link.origin.is_of_smaller)
+        };
+        // Of two connections the later ones come in a moment after the first ones.
+        let settled = async {
+            while one.quic.usage().connections != two.quic.usage().connections
+                || of_smaller(&one, &two) != of_smaller(&two, &one)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), settled).await.unwrap();
+        echo(&one, &two).await.unwrap();
+        echo(&two, &one).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -296,10 +366,5 @@ async fn the_end_is_told_and_final() {
     two.quic.close().await;
     let mut rest = Vec::new();
     assert!(stream.read_to_end(&mut rest).await.is_err());
-    let grant = Grant {
-        peer: one.key,
-        address: one.address(),
-        fingerprint: [0; 32],
-    };
-    assert_eq!(two.quic.grant(grant), Err(QuicError::Closed));
+    assert_eq!(two.quic.grant(one.granted([0; 32])), Err(QuicError::Closed));
 }

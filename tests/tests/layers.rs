@@ -48,7 +48,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
 ];
 
 /// Third parties that a crate's own manifest may not name.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     (
         "qadom-routing",
         &["tokio", "tracing", "prost", "sled", "snow"],
@@ -56,6 +56,10 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("qadom-wire", &["tokio", "sled", "tracing", "snow"]),
     ("qadom-store", &["prost", "tokio", "tracing"]),
     ("qadom-transport", &["prost", "sled"]),
+    (
+        "qadom-files",
+        &["prost", "quinn", "sled", "socket2", "tokio", "tracing"],
+    ),
     (
         "qadom-engine",
         &["tokio", "sled", "tracing", "prost", "rand", "snow"],
@@ -181,7 +185,13 @@ fn no_crate_names_a_third_party_that_it_may_not_know() {
 
 #[test]
 fn the_pure_crates_reach_no_runtime_and_no_engine_of_a_store() {
-    for package in ["qadom-routing", "qadom-wire", "qadom-engine", "qadom-sim"] {
+    for package in [
+        "qadom-routing",
+        "qadom-wire",
+        "qadom-engine",
+        "qadom-files",
+        "qadom-sim",
+    ] {
         let output = Command::new(env!("CARGO"))
             .args([
                 "tree",

@@ -2,6 +2,7 @@
 //! `args/`, by theme.
 
 mod bench;
+mod guides;
 mod network;
 mod node;
 mod records;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use bench::Bench;
-pub(crate) use network::{Join, Lookup, Ping};
+pub(crate) use guides::{Completions, Man};
+pub(crate) use network::{Join, Lookup, Mode, ModeName, Ping};
 pub(crate) use node::{Demo, Node, Testnet};
 pub(crate) use records::{
     Bag, Block, Dict, Follow, Identity, Namespace, Publications, Topic, Unblock, Watch,
@@ -98,4 +100,10 @@ pub(crate) enum Verb {
     Bench(Bench),
     /// Join a network through nodes that are known to belong to it
     Join(Join),
+    /// Let the daemon store for others, or no longer
+    Mode(Mode),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page, or write all of them into a folder
+    Man(Man),
 }

@@ -5,12 +5,15 @@ mod bench;
 mod block;
 mod daemon;
 mod demo;
+mod detach;
 mod dict;
 mod get;
+mod guides;
 mod identity;
 mod input;
 mod join;
 mod lookup;
+mod mode;
 mod namespace;
 mod node;
 mod peers;
@@ -29,15 +32,16 @@ use etcetera::base_strategy::Xdg;
 use qadom_http::Client;
 use qadom_node::Reason;
 
-use crate::args::{Arguments, Global, Verb};
+use crate::args::{Arguments, Global, Node, Verb};
 use crate::error::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
+use crate::settings;
 
 /// Does what was asked for.
 pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<()> {
     let global = &arguments.global;
     match arguments.verb {
-        Verb::Node(node) => node::run(node, global, output).await,
+        Verb::Node(node) => start(&node, global, output).await,
         Verb::Demo(demo) => demo::run(&demo, output).await,
         Verb::Testnet(testnet) => testnet::run(&testnet, output).await,
         Verb::Bench(bench) => bench::run(&bench, output).await,
@@ -58,7 +62,24 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Lookup(lookup) => lookup::run(&lookup, &client(global)?, output).await,
         Verb::Ping(ping) => ping::run(&ping, &client(global)?, output).await,
         Verb::Join(join) => join::run(&join, &client(global)?, output).await,
+        Verb::Mode(mode) => mode::run(&mode, &client(global)?, output).await,
+        Verb::Completions(completions) => guides::completions(&completions),
+        Verb::Man(man) => guides::man(&man, output),
     }
+}
+
+/// Runs a daemon with its settings, here or in the background, or prints them.
+async fn start(node: &Node, global: &Global, output: Output) -> anyhow::Result<()> {
+    let folder = data_dir(global)?;
+    let line = std::env::args_os().collect::<Vec<_>>();
+    let settings = settings::read(node, &folder, line.clone())?;
+    if settings.node.start.print_config {
+        return output::bytes(settings.print().as_bytes());
+    }
+    if settings.node.start.detach {
+        return detach::run(&folder, line, output).await;
+    }
+    node::run(settings.node, global, output).await
 }
 
 /// The data folder: as named, or the user's own.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use qadom_http::api::{Held, Written};
-use qadom_http::{ClientError, LifetimeError, Problem, SocketError};
+use qadom_http::{ClientError, LifetimeError, Problem, SocketError, TcpError};
 use qadom_node::{Error, Reason, StartError};
 use serde::Serialize;
 
@@ -167,6 +167,16 @@ impl From<SocketError> for Failure {
             SocketError::PathTooLong { .. } => Reason::Usage,
             SocketError::InUse { .. } => Reason::FolderInUse,
             _ => Reason::FolderUnusable,
+        };
+        Self::new(reason, error.to_string()).with_advice(error.advice())
+    }
+}
+
+impl From<TcpError> for Failure {
+    fn from(error: TcpError) -> Self {
+        let reason = match &error {
+            TcpError::InUse { .. } => Reason::PortInUse,
+            _ => Reason::Usage,
         };
         Self::new(reason, error.to_string()).with_advice(error.advice())
     }

@@ -32,6 +32,25 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// The exit code that another process of the program ended with.
+    pub(crate) const fn of_code(code: i32) -> Self {
+        match code {
+            0 => Self::Done,
+            2 => Self::Usage,
+            3 => Self::NotFound,
+            4 => Self::NoDaemon,
+            5 => Self::TooFewCopies,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// A failure that another process of the program has told already.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it was told already")]
+pub(crate) struct Told(pub(crate) Exit);
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -8,6 +8,7 @@ mod commands;
 mod error;
 mod exit;
 mod output;
+mod settings;
 mod signals;
 mod texts;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::{Failure, chain};
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use crate::texts;
 
 /// The two streams, in words or as JSON.
@@ -68,6 +68,9 @@ impl Output {
         {
             // The reader of our output has seen enough; there is nobody to tell.
             return Exit::Failed;
+        }
+        if let Some(Told(exit)) = error.downcast_ref() {
+            return *exit;
         }
         let internal;
         let failure = if let Some(failure) = error.downcast_ref() {

@@ -295,6 +295,18 @@ pub enum Verdict {
     Isolated,
 }
 
+impl Verdict {
+    /// The word that users and scripts see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Isolated => "isolated",
+        }
+    }
+}
+
 /// An estimate of the number of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSize {
@@ -337,6 +349,21 @@ pub struct Ready {
     pub verdict: Verdict,
     /// Why the verdict is not `healthy`.
     pub reasons: Vec<String>,
+}
+
+/// The mode that a node is asked to take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeRequest {
+    /// `storing` or `client`.
+    pub mode: String,
+}
+
+/// The mode that a node has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenMode {
+    /// `storing` or `client`.
+    pub mode: String,
 }
 
 /// The daemon has stopped, and what it acknowledged is kept.

@@ -212,6 +212,18 @@ impl Client {
         self.call(Method::GET, "/v1/status", Bytes::new()).await
     }
 
+    /// Lets the daemon store for others (`storing`), or no longer (`client`).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn set_mode(&self, mode: &str) -> Result<api::TakenMode, ClientError> {
+        let request = api::ModeRequest {
+            mode: mode.to_owned(),
+        };
+        self.call(Method::PUT, "/v1/mode", json(&request)?).await
+    }
+
     /// Stops the daemon; the answer comes when all it acknowledged is kept.
     ///
     /// # Errors

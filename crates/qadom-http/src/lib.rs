@@ -1,7 +1,7 @@
-//! The HTTP control API of a qadom node over its unix socket, and its Rust client.
+//! The HTTP control API of a qadom node over its unix socket and TCP, and its Rust client.
 //!
 //! [`router()`] answers the routes of `/v1` for one [`Node`](qadom_node::Node); [`Server`] serves
-//! them on a unix socket that only its owner may open; [`Client`] asks them. The JSON that passes
+//! them on a unix socket that only its owner may open, and on TCP under a [`Token`] or [`Tls`]; [`Client`] asks them. The JSON that passes
 //! between the two is defined once, in [`api`].
 //!
 //! What this crate does not know: command lines, and how a node finds or keeps anything.
@@ -9,11 +9,13 @@
 pub mod api;
 mod client;
 mod duration;
+mod guard;
 mod problem;
 mod router;
 mod routes;
 mod server;
 mod socket;
+mod tcp;
 mod texts;
 
 pub use client::{Client, ClientError, Events, ReadFrom, WriteQuery};
@@ -22,6 +24,7 @@ pub use problem::{PROBLEM_TYPE_PREFIX, Problem};
 pub use router::{App, router};
 pub use server::{Server, ServerLimits};
 pub use socket::{SOCKET_PATH_MAX, SocketError};
+pub use tcp::{TOKEN_MAX, TOKEN_MIN, TcpError, TcpSettings, Tls, Token};
 pub use texts::{
     SlotText, TextError, parse_item, parse_name, parse_signature, parse_since, parse_topic,
     parse_value, parse_writer,

@@ -18,7 +18,7 @@ use qadom_node::{Node, Reason};
 use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
-use crate::routes::{daemon, events, keeping, network, records, values};
+use crate::routes::{daemon, events, keeping, metrics, network, records, values};
 use crate::server::ServerLimits;
 
 /// What the routes work on: one node, and what is counted about the requests themselves.
@@ -110,7 +110,9 @@ pub fn router(app: App) -> Router {
         .route("/v1/ping", post(network::ping))
         .route("/v1/join", post(network::join))
         .route("/v1/status", get(daemon::status))
+        .route("/v1/mode", put(daemon::set_mode))
         .route("/v1/stop", post(daemon::stop))
+        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(daemon::healthz))
         .route("/readyz", get(daemon::readyz))
         .fallback(no_route)

@@ -3,6 +3,7 @@
 pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod keeping;
+pub(crate) mod metrics;
 pub(crate) mod network;
 mod parameters;
 pub(crate) mod records;

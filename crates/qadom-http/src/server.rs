@@ -1,8 +1,9 @@
-//! Serves the control API on a unix socket.
+//! Serves the control API on a unix socket, and on TCP when that is asked for.
 //!
 //! What must stay true: nothing that comes over the socket can end the server; what is no request
 //! is counted, and a connection that says nothing, or not all of it, does not stay open for ever.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -10,17 +11,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use qadom_node::Node;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
+use crate::guard::guard;
 use crate::router::{App, router};
 use crate::socket::{self, SocketError};
+use crate::tcp::{TcpError, TcpSettings};
 
 /// What the server bears at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +52,18 @@ impl Default for ServerLimits {
     }
 }
 
-/// A control socket that is being served, until it is closed or dropped.
+/// A control API that is being served, until it is closed or dropped.
 #[derive(Debug)]
 pub struct Server {
+    app: App,
+    limits: ServerLimits,
     path: PathBuf,
     /// Device and inode of the socket file, so that only the own one is removed at the end.
     file: Option<(u64, u64)>,
     /// True, or gone with the server, tells the accept loop and every connection to finish.
     closing: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    /// One loop for each place that is listened on.
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -81,13 +89,46 @@ impl Server {
         let listener = socket::listen(path).await?;
         let (closing, closed) = watch::channel(false);
         let app = App::new(node).limited(&limits);
-        let accepting = tokio::spawn(accept(listener, app, limits, closed));
+        let router = router(app.clone());
+        let accepting = accept(
+            Listener::Unix(listener),
+            router,
+            app.clone(),
+            limits,
+            closed,
+        );
         Ok(Self {
+            app,
+            limits,
             path: path.to_owned(),
             file: file_identity(path),
             closing,
-            accepting,
+            accepting: vec![tokio::spawn(accepting)],
         })
+    }
+
+    /// Serves the node on TCP, too, and tells where. Connections there are limited apart from those
+    /// of the socket, by as many.
+    ///
+    /// # Errors
+    ///
+    /// [`TcpError::Open`], [`TcpError::InUse`] and [`TcpError::Refused`].
+    pub fn listen(&mut self, settings: &TcpSettings) -> Result<SocketAddr, TcpError> {
+        let listener = settings.listen()?;
+        let address = listener.local_addr().unwrap_or(settings.address);
+        let tls = settings.tls.as_ref();
+        let tls = tls.map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+        let guard = middleware::from_fn_with_state(settings.token.clone(), guard);
+        let router = router(self.app.clone()).layer(guard);
+        let accepting = accept(
+            Listener::Tcp(listener, tls),
+            router,
+            self.app.clone(),
+            self.limits,
+            self.closing.subscribe(),
+        );
+        self.accepting.push(tokio::spawn(accepting));
+        Ok(address)
     }
 
     /// The path of the socket.
@@ -98,8 +139,10 @@ impl Server {
     /// Takes no more requests, lets those under way finish, and removes the socket's file.
     pub async fn close(self) {
         self.closing.send_replace(true);
-        // The loop never panics; were it cancelled, there would be nothing left to wait for.
-        let _ = self.accepting.await;
+        for accepting in self.accepting {
+            // The loop never panics; were it cancelled, there would be nothing left to wait for.
+            let _ = accepting.await;
+        }
         if self.file.is_some() && file_identity(&self.path) == self.file {
             // What stays behind is replaced at the next start.
             let _ = std::fs::remove_file(&self.path);
@@ -112,13 +155,43 @@ fn file_identity(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
+/// Where connections come in.
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener, Option<TlsAcceptor>),
+}
+
+/// A connection that came in.
+enum Incoming {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+    Tls(TcpStream, TlsAcceptor),
+}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<Incoming> {
+        match self {
+            Self::Unix(listener) => Ok(Incoming::Unix(listener.accept().await?.0)),
+            Self::Tcp(listener, tls) => {
+                let (stream, _) = listener.accept().await?;
+                // Answers are written whole, so there is nothing to wait for.
+                stream.set_nodelay(true)?;
+                Ok(match tls {
+                    None => Incoming::Tcp(stream),
+                    Some(tls) => Incoming::Tls(stream, tls.clone()),
+                })
+            }
+        }
+    }
+}
+
 async fn accept(
-    listener: UnixListener,
+    listener: Listener,
+    router: Router,
     app: App,
     limits: ServerLimits,
     mut closed: watch::Receiver<bool>,
 ) {
-    let router = router(app.clone());
     let places = Arc::new(Semaphore::new(usize::from(limits.connections.max(1))));
     let mut connections = JoinSet::new();
     loop {
@@ -132,8 +205,8 @@ async fn accept(
             () = closing(&mut closed) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), limits.head, closed.clone());
+            Ok(incoming) => {
+                let connection = serve(incoming, router.clone(), limits.head, closed.clone());
                 let app = app.clone();
                 connections.spawn(async move {
                     app.connections.fetch_add(1, Ordering::Relaxed);
@@ -145,7 +218,7 @@ async fn accept(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the control socket cannot accept");
+                tracing::warn!(%error, "the control API cannot accept a connection");
                 // Usually too many open files: give them time to close.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -172,8 +245,24 @@ enum Ended {
     Malformed,
 }
 
+async fn serve(
+    incoming: Incoming,
+    router: Router,
+    head: Duration,
+    closed: watch::Receiver<bool>,
+) -> Ended {
+    match incoming {
+        Incoming::Unix(stream) => connection(stream, router, head, closed).await,
+        Incoming::Tcp(stream) => connection(stream, router, head, closed).await,
+        Incoming::Tls(stream, tls) => match tokio::time::timeout(head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => connection(stream, router, head, closed).await,
+            Ok(Err(_)) | Err(_) => Ended::Malformed,
+        },
+    }
+}
+
 async fn connection(
-    stream: UnixStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     router: Router,
     head: Duration,
     mut closed: watch::Receiver<bool>,

@@ -32,7 +32,7 @@ const LOCK: &str = "lock";
 const CONTROL_SOCKET: &str = "control.sock";
 const QUARANTINE: &str = "quarantine-";
 /// Everything else that belongs into a data folder.
-const OTHERS: [&str; 2] = ["files", "qadom.toml"];
+const OTHERS: [&str; 3] = ["daemon.log", "files", "qadom.toml"];
 
 /// A data folder that this process holds the lock of.
 #[derive(Debug)]

@@ -8,7 +8,15 @@ use clap::builder::BoolishValueParser;
 use qadom_node::JoinAddress;
 
 /// `qadom node`
+///
+/// Every flag but those marked as such is a setting of `qadom.toml` under the same name, with `_` for
+/// `-`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    qadom node\n  \
+    qadom node --listen 127.0.0.1:0 --join 127.0.0.1:7236\n  \
+    qadom node --print-config > ~/.local/share/qadom/qadom.toml\n\n\
+    Flags stand over the environment, that over qadom.toml, that over the defaults.")]
 pub(crate) struct Node {
     /// Listen here; once for IPv4 and once for IPv6 [default: port 7236 of every address]
     #[arg(
@@ -40,6 +48,40 @@ pub(crate) struct Node {
     /// Keep the records in memory; the node key and the contacts stay in the data folder
     #[arg(long, env = "QADOM_MEMORY", value_parser = BoolishValueParser::new())]
     pub(crate) memory: bool,
+    /// The file with the secret of a private network: hex digits or at least 32 bytes of text
+    #[arg(long, value_name = "FILE", env = "QADOM_NETWORK_SECRET_FILE")]
+    pub(crate) network_secret_file: Option<PathBuf>,
+    /// Serve the control API on TCP, too: a loopback address, or any with a token or client certificates
+    #[arg(long, value_name = "ADDR:PORT", env = "QADOM_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Serve it under this certificate: a PEM file with the chain, own one first
+    #[arg(long, value_name = "FILE", env = "QADOM_HTTP_CERT")]
+    pub(crate) http_cert: Option<PathBuf>,
+    /// The key of the certificate, a PEM file
+    #[arg(long, value_name = "FILE", env = "QADOM_HTTP_KEY")]
+    pub(crate) http_key: Option<PathBuf>,
+    /// Take only clients with a certificate of these authorities, a PEM file
+    #[arg(long, value_name = "FILE", env = "QADOM_HTTP_CLIENT_CA")]
+    pub(crate) http_client_ca: Option<PathBuf>,
+    /// The file with the token that requests over TCP have to show: 16 to 1024 characters
+    #[arg(long, value_name = "FILE", env = "QADOM_HTTP_TOKEN_FILE")]
+    pub(crate) http_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) start: Start,
+}
+
+/// Where the settings of `qadom node` are, and what to do with them: flags that are no settings.
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Read the settings from this file; no setting itself [default: qadom.toml in the data folder]
+    #[arg(long, value_name = "FILE", env = "QADOM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the settings as they are in force, as a qadom.toml, and end; no setting itself
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// Run in the background, and return when the daemon is ready; no setting itself
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// `qadom demo`

@@ -1,8 +1,9 @@
 //! A node with its control socket, and the line that says that it is ready.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use qadom_http::Server;
+use qadom_http::{Server, TcpSettings};
 use qadom_node::{Builder, Node};
 use serde::Serialize;
 
@@ -14,6 +15,8 @@ use crate::output::Output;
 pub(super) struct Daemon {
     node: Node,
     server: Server,
+    /// Where the control API is served on TCP.
+    http: Option<SocketAddr>,
 }
 
 /// The ready line as JSON.
@@ -21,7 +24,7 @@ pub(super) struct Daemon {
 struct Announcement<'a> {
     ready: bool,
     address: String,
-    http: Option<&'a str>,
+    http: Option<SocketAddr>,
     socket: &'a Path,
 }
 
@@ -41,7 +44,25 @@ impl Daemon {
     /// Serves a node that runs already.
     pub(super) async fn serve(node: Node, socket: &Path) -> Result<Self, Failure> {
         let server = Server::start(socket, node.clone()).await?;
-        Ok(Self { node, server })
+        Ok(Self {
+            node,
+            server,
+            http: None,
+        })
+    }
+
+    /// Serves the control API on TCP, too; when that fails, the daemon ends.
+    pub(super) async fn listen(mut self, settings: &TcpSettings) -> Result<Self, Failure> {
+        match self.server.listen(settings) {
+            Ok(address) => {
+                self.http = Some(address);
+                Ok(self)
+            }
+            Err(error) => {
+                self.close().await;
+                Err(error.into())
+            }
+        }
     }
 
     /// The node.
@@ -53,12 +74,15 @@ impl Daemon {
     pub(super) fn announce(&self, output: Output) -> anyhow::Result<()> {
         let address = self.node.address().to_string();
         let socket = self.server.path();
-        let words = format!("ready {address} http=- socket={}", socket.display());
+        let http = self
+            .http
+            .map_or_else(|| "-".to_owned(), |http| http.to_string());
+        let words = format!("ready {address} http={http} socket={}", socket.display());
         output.result(
             &Announcement {
                 ready: true,
                 address,
-                http: None,
+                http: self.http,
                 socket,
             },
             || words,

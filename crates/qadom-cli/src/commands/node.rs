@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+use qadom_http::{TcpSettings, Tls, Token};
 use qadom_node::{Builder, JoinProblem, Mode, Reason, StopReason};
 
 use super::daemon::Daemon;
@@ -25,6 +26,7 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
     let socket = socket(global)?;
     let is_first = arguments.join.is_empty();
     let is_memory = arguments.memory;
+    let http = http(&arguments)?;
     let builder = builder(arguments, &folder)?;
     let mut signals = Signals::new()?;
     if !folder.join("node.key").exists() {
@@ -34,7 +36,7 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
         ));
     }
     let daemon = tokio::select! {
-        daemon = Daemon::start(builder, &socket) => daemon?,
+        daemon = start(builder, &socket, http.as_ref()) => daemon?,
         signal = signals.next() => {
             output.note(&format!("{signal}: not started"));
             return Ok(());
@@ -75,6 +77,62 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
     Ok(())
 }
 
+async fn start(
+    builder: Builder,
+    socket: &Path,
+    http: Option<&TcpSettings>,
+) -> Result<Daemon, Failure> {
+    let daemon = Daemon::start(builder, socket).await?;
+    match http {
+        Some(http) => daemon.listen(http).await,
+        None => Ok(daemon),
+    }
+}
+
+/// How the control API is served on TCP, if it is.
+fn http(arguments: &Node) -> Result<Option<TcpSettings>, Failure> {
+    let usage = |message: &str, advice| Failure::new(Reason::Usage, message).with_advice(advice);
+    let tls = match (&arguments.http_cert, &arguments.http_key) {
+        (Some(certificate), Some(key)) => {
+            let client_ca = arguments.http_client_ca.as_deref();
+            Some(Tls::load(certificate, key, client_ca)?)
+        }
+        (None, None) if arguments.http_client_ca.is_none() => None,
+        _ => {
+            return Err(usage(
+                "a certificate, its key and client authorities belong together",
+                "give --http-cert and --http-key, or neither",
+            ));
+        }
+    };
+    let token = arguments
+        .http_token_file
+        .as_deref()
+        .map(token)
+        .transpose()?;
+    match arguments.http {
+        Some(address) => Ok(Some(TcpSettings {
+            address,
+            token,
+            tls,
+        })),
+        None if tls.is_none() && token.is_none() => Ok(None),
+        None => Err(usage(
+            "there is a certificate or a token, and nothing is served on TCP",
+            "say where with --http ADDR:PORT",
+        )),
+    }
+}
+
+fn token(path: &Path) -> Result<Token, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the token in {}: {error}", path.display());
+        Failure::new(Reason::Usage, message)
+            .with_advice("name a readable file of text with --http-token-file")
+    })?;
+    Ok(Token::new(text.trim_end_matches(['\r', '\n']))?)
+}
+
 fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     let mut builder = qadom_node::Node::builder()
         .data_dir(folder)
@@ -96,24 +154,45 @@ fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     if arguments.client {
         builder = builder.mode(Mode::Client);
     }
-    match std::env::var(SECRET) {
-        Ok(text) => Ok(builder.secret(secret(&text)?)),
-        Err(std::env::VarError::NotPresent) => Ok(builder),
-        Err(error) => Err(Failure::new(Reason::Usage, format!("{SECRET}: {error}"))),
-    }
+    Ok(match secret(arguments.network_secret_file.as_deref())? {
+        Some(secret) => builder.secret(secret),
+        None => builder,
+    })
+}
+
+/// The secret of a private network: from the environment, else from the file.
+fn secret(file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    let usage = |message| Failure::new(Reason::Usage, message);
+    let (place, text) = match (std::env::var(SECRET), file) {
+        (Ok(text), _) => (SECRET.to_owned(), text),
+        (Err(std::env::VarError::NotPresent), None) => return Ok(None),
+        (Err(std::env::VarError::NotPresent), Some(path)) => {
+            let place = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                usage(format!(
+                    "cannot read the network's secret in {place}: {error}"
+                ))
+                .with_advice("name a readable file of text with --network-secret-file")
+            })?;
+            // Editors end a file with a newline, which nobody means.
+            (place, text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        (Err(error), _) => return Err(usage(format!("{SECRET}: {error}"))),
+    };
+    secret_of_text(&place, text).map(Some)
 }
 
 /// Reads a secret: hex digits, or any other text of at least 32 bytes.
-fn secret(text: &str) -> Result<Vec<u8>, Failure> {
+fn secret_of_text(place: &str, text: String) -> Result<Vec<u8>, Failure> {
     let secret = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
-    let secret = secret.unwrap_or_else(|_| text.as_bytes().to_vec());
+    let secret = secret.unwrap_or_else(|_| text.into_bytes());
     if secret.len() < SECRET_MIN {
-        let message = format!(
-            "{SECRET} has {}, fewer than {SECRET_MIN}",
-            counted(secret.len(), "byte", "bytes")
+        let usage = |message| Failure::new(Reason::Usage, message);
+        let bytes = counted(secret.len(), "byte", "bytes");
+        return Err(
+            usage(format!("{place} has {bytes}, fewer than {SECRET_MIN}"))
+                .with_advice("give at least 64 hex digits, or at least 32 bytes of text"),
         );
-        return Err(Failure::new(Reason::Usage, message)
-            .with_advice("give at least 64 hex digits, or at least 32 bytes of text"));
     }
     Ok(secret)
 }
@@ -148,9 +227,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_hex_or_text_of_at_least_32_bytes() {
-        assert_eq!(secret(&"0f".repeat(32)).unwrap(), [0x0f; 32]);
-        assert!(secret(&"0f".repeat(31)).is_err());
-        assert_eq!(secret(&"x".repeat(32)).unwrap(), [b'x'; 32]);
-        assert!(secret(&"x".repeat(31)).is_err());
+        let secret = |text: String| secret_of_text("it", text);
+        assert_eq!(secret("0f".repeat(32)).unwrap(), [0x0f; 32]);
+        assert!(secret("0f".repeat(31)).is_err());
+        assert_eq!(secret("x".repeat(32)).unwrap(), [b'x'; 32]);
+        assert!(secret("x".repeat(31)).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use qadom_http::Client;
-use qadom_http::api::{Status, Verdict};
+use qadom_http::api::Status;
 
 use crate::error::Failure;
 use crate::output::Output;
@@ -16,12 +16,7 @@ pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
 }
 
 fn words(status: &Status) -> String {
-    let verdict = match status.verdict {
-        Verdict::Starting => "starting",
-        Verdict::Healthy => "healthy",
-        Verdict::Degraded => "degraded",
-        Verdict::Isolated => "isolated",
-    };
+    let verdict = status.verdict.as_str();
     let size = match status.network_size {
         Some(size) => {
             let nodes = counted(size.estimate.round(), "node", "nodes");

@@ -13,8 +13,10 @@
 
 mod daemon;
 mod fleet;
+mod http;
 mod network;
 mod process;
 mod records;
 mod refusals;
+mod settings;
 mod values;

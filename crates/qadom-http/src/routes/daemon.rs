@@ -3,16 +3,23 @@
 use std::sync::atomic::Ordering;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use qadom_node::Reason;
+use qadom_node::{Mode, Reason};
 
-use super::Answer;
+use super::{Answer, read_json};
 use crate::api;
+use crate::problem::Problem;
 use crate::router::App;
 
 /// `GET /v1/status`: everything the node tells about itself.
 pub(crate) async fn status(State(app): State<App>) -> Answer<Json<api::Status>> {
+    Ok(Json(current(&app).await?))
+}
+
+/// The state of the node, with what the control API itself has dropped and uses.
+pub(super) async fn current(app: &App) -> Answer<api::Status> {
     let mut status = api::Status::from(app.node.status().await?);
     let malformed = app.malformed.load(Ordering::Relaxed);
     if malformed > 0 {
@@ -29,7 +36,24 @@ pub(crate) async fn status(State(app): State<App>) -> Answer<Json<api::Status>> 
             limit: app.connections_limit,
         });
     }
-    Ok(Json(status))
+    Ok(status)
+}
+
+/// `PUT /v1/mode`: stores for others from now on, or no longer.
+pub(crate) async fn set_mode(State(app): State<App>, body: Body) -> Answer<Json<api::TakenMode>> {
+    let request: api::ModeRequest = read_json(&app, body).await?;
+    let mode = match request.mode.as_str() {
+        "storing" => Mode::Storing,
+        "client" => Mode::Client,
+        other => {
+            let detail = format!("{other:?} is no mode");
+            return Err(
+                Problem::new(Reason::Malformed, detail).with_advice("a node is storing or client")
+            );
+        }
+    };
+    app.node.set_mode(mode).await?;
+    Ok(Json(api::TakenMode { mode: request.mode }))
 }
 
 /// `POST /v1/stop`: stops the node and answers when all it acknowledged is kept.

@@ -13,6 +13,8 @@ use qadom_wire::{Reason, SignedRecord, SourceGroup};
 
 use crate::core::Core;
 use crate::engine::Engine;
+use crate::journal::JournalEntry;
+use crate::publications::journalling::Waiter;
 use crate::time::Time;
 
 /// For how long the first lie costs a node its voice.
@@ -66,6 +68,8 @@ pub struct TooManyBlocks {
 struct Entry {
     cause: BlockCause,
     until: Option<Moment>,
+    /// The same in seconds of UTC, as the journal has it.
+    until_utc: Option<u64>,
 }
 
 /// How often something was blocked for lies, and when that last ended.
@@ -113,11 +117,19 @@ impl Blocks {
             })
     }
 
-    /// Blocks something because the user wants it, in place of what blocks it already.
+    /// What the user has blocked, with the end of each block in seconds of UTC.
+    pub(crate) fn by_hand(&self) -> impl Iterator<Item = (Blocked, Option<u64>)> {
+        let entries = self.entries.iter();
+        let by_hand = entries.filter(|(_, entry)| entry.cause == BlockCause::ByHand);
+        by_hand.map(|(what, entry)| (*what, entry.until_utc))
+    }
+
+    /// Blocks something because the user wants it, in place of what blocks it already. Its end is
+    /// given as a moment and in seconds of UTC.
     pub(crate) fn block(
         &mut self,
         what: Blocked,
-        until: Option<Moment>,
+        (until, until_utc): (Option<Moment>, Option<u64>),
         now: Moment,
     ) -> Result<(), TooManyBlocks> {
         self.forget(now);
@@ -125,7 +137,12 @@ impl Blocks {
             return Err(TooManyBlocks { limit: self.limit });
         }
         let cause = BlockCause::ByHand;
-        self.entries.insert(what, Entry { cause, until });
+        let entry = Entry {
+            cause,
+            until,
+            until_utc,
+        };
+        self.entries.insert(what, entry);
         Ok(())
     }
 
@@ -171,8 +188,12 @@ impl Blocks {
         let times = self.past.remove(&what).map_or(1, |past| past.times + 1);
         let doubled = FIRST.saturating_mul(1 << (times - 1).min(16));
         let until = Some(now + doubled.min(LONGEST));
-        let cause = BlockCause::Lies(times);
-        self.entries.insert(what, Entry { cause, until });
+        let entry = Entry {
+            cause: BlockCause::Lies(times),
+            until,
+            until_utc: None,
+        };
+        self.entries.insert(what, entry);
         true
     }
 
@@ -281,6 +302,8 @@ impl Engine {
     /// long or until [`unblock`](Self::unblock). What is held under the key stays on the disk until
     /// it expires, unseen.
     ///
+    /// It works at once. Gives the ticket of the journal with which it outlives a restart.
+    ///
     /// # Errors
     ///
     /// [`TooManyBlocks`] when as many things as the limit allows are blocked by hand.
@@ -289,16 +312,27 @@ impl Engine {
         now: Time,
         what: Blocked,
         lasts: Option<Duration>,
-    ) -> Result<(), TooManyBlocks> {
+    ) -> Result<u64, TooManyBlocks> {
+        let now = self.core.corrected(now);
         let until = lasts.map(|lasts| now.moment + lasts);
-        self.core.blocks.block(what, until, now.moment)?;
+        let until_utc = lasts.map(|lasts| now.utc_seconds().saturating_add(lasts.as_secs()));
+        self.core
+            .blocks
+            .block(what, (until, until_utc), now.moment)?;
         self.core.drop_blocked();
-        Ok(())
+        let until = until_utc;
+        let entry = JournalEntry::Blocked { what, until };
+        Ok(self.core.journal(entry, Waiter::default()))
     }
 
-    /// Ends a block, whatever it was made for; tells whether there was one.
-    pub fn unblock(&mut self, now: Time, what: &Blocked) -> bool {
-        self.core.blocks.unblock(what, now.moment)
+    /// Ends a block, whatever it was made for. Gives the ticket of the journal with which that
+    /// outlives a restart; none when there was no block.
+    pub fn unblock(&mut self, now: Time, what: &Blocked) -> Option<u64> {
+        let was_blocked = self.core.blocks.unblock(what, now.moment);
+        was_blocked.then(|| {
+            let entry = JournalEntry::Unblocked(*what);
+            self.core.journal(entry, Waiter::default())
+        })
     }
 
     /// Everything that is blocked now.

@@ -8,16 +8,20 @@
 mod changes;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use qadom_routing::Key;
-use qadom_wire::{Kind, SignedRecord, Value, Writer};
+use qadom_routing::{Key, NodeId};
+use qadom_wire::{Kind, SignedRecord, SourceGroup, Value, Writer};
 
-use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState};
+use crate::blocks::Blocked;
+use crate::publications::promise::{Promise, Promised, PublicationId, PublicationState, Refusals};
 
 /// The longest encoded journal entry in bytes.
 pub const JOURNAL_ENTRY_MAX: usize = 9216;
 
 /// The version of the entries that this crate writes; it reads no newer one.
 const VERSION: u8 = 1;
+
+/// Stands for the end of a block that has none.
+const FOR_EVER: u64 = u64::MAX;
 
 /// A change of what a node has promised or signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,15 @@ pub enum JournalEntry {
         /// The seq.
         seq: u64,
     },
+    /// The user wants nothing to do with something.
+    Blocked {
+        /// What is blocked.
+        what: Blocked,
+        /// When that ends, in seconds of UTC; none when it does not end by itself.
+        until: Option<u64>,
+    },
+    /// A block that the user made has ended before its time.
+    Unblocked(Blocked),
 }
 
 /// How a publication stands after a round of standing.
@@ -126,6 +139,15 @@ impl JournalEntry {
                 bytes.put_slice(slot.as_bytes());
                 bytes.put_u64(*seq);
             }
+            Self::Blocked { what, until } => {
+                bytes.put_u8(7);
+                put_blocked(&mut bytes, what);
+                bytes.put_u64(until.unwrap_or(FOR_EVER));
+            }
+            Self::Unblocked(what) => {
+                bytes.put_u8(8);
+                put_blocked(&mut bytes, what);
+            }
         }
         bytes.freeze()
     }
@@ -154,6 +176,16 @@ fn put_id(bytes: &mut BytesMut, id: &PublicationId) {
     bytes.put_u8(id.kind.number());
     bytes.put_slice(id.slot.as_bytes());
     bytes.put_slice(id.item.as_bytes());
+}
+
+fn put_blocked(bytes: &mut BytesMut, what: &Blocked) {
+    let (tag, name) = match what {
+        Blocked::Node(node) => (0, &node.key().as_bytes()[..]),
+        Blocked::Group(group) => (1, &group.as_bytes()[..]),
+        Blocked::Key(key) => (2, &key.as_bytes()[..]),
+    };
+    bytes.put_u8(tag);
+    bytes.put_slice(name);
 }
 
 fn put_promise(bytes: &mut BytesMut, promise: &Promise) {
@@ -212,6 +244,8 @@ impl Reader {
         match self.u8()? {
             0 => Some(PublicationState::Active),
             1 => Some(PublicationState::Superseded),
+            2 => Some(PublicationState::Withdrawn),
+            3 => Some(PublicationState::Expired),
             _ => None,
         }
     }
@@ -224,6 +258,7 @@ impl Reader {
             stored: self.u32()?,
             state: self.state()?,
             promised: self.promised()?,
+            refusals: Refusals::new(),
         })
     }
 
@@ -236,6 +271,15 @@ impl Reader {
             1 => SignedRecord::from_bytes(bytes).ok().map(Promised::Signed),
             _ => None,
         }
+    }
+
+    fn blocked(&mut self) -> Option<Blocked> {
+        Some(match self.u8()? {
+            0 => Blocked::Node(NodeId::from(self.key()?)),
+            1 => Blocked::Group(SourceGroup::from_bytes(self.array()?)?),
+            2 => Blocked::Key(self.key()?),
+            _ => return None,
+        })
     }
 
     fn entry(&mut self) -> Option<JournalEntry> {
@@ -262,6 +306,11 @@ impl Reader {
                 slot: self.key()?,
                 seq: self.u64()?,
             },
+            7 => JournalEntry::Blocked {
+                what: self.blocked()?,
+                until: Some(self.u64()?).filter(|until| *until != FOR_EVER),
+            },
+            8 => JournalEntry::Unblocked(self.blocked()?),
             _ => return None,
         })
     }

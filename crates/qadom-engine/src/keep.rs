@@ -185,7 +185,12 @@ impl Core {
         let kind = record.kind();
         let place = container(record.slot(), kind);
         let size = u64::try_from(record.payload().len()).unwrap_or(u64::MAX);
-        let group = self.group_of(origin, &place, size);
+        // A renewal stays in its group, whoever brings it.
+        let group = if is_renewal {
+            None
+        } else {
+            self.group_of(origin, &place, size)
+        };
         let news = (!is_renewal).then(|| (*record).clone());
         let held = HeldRecord::replacing(record, old.as_ref(), group, now);
         self.put(held.into_entry(), kind, old.map(HeldRecord::into_entry))?;
@@ -209,6 +214,7 @@ impl Core {
     fn put(&mut self, entry: Entry, kind: Kind, old: Option<Entry>) -> Result<(), Reason> {
         let place = container(&entry.slot, kind);
         let (id, owner) = (entry.id.clone(), entry.columns.owner);
+        let charge = u64::from(entry.columns.charge);
         self.listings.forget(&place);
         let store = Arc::clone(&self.store);
         let put = |entry| store.put(entry).map_err(|error| reason_of_store(&error));
@@ -220,12 +226,19 @@ impl Core {
             (Scope::All, Some(limits.of_node())),
         ];
         let slot = place.slot;
+        let brought = Needed {
+            charge,
+            records: u64::from(old.is_none()),
+        };
         let mut is_displaced = false;
         for (scope, cap) in caps {
             let Some(cap) = cap else {
                 continue;
             };
-            let evicted = self.make_room(scope, cap)?;
+            let mut evicted = self.make_room(scope, cap)?;
+            if evicted.is_empty() && brought.records > 0 && self.is_share_exceeded(scope, cap) {
+                evicted = self.evict(scope, brought)?;
+            }
             is_displaced |= evicted
                 .iter()
                 .any(|gone| gone.slot == slot && gone.id == id);
@@ -251,18 +264,40 @@ impl Core {
                 charge: over.bytes,
                 records: over.records,
             };
-            let evicted = self
-                .store
-                .evict(scope, needed, &[])
-                .map_err(|error| reason_of_store(&error))?;
-            for gone in &evicted {
-                self.listings.forget(&Container::of(&gone.slot, &gone.id));
-            }
+            let evicted = self.evict(scope, needed)?;
             if evicted.is_empty() {
                 return Ok(all);
             }
             all.extend(evicted);
         }
+    }
+
+    fn evict(&mut self, scope: Scope, needed: Needed) -> Result<Vec<Evicted>, Reason> {
+        let evicted = self
+            .store
+            .evict(scope, needed, &[])
+            .map_err(|error| reason_of_store(&error))?;
+        for gone in &evicted {
+            self.listings.forget(&Container::of(&gone.slot, &gone.id));
+        }
+        Ok(evicted)
+    }
+
+    /// Whether a scope is so full that shares bind, and a group has more than its share of it: then
+    /// what comes takes the place of what that group has.
+    fn is_share_exceeded(&self, scope: Scope, cap: Cap) -> bool {
+        if !self.used(scope).is_nearly(cap) {
+            return false;
+        }
+        let largest = self.store.largest_group(scope);
+        let has = match scope {
+            Scope::All => Use {
+                records: largest.usage.records,
+                bytes: largest.usage.charge,
+            },
+            Scope::Container(_) | Scope::Owner(..) => Use::of_payloads(largest.usage),
+        };
+        has.exceeds_share(cap, largest.groups)
     }
 
     /// What a scope holds, in the measure of its limits: the node's counts charges, all others
@@ -307,12 +342,14 @@ impl Core {
         };
         let kind = Kind::from_number(place.first);
         let cap = kind.and_then(|kind| self.config.limits.of_slot(kind));
+        let now = self.moment;
         let is_believed = cap.is_none_or(|cap| {
             let used = self.used(Scope::Container(*place));
-            self.hints.believe(Some(*place), own, one, used, cap)
+            self.hints.believe((Some(*place), own), one, used, cap, now)
         }) && {
             let (used, cap) = (self.used(Scope::All), self.config.limits.of_node());
-            self.hints.believe(None, own, one.charged(), used, cap)
+            self.hints
+                .believe((None, own), one.charged(), used, cap, now)
         };
         Some(if is_believed { hint } else { own.of_replicas() })
     }

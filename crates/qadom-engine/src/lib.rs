@@ -52,7 +52,7 @@ pub use operation::{
     PingReport, ReadFrom, Receipt, Refusal, SignedRead, Source, StreamKey, Withdrawn, WriteOptions,
     Written,
 };
-pub use publications::promise::{Promise, Promised, PublicationId, PublicationState};
+pub use publications::promise::{Promise, Promised, PublicationId, PublicationState, Refusals};
 pub use reachability::Reachability;
 pub use status::{Drops, Peer, RenewalCost, Status};
 pub use time::Time;

@@ -11,7 +11,7 @@ use qadom_store::{Class, Container, Entry, EntryId, StoreError};
 use qadom_wire::{DigestRange, Kind, Position, fingerprint};
 
 use crate::core::Core;
-use crate::records::signed::{Summary, is_alive, is_present};
+use crate::records::signed::{Summary, is_alive, is_present, seq_of_rank};
 use crate::records::{container, entry_id, item_of};
 use crate::time::Time;
 
@@ -197,9 +197,9 @@ fn line_of(entry: &Entry, kind: Kind, clock: Option<Time>) -> Option<(Listed, u6
     let slot = entry.slot;
     let (hash, expiry, is_over) = if kind.is_signed() {
         let summary = Summary::of(&entry.bytes)?;
-        // Of the kinds whose seqs are readings of a clock the rank is the seq.
-        let may_be_shown =
-            |now| is_alive(summary.expiry, now) && is_present(kind, entry.columns.rank, now);
+        // Of the kinds whose seqs are readings of a clock the rank says the seq.
+        let seq = seq_of_rank(entry.columns.rank);
+        let may_be_shown = |now| is_alive(summary.expiry, now) && is_present(kind, seq, now);
         let is_over = clock.is_some_and(|now| !may_be_shown(now));
         (summary.hash, summary.expiry, is_over)
     } else {

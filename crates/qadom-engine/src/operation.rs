@@ -81,6 +81,8 @@ pub struct SignedRead {
     pub record: Verified,
     /// Who showed it first.
     pub source: Source,
+    /// How long ago the copy was stored or renewed here; zero when another node just gave it.
+    pub age: Duration,
     /// The depth of the lookup, 0 when nobody was asked.
     pub hops: u32,
     /// Requests sent.
@@ -97,7 +99,7 @@ pub struct Listed {
     /// The items of all writers, ascending by id; none when they were handed out before the end.
     pub items: Vec<Verified>,
     /// Whether this is everything: three holders, or all when there are fewer, have exactly this.
-    /// For one node or the own store, whether it gave all that it has.
+    /// Never for one node or the own store, since nobody else was asked.
     pub complete: bool,
     /// The depth of the lookup, 0 when nobody was asked.
     pub hops: u32,

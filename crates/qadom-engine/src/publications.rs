@@ -6,6 +6,7 @@
 //! wait for the ticket; the renewal itself is `operations/renewal.rs`.
 
 pub(crate) mod book;
+pub(crate) mod burial;
 pub(crate) mod journalling;
 pub(crate) mod promise;
 pub(crate) mod region;
@@ -175,7 +176,8 @@ impl Core {
         seq: u64,
         expiry: u64,
     ) {
-        self.promises.signatures.note(id, seq, expiry);
+        // The entry replaces the one before, which may know more.
+        let (seq, expiry) = self.promises.signatures.note(id, seq, expiry);
         let id = *id;
         let waiter = Waiter {
             operation,
@@ -220,6 +222,9 @@ impl Core {
     /// is.
     pub(crate) fn on_renewed(&mut self, item: &Item, is_alone: bool, now: Time) {
         let id = item.id;
+        if item.is_tombstone() {
+            return self.on_buried(item, is_alone, now);
+        }
         if !self.is_published(&id, item.seq) {
             return;
         }
@@ -228,7 +233,8 @@ impl Core {
             return;
         };
         let ttl = promise.ttl();
-        let is_taken = item.copies > 0 && u64::from(item.copies) * 2 >= item.holders as u64;
+        let is_taken = item.is_taken();
+        promise.refusals.clone_from(&item.refusals);
         let mut due = Some(schedule::next(ttl, now.moment, &mut self.rng));
         if item.is_superseded {
             promise.state = PublicationState::Superseded;
@@ -259,28 +265,50 @@ impl Core {
     }
 
     /// Whether this node can sign anew what it published; values need no secret.
-    fn has_secret(&self, id: &PublicationId) -> bool {
+    pub(crate) fn has_secret(&self, id: &PublicationId) -> bool {
         let writer = self.promises.book.get(id);
         let writer = writer.and_then(|promise| promise.promised.identity());
         writer.is_none_or(|writer| self.promises.identities.contains_key(writer))
     }
 
     /// Passes over what no holder would take: a record that is over, while the secret to sign it
-    /// anew is not here. Each time it would be due is counted as expired.
+    /// anew is not here. It is listed as expired, counted once, and goes on when the secret is back.
     pub(crate) fn pass_over(&mut self, id: &PublicationId, now: Time) -> bool {
-        let Some(promise) = self.promises.book.get(id) else {
+        let has_secret = self.has_secret(id);
+        let Some(promise) = self.promises.book.get_mut(id) else {
             return false;
         };
         let Promised::Signed(record) = &promise.promised else {
             return false;
         };
-        if record.expiry() > now.utc_seconds() || self.has_secret(id) {
+        if promise.state == PublicationState::Withdrawn {
+            return self.pass_over_burial(id, now);
+        }
+        if record.expiry() > now.utc_seconds() || has_secret {
             return false;
         }
-        let due = schedule::retry(promise.ttl(), now.moment, &mut self.rng);
-        self.promises.book.schedule(id, Some(due));
+        promise.state = PublicationState::Expired;
+        let entry = JournalEntry::Renewed(promise.standing());
         self.drops.count(Reason::Expired);
+        self.journal(entry, Waiter::default());
         true
+    }
+
+    /// The secret of a writer is here: what was signed with it and is over goes on.
+    pub(crate) fn on_identity(&mut self, writer: &Writer) {
+        let over = self.promises.book.iter().filter(|promise| {
+            let is_over = promise.state == PublicationState::Expired;
+            is_over && promise.promised.identity() == Some(writer)
+        });
+        for id in over.map(Promise::id).collect::<Vec<_>>() {
+            let Some(promise) = self.promises.book.get_mut(&id) else {
+                continue;
+            };
+            promise.state = PublicationState::Active;
+            let entry = JournalEntry::Renewed(promise.standing());
+            self.promises.book.schedule(&id, Some(self.moment));
+            self.journal(entry, Waiter::default());
+        }
     }
 
     /// Has an operation go on at a moment.
@@ -300,9 +328,11 @@ impl Core {
         }
     }
 
-    pub(crate) fn journal(&mut self, entry: JournalEntry, waiter: Waiter) {
+    /// Has an entry written into the journal, and gives its ticket.
+    pub(crate) fn journal(&mut self, entry: JournalEntry, waiter: Waiter) -> u64 {
         let ticket = self.promises.journalling.begin(waiter);
         self.emit(Effect::Journal { ticket, entry });
+        ticket
     }
 
     /// Takes back what was promised by journal entries that are lost, and gives who waits for
@@ -321,8 +351,8 @@ impl Core {
             }
             if let Some(promise) = before {
                 let due = schedule::retry(promise.ttl(), now.moment, &mut self.rng);
-                let is_active = promise.state == PublicationState::Active;
-                self.promises.book.insert(promise, is_active.then_some(due));
+                let is_due = promise.state.is_under_way();
+                self.promises.book.insert(promise, is_due.then_some(due));
             }
         }
         lost.operations

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use qadom_routing::Moment;
 use qadom_store::{Container, Usage};
 use qadom_wire::{Kind, SourceGroup};
 
@@ -65,6 +66,24 @@ impl Use {
         }
     }
 
+    /// Whether shares bind: more than nine tenths of what there may be is there.
+    pub(crate) const fn is_nearly(self, cap: Cap) -> bool {
+        let nine_tenths = Cap {
+            records: cap.records - cap.records / 10,
+            bytes: cap.bytes - cap.bytes / 10,
+        };
+        !self.is_within(nine_tenths)
+    }
+
+    /// Whether this is more than one of so many groups may have. Who is alone may have everything.
+    pub(crate) fn exceeds_share(self, cap: Cap, groups: u64) -> bool {
+        let share = Cap {
+            records: cap.records / groups.max(1),
+            bytes: cap.bytes / groups.max(1),
+        };
+        groups > 1 && !self.is_within(share)
+    }
+
     const fn plus(self, other: Self) -> Self {
         Self {
             records: self.records.saturating_add(other.records),
@@ -114,9 +133,41 @@ impl Limits {
     }
 }
 
-/// How much each address group brought as replicas under the names of other groups.
+/// The spans of time in which what somebody brought is counted apart, in microseconds: two days.
+const SPAN: u64 = 48 * 3600 * 1_000_000;
+/// Spans after which nothing that was brought is there any more, unless its writer renewed it: the
+/// longest life, the tolerance of clocks, and the span that is under way.
+const SPANS: usize = 5;
+
+/// What one address group brought under the names of others, by the span in which it did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Brought {
+    /// The number of the span under way.
+    span: u64,
+    /// What was brought in that span, and in those before it.
+    uses: [Use; SPANS],
+}
+
+impl Brought {
+    /// Forgets what is over by now.
+    fn advance(&mut self, span: u64) {
+        let passed = usize::try_from(span.saturating_sub(self.span)).unwrap_or(SPANS);
+        self.uses.rotate_right(passed.min(SPANS) % SPANS);
+        for over in self.uses.iter_mut().take(passed) {
+            *over = Use::NONE;
+        }
+        self.span = self.span.max(span);
+    }
+
+    fn total(&self) -> Use {
+        self.uses.iter().fold(Use::NONE, |sum, one| sum.plus(*one))
+    }
+}
+
+/// How much each address group brought as replicas under the names of other groups, as far as that
+/// may still be there.
 #[derive(Debug, Default)]
-pub(crate) struct Hints(BTreeMap<(Option<Container>, SourceGroup), Use>);
+pub(crate) struct Hints(BTreeMap<(Option<Container>, SourceGroup), Brought>);
 
 impl Hints {
     /// Whether a replica may count for the group that its bringer names. What is there before the
@@ -124,11 +175,11 @@ impl Hints {
     /// it brought under other names is never more than a quarter.
     pub(crate) fn believe(
         &mut self,
-        place: Option<Container>,
-        bringer: SourceGroup,
+        (place, bringer): (Option<Container>, SourceGroup),
         one: Use,
         used: Use,
         cap: Cap,
+        now: Moment,
     ) -> bool {
         let eighth = Cap {
             records: cap.records / 8,
@@ -138,13 +189,24 @@ impl Hints {
             self.0.remove(&(place, bringer));
             return true;
         }
-        let counted = self.0.get(&(place, bringer)).copied().unwrap_or_default();
-        let is_known = counted != Use::NONE;
-        let counted = counted.plus(one);
-        if !counted.is_within(eighth) || (!is_known && self.0.len() >= COUNTS) {
+        let span = now.as_micros() / SPAN;
+        if self.0.len() >= COUNTS && !self.0.contains_key(&(place, bringer)) {
+            self.0.retain(|_, brought| {
+                brought.advance(span);
+                brought.total() != Use::NONE
+            });
+            if self.0.len() >= COUNTS {
+                return false;
+            }
+        }
+        let brought = self.0.entry((place, bringer)).or_default();
+        brought.advance(span);
+        if !brought.total().plus(one).is_within(eighth) {
             return false;
         }
-        self.0.insert((place, bringer), counted);
+        if let Some(latest) = brought.uses.first_mut() {
+            *latest = latest.plus(one);
+        }
         true
     }
 }

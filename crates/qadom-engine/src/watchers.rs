@@ -4,6 +4,7 @@
 //! and what a lease waits for is bounded: record ids in a queue, or a place in the store that the
 //! backlog is read from. This table reads no store and sends nothing; `watchers/push.rs` does.
 
+mod heads;
 mod push;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +22,9 @@ pub(crate) const LEASE: Duration = Duration::from_mins(10);
 const SLOT_WATCHERS_MAX: usize = 1024;
 /// Slots that one node watches here, a count.
 const WATCHER_SLOTS_MAX: usize = 64;
+/// Slots without a watcher of which it is still known what this node has, a count; each takes 8 KiB
+/// at the most.
+const RESTING_MAX: usize = 64;
 /// Records that wait for one lease, a count; above it the oldest are dropped.
 const QUEUE_MAX: usize = 1024;
 /// Batches in a row that may fail before a lease is given up.
@@ -117,6 +121,9 @@ pub(crate) struct Watchers {
     /// Leases for which something is to be done later.
     later: BTreeSet<(Moment, LeaseId)>,
     requests: BTreeMap<RequestId, LeaseId>,
+    /// What this node has, per writer, of slots that were watched until a while ago: whoever watches
+    /// and lets go again and again costs no reading each time.
+    resting: VecDeque<(WatchSlot, Cursor)>,
     /// Records that were kept since the last push, so that many watchers of one cost one read.
     fresh: BTreeMap<(WatchSlot, Key), SignedRecord>,
     /// When leases are next looked at whose time is over.
@@ -133,6 +140,7 @@ impl Watchers {
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
             requests: BTreeMap::new(),
+            resting: VecDeque::new(),
             fresh: BTreeMap::new(),
             check_at: now + LEASE,
         }
@@ -151,6 +159,15 @@ impl Watchers {
     /// What this node has of a slot that is watched.
     fn heads(&self, slot: &WatchSlot) -> Option<&Cursor> {
         self.slots.get(slot).map(|watched| &watched.heads)
+    }
+
+    /// What this node has of a slot that was watched until a while ago.
+    fn take_resting(&mut self, slot: &WatchSlot) -> Option<Cursor> {
+        let place = self
+            .resting
+            .iter()
+            .position(|(resting, _)| resting == slot)?;
+        self.resting.remove(place).map(|(_, heads)| heads)
     }
 
     /// Gives or renews a lease. With a cursor everything that it lacks comes first. `heads` says
@@ -209,8 +226,11 @@ impl Watchers {
         let Some(lease) = watched.leases.remove(&id.1) else {
             return;
         };
-        if watched.leases.is_empty() {
-            self.slots.remove(&id.0);
+        if watched.leases.is_empty()
+            && let Some(watched) = self.slots.remove(&id.0)
+        {
+            self.resting.truncate(RESTING_MAX - 1);
+            self.resting.push_front((id.0, watched.heads));
         }
         self.count -= 1;
         if let Some(watching) = self.watching.get_mut(&id.1) {
@@ -234,6 +254,10 @@ impl Watchers {
         let (slot, kind) = (*record.slot(), record.kind());
         let slot = WatchSlot { slot, kind };
         let Some(watched) = self.slots.get_mut(&slot) else {
+            let mut resting = self.resting.iter_mut();
+            if let Some((_, heads)) = resting.find(|(resting, _)| *resting == slot) {
+                heads.note(record.writer(), record.stream(), record.seq());
+            }
             return;
         };
         let Watched { heads, leases } = watched;

@@ -10,21 +10,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Blocked, Failure, Mode, Outcome, Promise, ReadFrom, Since, TooManyBlocks, WatchSlot,
-    WriteOptions,
+    Blocked, Failure, Mode, Outcome, Promise, ReadFrom, Since, WatchSlot, WriteOptions,
 };
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
 use qadom_wire::{Identity, Reason, Writer};
 use tokio::sync::{Notify, oneshot};
 
 use crate::bag_stream::Items;
-use crate::error::StopReason;
+use crate::error::{Error, StopReason};
 use crate::handover::Feed;
 use crate::status::{Block, Peer, Status};
 use crate::subscription::Events;
 
 /// Commands that may wait for the driver; one more is refused as busy.
 pub(crate) const COMMANDS_MAX: usize = 256;
+
+/// Whether something was changed that the journal has by now.
+pub(crate) type Marked = Result<bool, Error>;
 
 /// Something for the driver to do.
 #[derive(Debug)]
@@ -48,13 +50,9 @@ pub(crate) enum Command {
     /// Tell what this node keeps alive.
     Publications(oneshot::Sender<Vec<Promise>>),
     /// Have nothing to do with something, for this long or for ever.
-    Block(
-        Blocked,
-        Option<Duration>,
-        oneshot::Sender<Result<(), TooManyBlocks>>,
-    ),
+    Block(Blocked, Option<Duration>, oneshot::Sender<Marked>),
     /// Take a block back.
-    Unblock(Blocked, oneshot::Sender<bool>),
+    Unblock(Blocked, oneshot::Sender<Marked>),
     /// Tell what is blocked.
     Blocks(oneshot::Sender<Vec<Block>>),
     /// Tell the neighbours.

@@ -5,7 +5,7 @@
 //! nothing here waits for the disk except the store's own buffered reads and writes. `up` carries
 //! events to the engine, `down` effects to the endpoint, `serve` commands, `close` the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::bag_stream::Items;
 use crate::bootstrap::Bootstrap;
 use crate::clock::Clock;
-use crate::command::{Command, Signals};
+use crate::command::{Command, Marked, Signals};
 use crate::contacts::Saved;
 use crate::convert::{Parameters, transport_hello, transport_time};
 use crate::error::{StartError, StopReason};
@@ -114,6 +114,8 @@ pub(crate) struct Driver {
     /// Who waits for the key of whoever answers at an address, by token.
     searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
     last_search: u64,
+    /// Who waits for the journal to have a block, or its end, by the journal's ticket.
+    marking: BTreeMap<u64, oneshot::Sender<Marked>>,
     /// How the endpoint names the requests that the engine is answering.
     inbound: HashMap<InboundId, qadom_transport::InboundId>,
     last_inbound: u64,
@@ -191,6 +193,7 @@ impl Driver {
             listings: HashMap::new(),
             searches: HashMap::new(),
             last_search: 0,
+            marking: BTreeMap::new(),
             inbound: HashMap::new(),
             last_inbound: 0,
             stop: None,
@@ -356,10 +359,7 @@ impl Driver {
                     .on_commit_failed(now, ticket, Reason::StorageFailed);
             }
             Report::Journalled(ticket) => self.on_journalled(now, ticket),
-            Report::JournalFailed(ticket, reason) => {
-                self.health.journal_failure = Some(reason);
-                self.engine.on_journal_failed(now, ticket, reason);
-            }
+            Report::JournalFailed(ticket, reason) => self.on_journal_failed(now, ticket, reason),
         }
     }
 

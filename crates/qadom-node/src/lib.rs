@@ -39,8 +39,8 @@ pub use views::{Bag, BagItem, BagList, Dict, Namespace, ReadFrom, Topic};
 
 pub use qadom_engine::{
     BlockCause, Blocked, Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport,
-    Promise, Promised, PublicationId, PublicationState, Reachability, Receipt, Refusal, SignedRead,
-    Since, Source, TooManyBlocks, WatchSlot, Withdrawn, WriteOptions, Written,
+    Promise, Promised, PublicationId, PublicationState, Reachability, Receipt, Refusal, Refusals,
+    SignedRead, Since, Source, TooManyBlocks, WatchSlot, Withdrawn, WriteOptions, Written,
 };
 pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
 pub use qadom_store::OpenError;

@@ -154,25 +154,26 @@ impl Node {
     }
 
     /// Has nothing to do with a node, or neither holds nor serves what is under a key, for this
-    /// long or until [`unblock`](Self::unblock).
+    /// long or until [`unblock`](Self::unblock), also after a restart.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyBlocks`], [`Error::Busy`] and [`Error::Stopped`].
+    /// [`Error::TooManyBlocks`], [`Failure::Journal`](crate::Failure::Journal) when the block holds
+    /// until the node ends and no longer, [`Error::Busy`] and [`Error::Stopped`].
     pub async fn block(&self, what: Blocked, lasts: Option<Duration>) -> Result<(), Error> {
-        let blocked = self
-            .ask(|caller| Command::Block(what, lasts, caller))
-            .await?;
-        blocked.map_err(Error::TooManyBlocks)
+        self.ask(|caller| Command::Block(what, lasts, caller))
+            .await?
+            .map(|_| ())
     }
 
     /// Ends a block, whatever it was made for; tells whether there was one.
     ///
     /// # Errors
     ///
+    /// [`Failure::Journal`](crate::Failure::Journal) when a restart will bring it back,
     /// [`Error::Busy`] and [`Error::Stopped`].
     pub async fn unblock(&self, what: Blocked) -> Result<bool, Error> {
-        self.ask(|caller| Command::Unblock(what, caller)).await
+        self.ask(|caller| Command::Unblock(what, caller)).await?
     }
 
     /// Everything that is blocked: by hand, or because it lied.

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and prints ratios"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +136,7 @@ fn publish(network: &mut Network, publisher: NodeIndex, count: usize) -> Vec<Key
             expires_at,
             stored: 20,
             state: PublicationState::Active,
+            refusals: BTreeMap::new(),
         };
         network.feed(publisher, |engine, _| {
             engine.restore(JournalEntry::Published(promise));

@@ -11,7 +11,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::name::Name;
-use crate::{Columns, Container, Scope, Stats, Ticket, Usage};
+use crate::{Columns, Container, LargestGroup, Scope, Stats, Ticket, Usage};
 
 mod record;
 mod shares;
@@ -139,6 +139,24 @@ impl<T: Default> Index<T> {
         }
         let columns = self.records_in(container).map(|record| &record.columns);
         sum(columns.filter(|columns| columns.owner == *owner))
+    }
+
+    /// Of the groups in a scope the one that has most; an owner's records have one of their own.
+    pub(crate) fn largest_group(&self, scope: Scope) -> LargestGroup {
+        match scope {
+            Scope::All => self.shares.largest(),
+            Scope::Container(container) => {
+                if let Some(crowd) = self.crowds.get(&container) {
+                    return crowd.shares.largest();
+                }
+                let small: Crowd<T> = self.records_in(&container).collect();
+                small.shares.largest()
+            }
+            Scope::Owner(container, owner) => LargestGroup {
+                usage: self.owner_usage(&container, &owner),
+                groups: 1,
+            },
+        }
     }
 
     fn records_in(&self, container: &Container) -> impl Iterator<Item = &Arc<Record<T>>> {

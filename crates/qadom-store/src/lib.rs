@@ -44,7 +44,7 @@ pub use open::open;
 pub use quarantine::{
     Opening, QUARANTINED_MAX, Quarantine, Quarantined, Recovery, open_or_set_aside,
 };
-pub use quota::{Container, Evicted, Needed, Scope, Usage};
+pub use quota::{Container, Evicted, LargestGroup, Needed, Scope, Usage};
 #[cfg(feature = "redb")]
 pub use redb_store::RedbStore;
 #[cfg(feature = "sled")]

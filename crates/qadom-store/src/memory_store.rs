@@ -12,8 +12,8 @@ use qadom_routing::Key;
 use crate::index::{Index, Record};
 use crate::name::Name;
 use crate::{
-    Container, Entry, EntryId, Evicted, Needed, OpenError, Scope, Stats, Store, StoreError, Ticket,
-    Usage,
+    Container, Entry, EntryId, Evicted, LargestGroup, Needed, OpenError, Scope, Stats, Store,
+    StoreError, Ticket, Usage,
 };
 
 /// Keeps entries in memory and commits at once.
@@ -144,6 +144,10 @@ impl Store for MemoryStore {
 
     fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
         self.index().owner_usage(container, owner)
+    }
+
+    fn largest_group(&self, scope: Scope) -> LargestGroup {
+        self.index().largest_group(scope)
     }
 
     fn stats(&self) -> Stats {

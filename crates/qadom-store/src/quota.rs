@@ -98,6 +98,15 @@ impl Usage {
     }
 }
 
+/// The group of addresses that has most in a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LargestGroup {
+    /// What it has.
+    pub usage: Usage,
+    /// How many groups have anything there, this one counted; 0 when nothing is there.
+    pub groups: u64,
+}
+
 /// The name of an entry that left to make room.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Evicted {

@@ -9,7 +9,8 @@ use std::path::Path;
 use qadom_routing::Key;
 
 use crate::{
-    Class, Container, Entry, EntryId, Evicted, Needed, OpenError, Scope, StoreError, Usage,
+    Class, Container, Entry, EntryId, Evicted, LargestGroup, Needed, OpenError, Scope, StoreError,
+    Usage,
 };
 
 /// A keeper of entries, shared by a driver that reads and changes and a flusher that commits.
@@ -139,6 +140,11 @@ pub trait Store: Debug + Send + Sync {
 
     /// What `owner` has in a container now, as [`usage`](Self::usage) counts it.
     fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage;
+
+    /// The group that has most in `scope` now, in records that the store answers for: the one that
+    /// [`evict`](Self::evict) takes from once no cached copy is left. Of one owner's records it says
+    /// what they are together.
+    fn largest_group(&self, scope: Scope) -> LargestGroup;
 
     /// What is kept now, buffered changes included.
     fn stats(&self) -> Stats;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use qadom_routing::Key;
 use qadom_store::{
-    Class, Columns, Container, Entry, EntryId, MemoryStore, Needed, Scope, Store, Usage,
+    Class, Columns, Container, Entry, EntryId, LargestGroup, MemoryStore, Needed, Scope, Store,
+    Usage,
 };
 
 type Name = (Key, EntryId);
@@ -392,10 +393,9 @@ fn assert_usage(store: &dyn Store, model: &Model) {
     for slot in [Key::ZERO, Key::MAX] {
         for first in [0, 1, 255] {
             let container = Container { slot, first };
-            assert_eq!(
-                store.usage(&container),
-                usage_of(Scope::Container(container))
-            );
+            let scope = Scope::Container(container);
+            assert_eq!(store.usage(&container), usage_of(scope));
+            assert_eq!(store.largest_group(scope), largest_group(model, scope));
             for owner in [[0; 32], [1; 32], [2; 32]] {
                 let expected = usage_of(Scope::Owner(container, owner));
                 assert_eq!(store.owner_usage(&container, &owner), expected);
@@ -404,6 +404,27 @@ fn assert_usage(store: &dyn Store, model: &Model) {
     }
     let stats = store.stats();
     assert_eq!(usage_of(Scope::All), usage(stats.records, stats.charge));
+    let largest = store.largest_group(Scope::All);
+    assert_eq!(largest, largest_group(model, Scope::All));
+}
+
+/// The group that has most in a scope, cached copies aside.
+fn largest_group(model: &Model, scope: Scope) -> LargestGroup {
+    let mut groups: BTreeMap<[u8; 8], Usage> = BTreeMap::new();
+    for entry in model.values().filter(|entry| is_in(scope, entry)) {
+        if entry.columns.class == Class::Record {
+            let usage = groups.entry(entry.columns.group).or_default();
+            usage.records += 1;
+            usage.charge += u64::from(entry.columns.charge);
+        }
+    }
+    let largest = groups
+        .iter()
+        .max_by_key(|(group, usage)| (usage.charge, **group));
+    LargestGroup {
+        usage: largest.map(|(_, usage)| *usage).unwrap_or_default(),
+        groups: groups.len() as u64,
+    }
 }
 
 /// Plays `operations` on `store` and a map, and starts it again in the middle.

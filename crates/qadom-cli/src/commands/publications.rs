@@ -1,5 +1,7 @@
 //! `qadom publications`: what the node keeps alive.
 
+use std::collections::BTreeMap;
+
 use qadom_http::Client;
 
 use crate::args::Publications;
@@ -26,12 +28,15 @@ pub(super) async fn run(
                         item.state.clone(),
                         item.stored.to_string(),
                         item.expires_at.to_string(),
+                        refusals(&item.refusals),
                     ]
                 })
                 .collect();
             output.result(&list, || {
                 texts::table(
-                    ["key", "kind", "identity", "state", "copies", "expires"],
+                    [
+                        "key", "kind", "identity", "state", "copies", "expires", "refused",
+                    ],
                     &rows,
                 )
             })
@@ -44,4 +49,15 @@ pub(super) async fn run(
             })
         }
     }
+}
+
+/// Why holders did not take the last renewal, in a few words.
+fn refusals(refusals: &BTreeMap<String, u32>) -> String {
+    if refusals.is_empty() {
+        return "-".to_owned();
+    }
+    let parts = refusals
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"));
+    parts.collect::<Vec<_>>().join(", ")
 }

@@ -83,20 +83,20 @@ fn what_the_user_blocks_takes_the_place_of_lies_but_not_the_other_way_round() {
         let mut blocks = Blocks::new(LIMIT);
         for number in 0..limit {
             let what = key(u8::try_from(number).unwrap());
-            let result = blocks.block(what, None, at(0));
+            let result = blocks.block(what, (None, None), at(0));
             assert_eq!(result.is_ok(), number < LIMIT);
         }
         assert_eq!(blocks.iter(at(0)).count(), limit.min(LIMIT));
         assert_eq!(blocks.on_lie(node(1), None, at(0)), limit < LIMIT);
         // Replacing a block needs no room.
-        assert_eq!(blocks.block(key(0), Some(at(1)), at(0)), Ok(()));
+        assert_eq!(blocks.block(key(0), (Some(at(1)), None), at(0)), Ok(()));
     }
     let mut blocks = Blocks::new(LIMIT);
     for number in 0..8 {
         assert!(blocks.on_lie(node(number), None, at(0)));
     }
     for number in 0..4 {
-        assert_eq!(blocks.block(key(number), None, at(0)), Ok(()));
+        assert_eq!(blocks.block(key(number), (None, None), at(0)), Ok(()));
     }
     assert!(
         blocks
@@ -108,8 +108,8 @@ fn what_the_user_blocks_takes_the_place_of_lies_but_not_the_other_way_round() {
 #[test]
 fn a_block_by_hand_lasts_until_it_is_taken_back_or_its_time_is_over() {
     let mut blocks = Blocks::new(LIMIT);
-    blocks.block(key(1), None, at(0)).unwrap();
-    blocks.block(key(2), Some(at(2)), at(0)).unwrap();
+    blocks.block(key(1), (None, None), at(0)).unwrap();
+    blocks.block(key(2), (Some(at(2)), None), at(0)).unwrap();
     assert!(blocks.is_blocked(&key(1), at(9999)));
     assert!(blocks.is_blocked(&key(2), at(1)));
     assert!(!blocks.is_blocked(&key(2), at(2)));

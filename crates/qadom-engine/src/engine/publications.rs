@@ -1,11 +1,13 @@
 //! The inputs of an engine that concern its journal and what it has promised.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use qadom_routing::{Key, Moment};
 use qadom_wire::{Identity, Reason};
 
 use super::Engine;
+use crate::blocks::Blocked;
 use crate::journal::{JournalEntry, Standing};
 use crate::operation::OperationId;
 use crate::operations::renewal::RenewalOperation;
@@ -17,8 +19,9 @@ use crate::time::Time;
 impl Engine {
     /// Gives the engine the secret of a writer, which it signs with and renews by.
     pub fn add_identity(&mut self, identity: Arc<Identity>) {
-        let identities = &mut self.core.promises.identities;
-        identities.insert(identity.writer(), identity);
+        let (writer, identities) = (identity.writer(), &mut self.core.promises.identities);
+        identities.insert(writer, identity);
+        self.core.on_identity(&writer);
     }
 
     /// Takes back an entry of the journal, as [`Effect::Journal`](crate::Effect::Journal) gave it
@@ -43,6 +46,11 @@ impl Engine {
             JournalEntry::Seen { slot, seq } => {
                 self.core.seen.note(&slot, seq);
             }
+            JournalEntry::Blocked { what, until } => self.restore_block(what, until),
+            JournalEntry::Unblocked(what) => {
+                let now = self.core.started.moment;
+                self.core.blocks.unblock(&what, now);
+            }
         }
     }
 
@@ -53,7 +61,12 @@ impl Engine {
         let published = promises.book.iter().cloned().map(JournalEntry::Published);
         let seen = self.core.seen.iter();
         let seen = seen.map(|(&slot, seq)| JournalEntry::Seen { slot, seq });
-        published.chain(promises.signatures.entries()).chain(seen)
+        let blocks = self.core.blocks.by_hand();
+        let blocks = blocks.map(|(what, until)| JournalEntry::Blocked { what, until });
+        published
+            .chain(promises.signatures.entries())
+            .chain(seen)
+            .chain(blocks)
     }
 
     /// What this node has promised to keep alive, by slot.
@@ -138,12 +151,29 @@ impl Engine {
         }
     }
 
-    fn restore_promise(&mut self, promise: Promise) {
+    fn restore_promise(&mut self, mut promise: Promise) {
         let now = self.core.started;
-        let is_active = promise.state == PublicationState::Active;
+        let writer = promise.promised.identity();
+        let has_secret = writer.is_some_and(|writer| self.core.identity(writer).is_some());
+        if promise.state == PublicationState::Expired && has_secret {
+            promise.state = PublicationState::Active;
+        }
         let due = schedule::after_restart(&promise, now, &mut self.core.rng);
-        let due = is_active.then_some(due);
+        let due = promise.state.is_under_way().then_some(due);
+        let id = promise.id();
         self.core.promises.book.insert(promise, due);
+        self.core.bury_again(&id, now.moment);
+    }
+
+    fn restore_block(&mut self, what: Blocked, until: Option<u64>) {
+        let now = self.core.started;
+        let left = until.map(|until| until.saturating_sub(now.utc_seconds()));
+        if left == Some(0) {
+            return;
+        }
+        let ends = left.map(|left| now.moment + Duration::from_secs(left));
+        // There is room: no more were ever made, and nothing else is blocked yet.
+        let _ = self.core.blocks.block(what, (ends, until), now.moment);
     }
 
     fn restore_standing(&mut self, standing: Standing) {

@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::KEY_LENGTH;
 
-use super::{JournalEntry, put_id};
+use super::{JournalEntry, put_blocked, put_id};
 use crate::engine::Engine;
 use crate::publications::promise::PublicationId;
 
@@ -15,6 +15,7 @@ const RENEWED: u8 = 2;
 const SIGNED: u8 = 3;
 const STREAM: u8 = 4;
 const SEEN: u8 = 5;
+const BLOCKED: u8 = 6;
 
 impl JournalEntry {
     /// What the entry changes in a map of entries by name: each name, of at most 66 bytes, gets
@@ -34,6 +35,7 @@ impl JournalEntry {
     pub fn changes(&self) -> Vec<(Bytes, Option<Bytes>)> {
         match self {
             Self::Withdrawn(id) => published(id).map(|name| (name, None)).into(),
+            Self::Unblocked(_) => vec![(self.name(), None)],
             _ => vec![(self.name(), Some(self.to_bytes()))],
         }
     }
@@ -46,6 +48,12 @@ impl JournalEntry {
             Self::Signed { id, .. } => of_id(SIGNED, id),
             Self::Stream { writer, .. } => of_bytes(STREAM, writer.as_bytes()),
             Self::Seen { slot, .. } => of_bytes(SEEN, slot.as_bytes()),
+            Self::Blocked { what, .. } | Self::Unblocked(what) => {
+                let mut name = BytesMut::with_capacity(2 + KEY_LENGTH);
+                name.put_u8(BLOCKED);
+                put_blocked(&mut name, what);
+                name.freeze()
+            }
         }
     }
 }

@@ -20,13 +20,12 @@ fn ids() -> impl Strategy<Value = PublicationId> {
 }
 
 fn states() -> impl Strategy<Value = PublicationState> {
-    any::<bool>().prop_map(|is_active| {
-        if is_active {
-            PublicationState::Active
-        } else {
-            PublicationState::Superseded
-        }
-    })
+    prop::sample::select(vec![
+        PublicationState::Active,
+        PublicationState::Superseded,
+        PublicationState::Withdrawn,
+        PublicationState::Expired,
+    ])
 }
 
 fn promised() -> impl Strategy<Value = Promised> {
@@ -54,7 +53,18 @@ fn promises() -> impl Strategy<Value = Promise> {
         expires_at: numbers.2,
         stored: numbers.3,
         state,
+        refusals: Refusals::new(),
     })
+}
+
+fn blocked() -> impl Strategy<Value = Blocked> {
+    let keys = any::<[u8; 32]>().prop_map(Key::from_bytes);
+    prop_oneof![
+        keys.clone()
+            .prop_map(|key| Blocked::Node(NodeId::from(key))),
+        keys.prop_map(Blocked::Key),
+        any::<[u8; 4]>().prop_map(|octets| Blocked::Group(SourceGroup::of(octets.into()))),
+    ]
 }
 
 fn entries() -> impl Strategy<Value = JournalEntry> {
@@ -76,6 +86,9 @@ fn entries() -> impl Strategy<Value = JournalEntry> {
         ids().prop_map(JournalEntry::Withdrawn),
         signed.prop_map(|(id, (seq, expiry))| JournalEntry::Signed { id, seq, expiry }),
         streams.prop_map(|(writer, stream)| JournalEntry::Stream { writer, stream }),
+        (blocked(), prop::option::of(0..u64::MAX))
+            .prop_map(|(what, until)| JournalEntry::Blocked { what, until }),
+        blocked().prop_map(JournalEntry::Unblocked),
     ]
 }
 

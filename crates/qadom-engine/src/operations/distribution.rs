@@ -20,6 +20,7 @@ use qadom_wire::{
 use crate::core::{Core, Purpose, Waiting};
 use crate::effect::RequestFailure;
 use crate::operations::distribution::item::Item;
+use crate::operations::reason_of;
 use crate::publications::region::Survey;
 use crate::status::RenewalCost;
 use crate::walk::{Context, Query, Walk};
@@ -129,13 +130,11 @@ impl Distribution {
         answer: Answer,
     ) {
         match purpose {
-            Purpose::Store => {
-                let results = match answer {
-                    Answer::Stored(results) => results,
-                    _ => Vec::new(),
-                };
-                self.on_stored(from, &results);
-            }
+            Purpose::Store => match answer {
+                Answer::Stored(results) => self.on_stored(from, &results),
+                Answer::Refused(reason) => self.on_store_refused(from, reason),
+                _ => self.on_store_refused(from, Reason::Malformed),
+            },
             Purpose::Look => self.on_look(context, from, answer),
             _ => {
                 if let Some(walk) = &mut self.walk {
@@ -170,7 +169,7 @@ impl Distribution {
             .zip(holder)
             .is_some_and(|(span, holder)| holder.rest(span, context.now.moment));
         if !is_resting {
-            self.give_up(from);
+            self.give_up(from, reason_of(failure));
         }
     }
 
@@ -226,7 +225,7 @@ impl Distribution {
                     .holders
                     .entry(*node.id())
                     .or_insert_with(|| Holder::new(node));
-                let is_whole = item.is_whole_only();
+                let is_whole = item.is_tombstone();
                 holder.waiting.push_back(Load {
                     item: index,
                     is_whole,
@@ -307,7 +306,8 @@ impl Distribution {
                 _ => self.cost.batches += 1,
             }
         } else {
-            self.give_up(&contact);
+            let reason = core.way_to(&contact).err();
+            self.give_up(&contact, reason.unwrap_or(Reason::Unreachable));
         }
     }
 
@@ -319,8 +319,8 @@ impl Distribution {
         holder.rests = 0;
         let sent = std::mem::take(&mut holder.sent);
         if results.len() != sent.len() {
-            // It takes nothing at all, or says what makes no sense.
-            return self.give_up(from);
+            holder.sent = sent;
+            return self.give_up(from, Reason::Malformed);
         }
         for (load, result) in sent.into_iter().zip(results) {
             let Some(item) = self.items.get_mut(load.item) else {
@@ -337,9 +337,16 @@ impl Distribution {
                 {
                     holder.looks.push_back(load.item);
                 }
-                _ => {}
+                StoreResult::Refused(reason) => item.refuse(*reason),
+                _ => item.refuse(Reason::StorageFailed),
             }
         }
+    }
+
+    /// A holder takes nothing at all.
+    fn on_store_refused(&mut self, from: &Contact, reason: Reason) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.give_up(from, reason);
     }
 
     /// Sees what a holder has in the place of a record that it refused: only a later record of the
@@ -363,10 +370,17 @@ impl Distribution {
         }
     }
 
-    /// Sends a holder nothing more.
-    fn give_up(&mut self, contact: &Contact) {
-        if let Some(holder) = self.holders.get_mut(contact.id()) {
-            *holder = Holder::new(contact);
+    /// Sends a holder nothing more; what it was to have is refused for this reason.
+    fn give_up(&mut self, contact: &Contact, reason: Reason) {
+        let Some(holder) = self.holders.get_mut(contact.id()) else {
+            return;
+        };
+        let given_up = std::mem::replace(holder, Holder::new(contact));
+        let loads = given_up.sent.iter().chain(&given_up.waiting);
+        for index in loads.map(|load| load.item).chain(given_up.looks) {
+            if let Some(item) = self.items.get_mut(index) {
+                item.refuse(reason);
+            }
         }
     }
 }

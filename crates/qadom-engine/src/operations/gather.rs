@@ -89,8 +89,6 @@ pub(crate) struct Gather {
     last_job: u32,
     rounds: u32,
     messages: u32,
-    /// Whether it ended at a limit of its own.
-    is_cut: bool,
 }
 
 impl Gather {
@@ -142,7 +140,6 @@ impl Gather {
             last_job: 0,
             rounds: 0,
             messages: 0,
-            is_cut: false,
         }
     }
 
@@ -212,12 +209,10 @@ impl Gather {
         (self.live().count() + own, self.holders.len() + own)
     }
 
-    /// Whether enough holders are known to have exactly the union.
+    /// Whether enough holders are known to have exactly the union. What one node alone has is never
+    /// known to be everything.
     pub(crate) fn is_complete(&self) -> bool {
-        match &self.walk {
-            Some(_) => self.enough_agree(),
-            None => self.failure().is_none() && !self.is_cut,
-        }
+        self.walk.is_some() && self.enough_agree()
     }
 
     // Inputs.

@@ -4,12 +4,14 @@
 //! is below one that it has seen. A reader who is handed records as they come gets tombstones, too,
 //! but only those of items that it was handed.
 
+use std::time::Duration;
+
 use qadom_routing::{Contact, Key};
 use qadom_wire::{Answer, Kind, Verified};
 
 use crate::core::Purpose;
 use crate::effect::{Effect, RequestFailure};
-use crate::operation::{Failure, Listed, Outcome, SignedRead};
+use crate::operation::{Failure, Listed, Outcome, SignedRead, Source};
 use crate::operations::gather::union::Shown;
 use crate::operations::gather::{ENOUGH, Gather};
 use crate::operations::{Operation, Progress};
@@ -83,6 +85,7 @@ impl ReadOperation {
             })),
             Want::Entry { needs_quorum } => match pick(context, &gather, needs_quorum) {
                 Ok((shown, conflict)) => Progress::done(Outcome::Entry(SignedRead {
+                    age: age_of(context, &shown),
                     record: shown.record,
                     source: shown.source,
                     hops,
@@ -94,6 +97,21 @@ impl ReadOperation {
             },
         }
     }
+}
+
+/// How long ago the copy was stored here that a read found; zero when another node just gave it.
+fn age_of(context: &Context<'_>, shown: &Shown) -> Duration {
+    if shown.source != Source::Local {
+        return Duration::ZERO;
+    }
+    let record = &shown.record;
+    let held = context
+        .core
+        .held_record(record.slot(), record.kind(), record.id());
+    // A store that fails here has just given the record: its age is then unknown, and nothing else.
+    let stored_at = held.ok().flatten().map(|held| held.stored_at);
+    let now = context.now.utc_micros;
+    Duration::from_micros(stored_at.map_or(0, |stored_at| now.saturating_sub(stored_at)))
 }
 
 /// All that is no tombstone.

@@ -1,4 +1,5 @@
-//! Renewing the publications of one region, before their holders forget them.
+//! Renewing the publications of one region, before their holders forget them; and burying those of
+//! it that were withdrawn, whose tombstones did not reach enough holders.
 
 use qadom_routing::Contact;
 use qadom_wire::{Answer, Reason};
@@ -8,7 +9,7 @@ use crate::effect::RequestFailure;
 use crate::operations::distribution::Distribution;
 use crate::operations::distribution::item::Item;
 use crate::operations::{Operation, Progress};
-use crate::publications::promise::PublicationId;
+use crate::publications::promise::{PublicationId, PublicationState};
 use crate::walk::{Context, Walk};
 
 /// A round of renewal in one region.
@@ -20,8 +21,11 @@ impl RenewalOperation {
     pub(crate) fn new(core: &Core, ids: Vec<PublicationId>, bits: u32) -> Self {
         let book = &core.promises.book;
         let items = ids.into_iter().filter_map(|id| {
-            let seq = book.get(&id)?.promised.seq();
-            Some(Item::renewal(id, seq))
+            let promise = book.get(&id)?;
+            match promise.state {
+                PublicationState::Withdrawn => core.tombstone_of(&id),
+                _ => Some(Item::renewal(id, promise.promised.seq())),
+            }
         });
         Self(Distribution::new(items.collect(), bits))
     }

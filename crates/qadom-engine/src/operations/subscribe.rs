@@ -6,9 +6,11 @@
 //! waits in here is bounded. It ends when the user cancels it.
 
 mod arrivals;
+mod claims;
 mod holders;
 mod latest;
 mod search;
+mod silence;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use qadom_routing::{Contact, Moment, NodeKey};
 use qadom_wire::{Answer, Cursor, CursorEntry, K, Kind, Notify, Reason, SignedRecord, Verified};
 
 use self::arrivals::Arrivals;
+use self::claims::Claims;
 use self::holders::{Candidate, Holders};
 use self::search::Searches;
 use crate::core::{Core, Purpose};
@@ -46,9 +49,10 @@ pub(crate) struct SubscribeOperation {
     arrivals: Arrivals,
     /// What was told, and what lies before.
     cursor: Cursor,
-    /// Whether the cursor says where the subscription begins: a live one learns it from its first
-    /// holder.
+    /// Whether the cursor says where the subscription begins: a live one learns it from its
+    /// holders.
     is_begun: bool,
+    claims: Claims,
     /// What was pushed before that.
     early: Vec<(NodeKey, Notify)>,
     holders: Holders,
@@ -71,8 +75,9 @@ impl SubscribeOperation {
             arrivals,
             cursor,
             is_begun,
+            claims: Claims::default(),
             early: Vec::new(),
-            holders: Holders::new(slot),
+            holders: Holders::new(slot, now.moment),
             searches: Searches::default(),
             walk: None,
             walk_at: now.moment,
@@ -123,9 +128,26 @@ impl SubscribeOperation {
         self.walk_at = now + jittered(WALK_EVERY, &mut context.core.rng);
     }
 
-    /// Notes what a holder had when it granted a live lease: writers of which nothing is known yet
-    /// have written that before the subscription.
-    fn begin_behind(&mut self, context: &mut Context<'_>, had: &Cursor) {
+    /// Notes what a holder had when it granted a live lease.
+    fn claim(&mut self, context: &mut Context<'_>, from: NodeKey, had: Cursor) {
+        self.claims.note(from, had);
+        if self.is_begun {
+            // A third one may confirm what the second one did not have.
+            self.begin_behind(context);
+        }
+    }
+
+    /// Begins, once enough holders have said what they have.
+    fn begin(&mut self, context: &mut Context<'_>) {
+        if !self.is_begun && self.claims.are_enough(self.holders.wanted()) {
+            self.begin_behind(context);
+        }
+    }
+
+    /// Begins behind what the holders agree on: writers of which nothing is known yet have written
+    /// that before the subscription.
+    fn begin_behind(&mut self, context: &mut Context<'_>) {
+        let had = self.claims.agreed();
         let known: BTreeSet<_> = self.cursor.entries().map(|entry| entry.tag).collect();
         // What nobody can have written yet would hide all that is written from now on.
         let clock = context.core.trusted_time(context.now);
@@ -250,9 +272,10 @@ impl Operation for SubscribeOperation {
         let now = context.now.moment;
         self.look_up(context);
         let since = self.is_begun.then_some(&self.cursor);
-        if let Some(had) = self.holders.tend(context, since) {
-            self.begin_behind(context, &had);
+        if let Some((own, had)) = self.holders.tend(context, since) {
+            self.claim(context, own, had);
         }
+        self.begin(context);
         if self.holders.is_short() {
             self.walk_at = self.walk_at.min(now + WALK_SHORT);
         }
@@ -276,9 +299,10 @@ impl Operation for SubscribeOperation {
         match purpose {
             Purpose::Watch => {
                 if let Some(had) = self.holders.on_answer(context, from.key(), answer) {
-                    self.begin_behind(context, &had);
+                    self.claim(context, *from.key(), had);
                 }
             }
+            Purpose::Ping => self.holders.on_pong(from.key(), context.now.moment),
             Purpose::Fill => {
                 let slot = self.slot.slot;
                 let records = self.searches.on_answer(context, slot, from, answer);
@@ -303,7 +327,7 @@ impl Operation for SubscribeOperation {
         failure: &RequestFailure,
     ) -> Progress {
         match purpose {
-            Purpose::Watch => self.holders.on_failed(context, from.key(), failure),
+            Purpose::Watch | Purpose::Ping => self.holders.on_failed(context, from.key(), failure),
             Purpose::Fill => {
                 self.searches.on_failed(from.key(), context.now.moment);
                 self.holders.on_failed(context, from.key(), failure);

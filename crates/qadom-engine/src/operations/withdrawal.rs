@@ -1,17 +1,18 @@
 //! Withdrawing everything that this node publishes in one slot: values are no longer renewed,
 //! signed records are buried.
 //!
-//! What must stay true: no tombstone is sent before the journal knows that it was signed, and what
-//! was superseded by somebody's later record is not buried.
+//! What must stay true: no tombstone is sent before the journal knows that it was signed and for
+//! what, and what was superseded by somebody's later record is not buried. What too few holders took
+//! is sent again with the next renewals (`publications/burial.rs`).
 
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key};
-use qadom_wire::{Answer, MAX_TTL, Reason};
+use qadom_wire::{Answer, Reason};
 
-use crate::core::Purpose;
+use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
-use crate::operation::{Failure, Outcome, Withdrawn};
+use crate::operation::{Failure, OperationId, Outcome, Withdrawn};
 use crate::operations::distribution::Distribution;
 use crate::operations::distribution::item::Item;
 use crate::operations::{Operation, Progress};
@@ -53,9 +54,10 @@ impl WithdrawalOperation {
                 unanswered,
             });
         }
+        // What is over needs no tombstone, and so no secret.
         let is_foreign = |promise: &Promise| {
-            let writer = promise.promised.identity();
-            writer.is_some_and(|writer| core.identity(writer).is_none())
+            let is_over = promise.state == PublicationState::Expired;
+            !is_over && !core.has_secret(&promise.id())
         };
         if promises.iter().any(is_foreign) {
             let reason = Reason::NotYours;
@@ -64,24 +66,25 @@ impl WithdrawalOperation {
         let mut tombstones = Vec::new();
         for promise in promises {
             self.withdrawn += 1;
-            let (operation, id) = (Some(context.operation), promise.id());
-            let expiry = (context.now.utc_seconds() + MAX_TTL.as_secs())
-                .max(core.latest_expiry(&id, context.now));
-            core.unpublish(operation, &id, context.now);
-            self.journalling += 1;
-            if let Promised::Signed(record) = promise.promised
-                && promise.state == PublicationState::Active
-            {
-                let seq = core.next_seq(&id, 0, context.now);
-                core.note_signed(operation, &id, seq, expiry);
+            let (operation, id) = (context.operation, promise.id());
+            let is_signed = matches!(promise.promised, Promised::Signed(_));
+            if is_signed && promise.state.is_under_way() {
+                tombstones.extend(core.bury(operation, &id, context.now));
+                self.journalling += 2;
+            } else {
+                core.unpublish(Some(operation), &id, context.now);
                 self.journalling += 1;
-                tombstones.push(Item::tombstone(record, seq, expiry));
             }
         }
         Ok(tombstones)
     }
 
-    fn finish(&self, now: Time) -> Progress {
+    fn finish(&self, core: &mut Core, now: Time) -> Progress {
+        let sent = self.distribution.as_ref();
+        let is_alone = sent.is_some_and(|sent| !sent.has_holders());
+        for item in sent.iter().flat_map(|sent| &sent.items) {
+            core.on_buried(item, is_alone, now);
+        }
         let items = self.distribution.iter().flat_map(|sent| &sent.items);
         let (buried, fewest) = items.fold((0, None), |(count, fewest), item| {
             let fewest = fewest.map_or(item.copies, |fewest: u32| fewest.min(item.copies));
@@ -124,7 +127,7 @@ impl Operation for WithdrawalOperation {
             None => true,
         };
         if is_over {
-            self.finish(context.now)
+            self.finish(context.core, context.now)
         } else {
             Progress::Going
         }
@@ -172,5 +175,12 @@ impl Operation for WithdrawalOperation {
             distribution.on_own(result);
         }
         self.go_on(context)
+    }
+
+    /// What is withdrawn stays so: its tombstones are sent with the next renewals.
+    fn on_cancel(&mut self, core: &mut Core, _operation: OperationId) {
+        for item in self.distribution.iter().flat_map(|sent| &sent.items) {
+            core.bury_again(&item.id, core.moment);
+        }
     }
 }

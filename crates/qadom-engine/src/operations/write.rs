@@ -3,10 +3,10 @@
 //! that is.
 //!
 //! What must stay true: nothing is acknowledged before the journal and the own store have it; a
-//! write that others were ahead of fails with what is there. A compare-and-swap is sent to nobody
-//! before the journal has its seq: after a crash the same seq with another payload would be a second
-//! winner. All other writes are journalled while their copies are under way, and a crash in between
-//! may leave a seq that is signed once more: holders then agree on one of both as on any conflict.
+//! write that others were ahead of fails with what is there. Nothing signed is sent to anybody before
+//! the journal has its seq: after a crash the same seq with another payload would be a conflict, and
+//! of a compare-and-swap a second winner. A value has no seq, and is journalled while its copies are
+//! under way.
 
 pub(crate) mod change;
 pub(crate) mod spread;
@@ -34,7 +34,7 @@ enum Task {
     Signed(Box<Change>),
 }
 
-/// Where a write stands. `Finding` or `Reading` → `Noting`, of a compare-and-swap → `Storing` →
+/// Where a write stands. `Finding` or `Reading` → `Noting`, of what is signed → `Storing` →
 /// `Looking`, or the end after any.
 #[derive(Debug)]
 enum Stage {
@@ -196,8 +196,7 @@ impl WriteOperation {
             let (slot, moment) = (change.slot, context.now.moment);
             context.core.topics.note(&slot, holders.clone(), moment);
         }
-        self.store(context, holders);
-        self.finish(context)
+        self.note(context, holders)
     }
 
     /// What is there is known, and the holders with it.
@@ -209,17 +208,20 @@ impl WriteOperation {
         self.spread.hops = gather.hops();
         let holders = gather.closest();
         match self.prepare(context) {
-            Ok(()) if self.is_exclusive() => {
-                self.stage = Stage::Noting(holders);
-                Progress::Going
-            }
-            Ok(()) => {
-                self.store(context, holders);
-                self.finish(context)
-            }
+            Ok(()) => self.note(context, holders),
             Err(Failure::NotFound { .. }) => self.ask(context),
             Err(failure) => Progress::failed(failure),
         }
+    }
+
+    /// Sends copies, of what is signed once the journal has its seq.
+    fn note(&mut self, context: &mut Context<'_>, holders: Vec<Contact>) -> Progress {
+        let is_signed = matches!(self.task, Task::Signed(_));
+        self.stage = Stage::Noting(holders);
+        if is_signed && self.journal > 0 {
+            return Progress::Going;
+        }
+        self.has_noted(context)
     }
 
     /// The journal has what was signed, or failed.
@@ -414,8 +416,7 @@ impl Operation for WriteOperation {
         {
             let (slot, moment) = (change.slot, context.now.moment);
             if let Some(holders) = context.core.topics.holders(&slot, moment) {
-                self.store(context, holders);
-                return self.finish(context);
+                return self.note(context, holders);
             }
         }
         self.go_on(context)

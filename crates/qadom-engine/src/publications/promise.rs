@@ -1,10 +1,11 @@
 //! A promise to keep a record alive, as it stands in memory, in the journal and in listings.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_routing::Key;
-use qadom_wire::{Kind, MAX_TTL, SignedRecord, Value, Writer};
+use qadom_wire::{Kind, MAX_TTL, Reason, SignedRecord, Value, Writer};
 
 use crate::journal::Standing;
 use crate::records::signed::CLOCK_TOLERANCE;
@@ -32,6 +33,18 @@ pub enum PublicationState {
     Active = 0,
     /// A holder showed a higher seq of the same identity, so that this one is no longer renewed.
     Superseded = 1,
+    /// It was withdrawn, and the tombstone that buries it is on its way: until enough holders have
+    /// it, it is sent again, also after a restart.
+    Withdrawn = 2,
+    /// The record is over and the secret to sign it anew is not here. It goes on once it is.
+    Expired = 3,
+}
+
+impl PublicationState {
+    /// Whether something is still to be brought to holders.
+    pub(crate) const fn is_under_way(self) -> bool {
+        matches!(self, Self::Active | Self::Withdrawn)
+    }
 }
 
 /// The record that a publication keeps alive.
@@ -60,7 +73,13 @@ pub struct Promise {
     pub stored: u32,
     /// Whether it goes on.
     pub state: PublicationState,
+    /// Why holders did not take the last renewal, with how many did not for each reason. Not
+    /// journalled: empty after a restart until the next one.
+    pub refusals: Refusals,
 }
+
+/// Why copies were not taken, and how often.
+pub type Refusals = BTreeMap<Reason, u32>;
 
 /// The latest expiry that is of any use, in seconds of UTC: a later one was signed by a clock that
 /// was far ahead, no holder took it, and none would take another one like it. Half of the tolerance
@@ -138,6 +157,7 @@ impl Promise {
             expires_at,
             stored: 0,
             state: PublicationState::Active,
+            refusals: Refusals::new(),
         }
     }
 

@@ -62,11 +62,17 @@ impl Signatures {
         last.seq
     }
 
-    /// Notes what was signed.
-    pub(crate) fn note(&mut self, id: &PublicationId, seq: u64, expiry: u64) {
+    /// Notes what was signed, and gives the highest seq and the latest expiry that are known now.
+    pub(crate) fn note(&mut self, id: &PublicationId, seq: u64, expiry: u64) -> (u64, u64) {
         let last = self.last.entry(*id).or_default();
         last.seq = last.seq.max(seq);
         last.expiry = last.expiry.max(expiry);
+        (last.seq, last.expiry)
+    }
+
+    /// The highest seq signed for an identity, 0 for none that is remembered here.
+    pub(crate) fn seq(&self, id: &PublicationId) -> u64 {
+        self.last.get(id).map_or(0, |last| last.seq)
     }
 
     /// The latest expiry signed for an identity in seconds of UTC, 0 for none.

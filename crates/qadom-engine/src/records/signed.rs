@@ -15,6 +15,14 @@ use crate::time::Time;
 /// kept, and so far ahead of the own clock its life and version may lie.
 pub(crate) const CLOCK_TOLERANCE: u64 = 3600;
 
+/// The highest age that a rank has, far in the future as a reading of a clock.
+const AGE_MAX: u64 = u64::MAX >> 1;
+
+/// The seq of a bag item or a cell of a dict, by the rank of its entry.
+pub(crate) const fn seq_of_rank(rank: u64) -> u64 {
+    rank & AGE_MAX
+}
+
 /// Time of storing, end of the floor, expiry and hash, in front of the record.
 const HEADER_LENGTH: usize = 8 + 8 + 8 + 32;
 
@@ -99,14 +107,17 @@ impl HeldRecord {
 
     /// The age by which records of one writer leave when room is made; the lowest leaves first. The
     /// same at all holders where the record tells it, so that what left one is not brought back by
-    /// the next.
+    /// the next. Tombstones leave behind all else that their writer has there: what they bury would
+    /// come back.
     fn rank(&self) -> u64 {
         let record = &self.record;
-        match record.kind() {
+        let age = match record.kind() {
             Kind::BagItem | Kind::DictCell => record.seq(),
             Kind::Event => record.stream().saturating_add(record.seq()),
             Kind::Value | Kind::NamespaceEntry => self.stored_at,
-        }
+        };
+        let tombstone = u64::from(record.is_tombstone()) << 63;
+        age.min(AGE_MAX) | tombstone
     }
 
     /// The entry that the store keeps.

@@ -101,11 +101,15 @@ fn keep(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) -> Resul
     let size = u64::try_from(value.bytes().len()).unwrap_or(u64::MAX);
     let place = container(value.key(), qadom_wire::Kind::Value);
     let mut held = Held::new(value, item.class, u64::from(item.ttl_seconds), now);
-    held.group = counted_for(core.group_of(origin, &place, size));
+    let old = core.held_value(held.value.key(), now);
+    let old = old.map_err(|error| reason_of_store(&error))?;
+    // What is here already stays in its group, whoever brings it again.
+    let is_here = old.as_ref().is_some_and(|old| !old.cached);
+    if !is_here {
+        held.group = counted_for(core.group_of(origin, &place, size));
+    }
     if !core.is_near_holder(&inbound.key.id(), held.value.key()) {
         // Who is no holder itself cannot tell that the other holders were brought the same.
-        let old = core.held_value(held.value.key(), now);
-        let old = old.map_err(|error| reason_of_store(&error))?;
         held.stored_at = old.map_or(held.stored_at, |old| old.stored_at);
     }
     core.keep(held, now)

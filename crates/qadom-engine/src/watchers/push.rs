@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use qadom_routing::{Contact, Key};
 use qadom_wire::{
-    Answer, BODY_MAX, Cursor, ITEMS_MAX, Kind, Notify, Reason, Record, Request, SignedRecord,
-    Unwatch, Watch, Watched, event_id,
+    Answer, BODY_MAX, Cursor, CursorEntry, ITEMS_MAX, Kind, Notify, Reason, Record, Request,
+    SignedRecord, Unwatch, Watch, Watched, event_id,
 };
 
+use super::heads::Heads;
 use super::{Backlog, LEASE, LeaseId, RETRY_AFTER};
 use crate::core::{Core, Purpose};
 use crate::effect::{Inbound, RequestFailure, RequestId};
@@ -21,6 +22,8 @@ use crate::watch::WatchSlot;
 
 /// Records of a backlog read from the store at once.
 const PAGE: usize = 16;
+/// Entries of which the highest of each writer are found at once.
+const HEADS_PAGE: usize = 256;
 /// Pages read for one batch; when they bring nothing that is lacked, the rest waits.
 const PAGES: usize = 16;
 /// The pause between two reads that brought nothing.
@@ -81,7 +84,10 @@ impl Core {
         self.watchers.expire(now.moment);
         let heads = match self.watchers.heads(&id.0) {
             Some(heads) => heads.clone(),
-            None => self.heads_of(&id.0, now),
+            None => self
+                .watchers
+                .take_resting(&id.0)
+                .unwrap_or_else(|| self.heads_of(&id.0, now)),
         };
         self.watchers
             .grant(id, watcher, since, heads.clone(), now.moment)?;
@@ -254,18 +260,36 @@ impl Core {
         }
     }
 
-    /// The highest of each writer that this node has of a slot.
-    fn heads_of(&mut self, slot: &WatchSlot, now: Time) -> Cursor {
-        let mut heads = Cursor::new();
-        let mut next = Some(Key::ZERO);
-        while let Some(from) = next {
-            let page = self.signed_page(slot, &from, ITEMS_MAX, now);
-            for record in &page.records {
-                heads.note(record.writer(), record.stream(), record.seq());
-            }
-            next = page.next;
+    /// The highest of each writer that this node has of a slot, read from what stands beside the
+    /// records. A store that fails ends it early; who then misses nothing is sent it twice.
+    fn heads_of(&self, slot: &WatchSlot, now: Time) -> Cursor {
+        if slot.kind == Kind::NamespaceEntry {
+            // There is one at the most.
+            let page = self.signed_page(slot, &Key::ZERO, 1, now);
+            let heads = page.records.iter();
+            let heads = heads.map(|record| CursorEntry {
+                tag: record.writer().tag(),
+                stream: record.stream(),
+                seq: record.seq(),
+            });
+            return heads.collect();
         }
-        heads
+        let clock = self.trusted_time(now);
+        let mut heads = Heads::default();
+        let mut next = Some(entry_id(slot.kind, &Key::ZERO));
+        let end = entry_id(slot.kind, &Key::MAX);
+        while let Some(from) = next {
+            let page = self
+                .store
+                .scan_slot(&slot.slot, Some(&from), Some(&end), HEADS_PAGE + 1);
+            let mut page = page.unwrap_or_default();
+            next = page.get(HEADS_PAGE).map(|entry| entry.id.clone());
+            page.truncate(HEADS_PAGE);
+            for entry in &page {
+                heads.note(slot.kind, entry, clock);
+            }
+        }
+        heads.into_cursor()
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::one::{One, address, node_key, value};
 use qadom_engine::{
-    Block, BlockCause, Blocked, Effect, Failure, Mode, Outgoing, ReadFrom, TooManyBlocks,
+    Block, BlockCause, Blocked, Effect, Failure, JournalEntry, Mode, Outgoing, ReadFrom,
+    TooManyBlocks,
 };
 use qadom_routing::{Contact, Families, Key};
 use qadom_wire::{
@@ -73,7 +74,7 @@ fn a_blocked_node_is_neither_asked_nor_answered_nor_known() {
     };
     let reason = Reason::Blocked;
     assert!(matches!(result, Err(Failure::Peer { reason: is, .. }) if *is == reason));
-    assert!(one.engine.unblock(one.now, &node(1)));
+    assert!(one.engine.unblock(one.now, &node(1)).is_some());
     one.meet(1, true);
     assert!(one.engine.contact(&node_key(1).id()).is_some());
 }
@@ -175,9 +176,47 @@ fn the_list_of_blocks_is_bounded() {
         let result = one.engine.block(one.now, node(number), None);
         let limit = 2;
         let full = Err(TooManyBlocks { limit });
-        assert_eq!(result, if is_taken { Ok(()) } else { full });
+        assert_eq!(result.map(drop), if is_taken { Ok(()) } else { full });
     }
     assert_eq!(one.engine.blocks(one.now).len(), 2);
     let status = one.engine.status();
     assert_eq!((status.blocks, status.limits.blocks), (2, 2));
+}
+
+#[test]
+fn a_block_by_hand_outlives_a_restart_until_its_time_is_over_or_it_is_taken_back() {
+    let mut first = One::new(Mode::Storing);
+    let key = Blocked::Key(Key::from_bytes([3; 32]));
+    let mut journal = Vec::new();
+    let changes = [(node(1), None), (key, Some(HOUR)), (node(2), None)];
+    for (what, lasts) in changes {
+        first.engine.block(first.now, what, lasts).unwrap();
+    }
+    assert!(first.engine.unblock(first.now, &node(2)).is_some());
+    assert_eq!(first.engine.unblock(first.now, &node(2)), None);
+    for effect in first.effects() {
+        if let Effect::Journal { entry, .. } = effect {
+            journal.push(JournalEntry::from_bytes(&entry.to_bytes()).unwrap());
+        }
+    }
+    let whole: Vec<_> = first.engine.journal().collect();
+    for (entries, seconds, expected) in [
+        (&journal, 0, vec![node(1), key]),
+        (&whole, 0, vec![node(1), key]),
+        (&journal, 3599, vec![node(1), key]),
+        (&journal, 3600, vec![node(1)]),
+    ] {
+        let mut second = One::later(seconds);
+        for entry in entries {
+            second.engine.restore(entry.clone());
+        }
+        let blocks = second.engine.blocks(second.now);
+        let what: Vec<_> = blocks.iter().map(|block| block.what).collect();
+        assert_eq!(what, expected, "{seconds}");
+        for block in blocks {
+            assert_eq!(block.cause, BlockCause::ByHand);
+        }
+        second.pass(3600 - seconds.min(3600) + 1);
+        assert_eq!(second.engine.blocks(second.now).len(), 1);
+    }
 }

@@ -11,6 +11,7 @@
 
 mod bag_streams;
 mod blocks;
+mod burials;
 mod clock;
 mod dial_back;
 mod distrust;
@@ -30,6 +31,7 @@ mod serve;
 mod signed;
 mod subscribing;
 mod subscribing_at_home;
+mod subscribing_in_doubt;
 mod topics;
 mod views;
 mod watched;

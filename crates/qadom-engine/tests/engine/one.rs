@@ -75,6 +75,15 @@ impl One {
         Self { engine, store, now }
     }
 
+    /// A node that starts so much later.
+    pub(crate) fn later(seconds: u64) -> Self {
+        let mut one = Self::new(Mode::Storing);
+        one.now.utc_micros += seconds * 1_000_000;
+        let config = Config::new(node_key(0), network());
+        one.engine = Engine::new(config, one.store.clone(), [1; 32], one.now);
+        one
+    }
+
     /// Lets time pass, and the engine do what is due.
     pub(crate) fn pass(&mut self, seconds: u64) {
         self.now.moment = self.now.moment + Duration::from_secs(seconds);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qadom_engine::{
     Effect, Failure, JournalEntry, Mode, Outcome, Outgoing, Promise, Promised, PublicationId,
-    PublicationState, RequestFailure,
+    PublicationState, Refusals, RequestFailure,
 };
 use qadom_routing::{Key, NodeKey};
 use qadom_store::Store;
@@ -39,7 +39,7 @@ pub(crate) struct Holders {
 }
 
 impl Holders {
-    fn answer(&mut self, outgoing: &Outgoing) -> Answer {
+    pub(crate) fn answer(&mut self, outgoing: &Outgoing) -> Answer {
         match Request::decode(outgoing.body.clone()).unwrap() {
             Request::Store(store) => {
                 let results = store
@@ -143,6 +143,7 @@ fn promise(one: &One, promised: Promised) -> Promise {
         renewed_at: one.now.utc_seconds(),
         stored: 0,
         state: PublicationState::Active,
+        refusals: Refusals::new(),
     }
 }
 

@@ -167,7 +167,11 @@ pub struct Publication {
     pub expires_at: Timestamp,
     /// Copies acknowledged then.
     pub stored: u32,
-    /// `active` or `superseded`.
+    /// How many holders did not take the last renewal, by reason.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u32>,
+    /// `active`, `superseded`, `withdrawn` while holders are still sent its tombstone, or `expired`
+    /// when it is over and the secret to sign it anew is not here.
     pub state: String,
 }
 

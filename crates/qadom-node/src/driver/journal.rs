@@ -6,12 +6,11 @@
 
 use std::collections::HashSet;
 
-use qadom_engine::{Engine, JournalEntry, JournalError, Time};
+use qadom_engine::{Engine, Failure, JournalEntry, JournalError, Time};
 use qadom_wire::Reason;
 
 use super::Driver;
-use crate::error::StartError;
-use crate::flusher::Report;
+use crate::error::{Error, StartError};
 use crate::folder::{Folder, JOURNAL};
 use crate::journal::{Change, Journal};
 
@@ -63,6 +62,7 @@ impl Driver {
     pub(super) fn on_journalled(&mut self, now: Time, ticket: u64) {
         self.health.journal_failure = None;
         self.engine.on_journalled(now, ticket);
+        self.end_marking(ticket, None);
         if let Some(flusher) = &self.flusher
             && flusher.kept() >= self.prune_at
         {
@@ -72,10 +72,30 @@ impl Driver {
         }
     }
 
+    /// The entries up to a ticket may be lost.
+    pub(super) fn on_journal_failed(&mut self, now: Time, ticket: u64, reason: Reason) {
+        self.health.journal_failure = Some(reason);
+        self.engine.on_journal_failed(now, ticket, reason);
+        self.end_marking(ticket, Some(reason));
+    }
+
+    /// Tells the users whose blocks waited for the journal what became of them.
+    fn end_marking(&mut self, ticket: u64, lost: Option<Reason>) {
+        let rest = self.marking.split_off(&ticket.saturating_add(1));
+        for caller in std::mem::replace(&mut self.marking, rest).into_values() {
+            let receipt = None;
+            // A caller that is gone needs no answer.
+            let _ = caller.send(match lost {
+                None => Ok(true),
+                Some(reason) => Err(Error::Failed(Failure::Journal { reason, receipt })),
+            });
+        }
+    }
+
     /// Asks the flusher to make an entry durable. Without one promises end with the node.
     pub(super) fn journal(&mut self, now: Time, ticket: u64, entry: &JournalEntry) {
         let Some(flusher) = &self.flusher else {
-            return self.engine.on_journalled(now, ticket);
+            return self.on_journalled(now, ticket);
         };
         let changes = entry.changes().into_iter();
         let changes: Option<Vec<_>> = changes
@@ -85,7 +105,7 @@ impl Driver {
             .ok_or(Reason::TooLarge)
             .and_then(|changes| flusher.journal(ticket, changes));
         if let Err(reason) = added {
-            self.on_report(now, Report::JournalFailed(ticket, reason));
+            self.on_journal_failed(now, ticket, reason);
         }
     }
 }
@@ -94,7 +114,7 @@ impl Driver {
 mod tests {
     use std::sync::Arc;
 
-    use qadom_engine::{Failure, WriteOptions};
+    use qadom_engine::WriteOptions;
     use qadom_store::SledStore;
     use tokio::sync::{mpsc, oneshot, watch};
 

@@ -16,6 +16,7 @@ use super::{Driver, records};
 use crate::address::NodeAddress;
 use crate::command::{COMMANDS_MAX, Command, Operation};
 use crate::convert::transport_time;
+use crate::error::Error;
 use crate::flusher::JOURNAL_QUEUE;
 use crate::status::{Block, Limit, Peer, Status, Traffic};
 
@@ -60,10 +61,15 @@ impl Driver {
                 drop(caller.send(self.engine.publications().cloned().collect()));
             }
             Command::Block(what, duration, caller) => {
-                // A caller that is gone needs no answer.
-                let _ = caller.send(self.engine.block(now, what, duration));
+                match self.engine.block(now, what, duration) {
+                    Ok(ticket) => drop(self.marking.insert(ticket, caller)),
+                    Err(error) => drop(caller.send(Err(Error::TooManyBlocks(error)))),
+                }
             }
-            Command::Unblock(what, caller) => drop(caller.send(self.engine.unblock(now, &what))),
+            Command::Unblock(what, caller) => match self.engine.unblock(now, &what) {
+                Some(ticket) => drop(self.marking.insert(ticket, caller)),
+                None => drop(caller.send(Ok(false))),
+            },
             Command::Blocks(caller) => drop(caller.send(self.blocks(now))),
             Command::Peers(caller) => drop(caller.send(self.peers(now))),
             Command::Neighbours(caller) => drop(caller.send(self.neighbours(now))),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use qadom_routing::Key;
-use qadom_store::{Container, Entry, EntryId, Evicted, Needed, Scope, Stats, Usage};
+use qadom_store::{Container, Entry, EntryId, Evicted, LargestGroup, Needed, Scope, Stats, Usage};
 
 use super::*;
 
@@ -73,6 +73,10 @@ impl Store for SlowStore {
 
     fn owner_usage(&self, _: &Container, _: &[u8; 32]) -> Usage {
         Usage::default()
+    }
+
+    fn largest_group(&self, _: Scope) -> LargestGroup {
+        LargestGroup::default()
     }
 
     fn stats(&self) -> Stats {

@@ -14,8 +14,8 @@ use qadom_routing::Key;
 use super::{BUFFER_MAX, Database, Disk};
 use crate::name::Name;
 use crate::{
-    Container, Entry, EntryId, Evicted, Needed, OpenError, Scope, Stats, Store, StoreError, Ticket,
-    Usage, layout,
+    Container, Entry, EntryId, Evicted, LargestGroup, Needed, OpenError, Scope, Stats, Store,
+    StoreError, Ticket, Usage, layout,
 };
 
 /// A store that has a [`Disk`].
@@ -128,6 +128,10 @@ impl<T: OnDisk> Store for T {
 
     fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
         self.disk().state().index.owner_usage(container, owner)
+    }
+
+    fn largest_group(&self, scope: Scope) -> LargestGroup {
+        self.disk().state().index.largest_group(scope)
     }
 
     fn stats(&self) -> Stats {

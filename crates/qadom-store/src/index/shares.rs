@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::record::{ByOwner, ByShare, Line, Record};
-use crate::{Class, Columns, Usage};
+use crate::{Class, Columns, LargestGroup, Usage};
 
 type Group = [u8; 8];
 type Owner = [u8; 32];
@@ -21,6 +21,8 @@ type Owner = [u8; 32];
 pub(crate) struct Shares<T> {
     lines: BTreeSet<Line<T, ByShare>>,
     groups: Sums<Class, 8>,
+    /// Groups that have records, cached copies aside.
+    groups_with_records: u64,
     owners: Sums<(Class, Group), 32>,
 }
 
@@ -29,6 +31,7 @@ impl<T> Shares<T> {
         Self {
             lines: BTreeSet::new(),
             groups: Sums::new(),
+            groups_with_records: 0,
             owners: Sums::new(),
         }
     }
@@ -56,10 +59,14 @@ impl<T: Default> Shares<T> {
             ..
         } = *columns;
         let lines = &self.lines;
-        self.groups.change(class, group, &change, || {
+        let (was_there, is_there) = self.groups.change(class, group, &change, || {
             sum(lines_from(lines, class, group, [0; 32])
                 .take_while(|columns| (columns.class, columns.group) == (class, group)))
         });
+        if class == Class::Record {
+            self.groups_with_records += u64::from(is_there && !was_there);
+            self.groups_with_records -= u64::from(was_there && !is_there);
+        }
         self.owners.change((class, group), owner, &change, || {
             sum(
                 lines_from(lines, class, group, owner).take_while(|columns| {
@@ -67,6 +74,22 @@ impl<T: Default> Shares<T> {
                 }),
             )
         });
+    }
+
+    /// The group that has most, and how many there are. Cached copies are none of it.
+    pub(crate) fn largest(&self) -> LargestGroup {
+        let class = Class::Record;
+        let Some(group) = self.groups.largest_first(class).next() else {
+            return LargestGroup::default();
+        };
+        let usage = self.groups.usage.get(&(class, group)).copied();
+        LargestGroup {
+            usage: usage.unwrap_or_else(|| {
+                sum(lines_from(&self.lines, class, group, [0; 32])
+                    .take_while(|columns| (columns.class, columns.group) == (class, group)))
+            }),
+            groups: self.groups_with_records,
+        }
     }
 
     /// All records; the first is the one to leave. Which comes next changes with every departure.
@@ -207,22 +230,25 @@ impl<P, const N: usize> Sums<P, N> {
 }
 
 impl<P: Copy + Ord, const N: usize> Sums<P, N> {
-    /// Changes what a member has; `sum` adds it up as it was before.
+    /// Changes what a member has; `sum` adds it up as it was before. Tells whether it had anything
+    /// before, and whether it has now.
     fn change(
         &mut self,
         among: P,
         member: [u8; N],
         change: impl Fn(&mut Usage),
         sum: impl FnOnce() -> Usage,
-    ) {
+    ) -> (bool, bool) {
         let large = self.usage.get(&(among, member)).copied();
         let mut usage = large.unwrap_or_else(sum);
-        self.order.remove(&(among, usage.charge, member));
+        let was_there = self.order.remove(&(among, usage.charge, member));
         change(&mut usage);
-        if usage.records > 0 {
+        let is_there = usage.records > 0;
+        if is_there {
             self.order.insert((among, usage.charge, member));
         }
         keep_large(&mut self.usage, (among, member), usage);
+        (was_there, is_there)
     }
 
     /// Whoever has most first, ties by the higher bytes.

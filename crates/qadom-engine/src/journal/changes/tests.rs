@@ -13,7 +13,7 @@ use qadom_routing::Key;
 use super::*;
 use crate::config::Config;
 use crate::journal::Standing;
-use crate::publications::promise::{Promise, Promised, PublicationState};
+use crate::publications::promise::{Promise, Promised, PublicationState, Refusals};
 use crate::time::Time;
 
 /// What happens to one of few identities.
@@ -47,6 +47,7 @@ fn promise(promised: Promised, number: u64) -> Promise {
         expires_at: number + 129_600,
         stored: 3,
         state: PublicationState::Active,
+        refusals: Refusals::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use qadom_wire::{
 
 use crate::core::Core;
 use crate::keep::Origin;
-use crate::publications::promise::{Promised, PublicationId};
+use crate::publications::promise::{Promised, PublicationId, Refusals};
 use crate::records::Held;
 use crate::time::Time;
 use crate::walk::Context;
@@ -23,6 +23,8 @@ pub(crate) struct Item {
     pub(crate) holders: usize,
     /// Durable copies acknowledged.
     pub(crate) copies: u32,
+    /// Why holders did not take it.
+    pub(crate) refusals: Refusals,
     /// A holder showed a later record of the same identity.
     pub(crate) is_superseded: bool,
     /// This node is one of the k closest.
@@ -73,6 +75,7 @@ impl Item {
             form,
             holders: 0,
             copies: 0,
+            refusals: Refusals::new(),
             is_superseded: false,
             is_own_near: false,
             is_own_kept: false,
@@ -86,9 +89,19 @@ impl Item {
         }
     }
 
-    /// Whether no holder can have it already.
-    pub(crate) const fn is_whole_only(&self) -> bool {
+    /// Whether it buries what was withdrawn, so that no holder can have it already.
+    pub(crate) const fn is_tombstone(&self) -> bool {
         matches!(self.form, Form::Tombstone { .. })
+    }
+
+    /// Whether at least half of the nodes that are to have it took it.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.copies > 0 && u64::from(self.copies) * 2 >= self.holders as u64
+    }
+
+    /// Notes why a holder did not take it.
+    pub(crate) fn refuse(&mut self, reason: Reason) {
+        *self.refusals.entry(reason).or_default() += 1;
     }
 
     /// What is sent to a holder; none when the record is no longer to be kept alive.

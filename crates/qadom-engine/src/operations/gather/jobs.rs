@@ -134,7 +134,6 @@ impl Gather {
         }
         self.pages.extend(waiting);
         if self.messages >= MESSAGES_MAX || self.union.is_full() {
-            self.is_cut |= !self.pages.is_empty();
             self.pages.clear();
         }
     }

@@ -1,8 +1,8 @@
 //! The holders at which a subscription has its leases.
 //!
 //! What must stay true: three of the nodes near the slot are asked, those that this watcher ranks
-//! highest and that live, so that watchers spread; whoever fails is replaced by the next; and a
-//! node without a lease may push nothing.
+//! highest and that live, so that watchers spread; whoever fails is replaced by the next, and when
+//! one has failed the others are asked at once; and a node without a lease may push nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
 use qadom_wire::{Answer, Cursor, Reason, Request, Unwatch, Watch, Watched};
 
+use super::silence::{SHORTEST, Silence};
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
 use crate::operation::OperationId;
@@ -18,7 +19,7 @@ use crate::watch::WatchSlot;
 
 /// Leases that a subscription has at once.
 const WANTED: usize = 3;
-/// How often a lease is renewed.
+/// How often a lease is renewed. The three of a subscription take turns.
 const RENEW_EVERY: Duration = Duration::from_mins(5);
 /// How long a holder may be silent about what another one pushed, before it is asked.
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
@@ -52,6 +53,8 @@ struct Lease {
     heard_at: Moment,
     /// When the holder is asked, unless it pushes something before.
     doubted_at: Option<Moment>,
+    /// Since when it is being asked for a sign of life.
+    pinged_at: Option<Moment>,
 }
 
 /// Where a subscription has its leases.
@@ -63,16 +66,23 @@ pub(super) struct Holders {
     leases: BTreeMap<NodeKey, Lease>,
     /// Nodes that are left alone for a while, and whether that is because they were silent.
     avoided: BTreeMap<NodeKey, (Moment, bool)>,
+    silence: Silence,
 }
 
 impl Holders {
-    pub(super) const fn new(slot: WatchSlot) -> Self {
+    pub(super) fn new(slot: WatchSlot, now: Moment) -> Self {
         Self {
             slot,
             near: Vec::new(),
             leases: BTreeMap::new(),
             avoided: BTreeMap::new(),
+            silence: Silence::new(now),
         }
+    }
+
+    /// How many leases there should be now.
+    pub(super) fn wanted(&self) -> usize {
+        self.usable().take(WANTED).count()
     }
 
     /// Takes the nodes that are near now, in the order in which this watcher prefers them.
@@ -104,7 +114,7 @@ impl Holders {
         &mut self,
         context: &mut Context<'_>,
         since: Option<&Cursor>,
-    ) -> Option<Cursor> {
+    ) -> Option<(NodeKey, Cursor)> {
         let now = context.now.moment;
         self.avoided.retain(|_, (until, _)| *until > now);
         let wanted: Vec<Candidate> = self.usable().take(WANTED).cloned().collect();
@@ -117,6 +127,7 @@ impl Holders {
                 renew_at: now,
                 heard_at: now,
                 doubted_at: None,
+                pinged_at: None,
             });
         }
         let is_wanted = |key: &NodeKey| wanted.iter().any(|candidate| candidate.key == *key);
@@ -137,9 +148,37 @@ impl Holders {
         let due: Vec<NodeKey> = due.map(|(key, _)| *key).collect();
         let mut granted = None;
         for key in due {
-            granted = self.ask(context, &key, since).or(granted);
+            let had = self.ask(context, &key, since);
+            granted = had.map(|had| (key, had)).or(granted);
         }
+        self.break_silence(context);
         granted
+    }
+
+    /// Asks the holder that was silent longest for a sign of life, when all of them have been silent
+    /// for longer than usual: those that died would not be missed before their leases are due.
+    fn break_silence(&mut self, context: &mut Context<'_>) {
+        let now = context.now.moment;
+        if now < self.silence.ask_at() {
+            return;
+        }
+        self.silence.on_asked(now);
+        let leases = self.leases.values_mut();
+        let askable =
+            leases.filter(|lease| lease.is_held && !lease.is_asked && lease.pinged_at.is_none());
+        let askable = askable.filter_map(|lease| Some((lease.candidate.contact.clone()?, lease)));
+        if let Some((contact, lease)) = askable.min_by_key(|(_, lease)| lease.heard_at) {
+            let is_sent = context.core.ping(Some(context.operation), &contact);
+            lease.pinged_at = is_sent.then_some(now);
+        }
+    }
+
+    /// A holder answered the question for a sign of life.
+    pub(super) fn on_pong(&mut self, from: &NodeKey, now: Moment) {
+        if let Some(lease) = self.leases.get_mut(from) {
+            lease.pinged_at = None;
+            lease.heard_at = now;
+        }
     }
 
     fn ask(
@@ -198,10 +237,18 @@ impl Holders {
         watched: Watched,
     ) -> Option<Cursor> {
         let now = context.now.moment;
+        let others = self.leases.iter();
+        let others = others.filter(|(key, lease)| *key != from && lease.is_held);
+        let turn = u32::try_from(others.count() % WANTED).unwrap_or(0);
         let lease = self.leases.get_mut(from)?;
+        let is_first = !lease.is_held;
         lease.is_held = true;
         lease.is_asked = false;
         lease.renew_at = now + RENEW_EVERY;
+        if is_first {
+            // From then on they stay apart.
+            lease.renew_at = lease.renew_at - RENEW_EVERY * turn / 3;
+        }
         lease.heard_at = now;
         lease.doubted_at = None;
         lease.is_live.then_some(watched.cursor)
@@ -215,7 +262,8 @@ impl Holders {
         failure: &RequestFailure,
     ) {
         let now = context.now.moment;
-        let held = self.leases.get_mut(from).filter(|lease| lease.is_held);
+        let lease = self.leases.get_mut(from);
+        let held = lease.filter(|lease| lease.is_held);
         let pause = match failure {
             RequestFailure::Busy { retry_after } => Some(*retry_after),
             RequestFailure::Overloaded => Some(Duration::ZERO),
@@ -224,6 +272,7 @@ impl Holders {
         match (pause, held) {
             (Some(pause), Some(lease)) => {
                 lease.is_asked = false;
+                lease.pinged_at = None;
                 // However long it wants to be left alone: its lease would run out.
                 lease.renew_at = now + pause.clamp(Duration::from_secs(1), BUSY_FOR);
             }
@@ -233,7 +282,7 @@ impl Holders {
                 self.avoid(context, from, SILENT_FOR);
                 // What took one of them may have taken the others.
                 for lease in self.leases.values_mut().filter(|_| was_held) {
-                    if lease.is_held && now.since(lease.heard_at) >= DOUBT_AFTER {
+                    if lease.is_held && now.since(lease.heard_at) >= SHORTEST {
                         lease.doubted_at = Some(now);
                     }
                 }
@@ -244,6 +293,9 @@ impl Holders {
     /// A holder pushed a batch, in which something was new or not. The others are to push what is
     /// new soon too.
     pub(super) fn on_pushed(&mut self, from: &NodeKey, is_new: bool, now: Moment) {
+        if is_new {
+            self.silence.on_pushed(now);
+        }
         for (key, lease) in &mut self.leases {
             if key == from {
                 lease.heard_at = now;
@@ -287,8 +339,11 @@ impl Holders {
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         let waiting = self.leases.values().filter(|lease| !lease.is_asked);
         let due = waiting.flat_map(|lease| [Some(lease.renew_at), lease.doubted_at]);
+        let has_others = self.held().next().is_some();
+        let ask_at = has_others.then_some(self.silence.ask_at());
         due.flatten()
             .chain(self.avoided.values().map(|(until, _)| *until))
+            .chain(ask_at)
             .min()
     }
 

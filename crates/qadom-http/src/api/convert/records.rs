@@ -39,7 +39,7 @@ impl Entry {
             key,
             value: record.payload().clone(),
             source: read.source.into(),
-            age_ms: 0,
+            age_ms: u64::try_from(read.age.as_millis()).unwrap_or(u64::MAX),
             writer: record.writer().to_string(),
             seq: record.seq(),
             signature: HEXLOWER.encode(record.signature()),
@@ -130,6 +130,8 @@ impl Publication {
         let state = match promise.state {
             PublicationState::Active => "active",
             PublicationState::Superseded => "superseded",
+            PublicationState::Withdrawn => "withdrawn",
+            PublicationState::Expired => "expired",
         };
         let label = match &promise.promised {
             Promised::Signed(record) => Some(record.label()).filter(|label| **label != [0; 32]),
@@ -144,6 +146,11 @@ impl Publication {
             renewed_at: Timestamp::from_seconds(promise.renewed_at),
             expires_at: Timestamp::from_seconds(promise.expires_at),
             stored: promise.stored,
+            refusals: promise
+                .refusals
+                .iter()
+                .map(|(reason, count)| (reason.as_str().to_owned(), *count))
+                .collect(),
             state: state.to_owned(),
         }
     }

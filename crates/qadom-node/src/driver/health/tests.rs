@@ -8,8 +8,8 @@ use std::time::Duration;
 use qadom_engine::{Failure, WriteOptions};
 use qadom_routing::Key;
 use qadom_store::{
-    Container, EngineFault, Entry, EntryId, Evicted, MemoryStore, Needed, OpenError, Scope, Stats,
-    Store, StoreError, Ticket, Usage,
+    Container, EngineFault, Entry, EntryId, Evicted, LargestGroup, MemoryStore, Needed, OpenError,
+    Scope, Stats, Store, StoreError, Ticket, Usage,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -113,6 +113,10 @@ impl Store for Fragile {
 
     fn owner_usage(&self, container: &Container, owner: &[u8; 32]) -> Usage {
         self.inner.owner_usage(container, owner)
+    }
+
+    fn largest_group(&self, scope: Scope) -> LargestGroup {
+        self.inner.largest_group(scope)
     }
 
     fn stats(&self) -> Stats {

@@ -209,6 +209,11 @@ impl ChunkSet {
         }
     }
 
+    /// Of these 64 chunks those that the file has and the set has not.
+    pub(crate) fn missing_word(&self, word: u64) -> u64 {
+        !self.word(word) & self.mask(word)
+    }
+
     /// Sets 64 chunks at once, those that the file has; how many more are in the set now.
     pub(crate) fn set_word(&mut self, word: u64, bits: u64) -> i64 {
         let bits = bits & self.mask(word);

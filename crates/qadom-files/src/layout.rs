@@ -209,6 +209,19 @@ impl Layout {
         self.chunks().div_ceil(1 << level)
     }
 
+    /// The lowest node that is the same subtree: one without a right child is its left child.
+    pub(crate) fn resolve(self, mut node: Node) -> Node {
+        while let Some(level) = node.level.checked_sub(1)
+            && 2 * node.index + 1 >= self.width(level)
+        {
+            node = Node {
+                level,
+                index: 2 * node.index,
+            };
+        }
+        node
+    }
+
     /// The node whose value a chunk or list piece has.
     pub(crate) fn node(self, index: ChunkIndex) -> Node {
         match index {

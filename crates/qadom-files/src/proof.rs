@@ -63,34 +63,30 @@ impl Proof {
         Ok(Self { siblings })
     }
 
-    /// The value of the root, `None` when the hashes are too few or too many. Every node on the way
-    /// is told to `known` with its value: they are true once the root's is.
-    pub(crate) fn climb(
+    /// Tells every sibling with the node that it is the value of.
+    pub(crate) fn siblings(
         &self,
         layout: Layout,
         index: ChunkIndex,
-        leaf: &ChunkHash,
-        mut known: impl FnMut(Node, &ChunkHash),
-    ) -> Option<ChunkHash> {
+        known: &mut impl FnMut(Node, &ChunkHash),
+    ) {
+        let nodes = layout.path(index).filter_map(|step| step.sibling);
+        for (node, hash) in nodes.zip(&self.siblings) {
+            known(node, hash);
+        }
+    }
+
+    /// The value of the root, `None` when the hashes are too few or too many.
+    fn climb(&self, layout: Layout, index: ChunkIndex, leaf: &ChunkHash) -> Option<ChunkHash> {
         let mut siblings = self.siblings.iter();
         let mut value = *leaf;
-        let mut node = layout.node(index);
-        known(node, &value);
-        for step in layout.path(index) {
-            if let Some(sibling) = step.sibling {
-                let other = siblings.next()?;
-                known(sibling, other);
-                value = if step.is_left {
-                    join(&value, other, step.is_root)
-                } else {
-                    join(other, &value, step.is_root)
-                };
-            }
-            node = Node {
-                level: node.level + 1,
-                index: node.index >> 1,
+        for step in layout.path(index).filter(|step| step.sibling.is_some()) {
+            let other = siblings.next()?;
+            value = if step.is_left {
+                join(&value, other, step.is_root)
+            } else {
+                join(other, &value, step.is_root)
             };
-            known(node, &value);
         }
         siblings.next().is_none().then_some(value)
     }
@@ -177,7 +173,7 @@ pub fn verify_hash(
             length: proof.len(),
         });
     }
-    match proof.climb(layout, index, hash, |_, _| {}) {
+    match proof.climb(layout, index, hash) {
         Some(root) if root.as_bytes() == id.as_bytes() => Ok(()),
         _ => Err(VerifyError::Mismatch),
     }

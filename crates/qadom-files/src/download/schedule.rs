@@ -1,0 +1,367 @@
+//! Who is asked for what next.
+//!
+//! The order: what a reader waits for, from its place on; the last chunk, which proves the size; the
+//! rarest chunk, and of equally rare ones the next behind what the peer was asked for last, so that
+//! it reads its disk in order. A peer for which nothing is left may be asked for a chunk that another
+//! is late with.
+
+use core::time::Duration;
+
+use super::peer::Availability;
+use super::{Download, Effect, LOST_MAX, LossReason, PeerId, REQUESTS_MAX};
+use crate::chunk_set::{PAGE_CHUNKS, PAGE_WORDS, WORD_CHUNKS};
+use crate::{CHUNK_SIZE, Layout};
+
+/// Pages within which the rarest chunk is looked for: 4 GiB.
+const PAGES_LOOKED_AT: usize = 4;
+
+/// One chunk in so many may be asked of a second peer.
+const DOUBLES_SHARE: u64 = 100;
+
+/// Chunks that may be asked of a second peer in the smallest file.
+const DOUBLES_MIN: u64 = 2;
+
+/// How often late chunks are looked for while some peer has nothing to do.
+const DOUBLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A chunk is late with one peer when another would need less than a half of the time.
+const LATE_FACTOR: u32 = 2;
+
+/// How many chunks of a file may be asked of a second peer.
+pub(super) const fn doubles(layout: Layout) -> u64 {
+    let share = layout.chunks() / DOUBLES_SHARE;
+    if share < DOUBLES_MIN {
+        DOUBLES_MIN
+    } else {
+        share
+    }
+}
+
+impl Download {
+    /// Asks every peer for as much as it may be asked for, one chunk a peer at a time.
+    pub(super) fn schedule(&mut self, now: Duration) {
+        if self.have.is_full() {
+            if !self.is_done {
+                self.is_done = true;
+                self.effects.push_back(Effect::Done);
+            }
+            self.next_double = None;
+            return;
+        }
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        let mut is_any_asked = true;
+        while is_any_asked && self.requests < REQUESTS_MAX {
+            is_any_asked = false;
+            for id in &ids {
+                if self.requests < REQUESTS_MAX
+                    && let Some(chunk) = self.next_for(now, *id)
+                {
+                    self.ask(now, *id, chunk);
+                    is_any_asked = true;
+                }
+            }
+        }
+        self.double_late(now, &ids);
+        self.tell_starved();
+    }
+
+    /// The chunk that a peer is asked for next.
+    fn next_for(&mut self, now: Duration, id: PeerId) -> Option<u64> {
+        let peer = self.peers.get(&id)?;
+        if peer.is_dry || !peer.is_open(now) {
+            return None;
+        }
+        let chunk = self.next_read(id).or_else(|| {
+            if !self.is_whole_wanted {
+                return None;
+            }
+            let last = self.layout.last();
+            let is_wanted = |chunk| !self.have.contains(chunk) && !self.requested.contains(chunk);
+            if is_wanted(last) && self.peers.get(&id)?.has(last) {
+                return Some(last);
+            }
+            self.rarest(id)
+        });
+        if chunk.is_none()
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.is_dry = true;
+        }
+        chunk
+    }
+
+    /// The first chunk of any reader's window that nobody was asked for and this peer has.
+    fn next_read(&self, id: PeerId) -> Option<u64> {
+        let peer = self.peers.get(&id)?;
+        self.readers.values().find_map(|reader| {
+            let window = reader.window();
+            let mut next = window.start;
+            while let Some(chunk) = self.have.first_missing(next..window.end) {
+                if !self.requested.contains(chunk) && peer.has(chunk) {
+                    return Some(chunk);
+                }
+                next = chunk + 1;
+            }
+            None
+        })
+    }
+
+    /// The rarest chunk near the peer's place that nobody was asked for.
+    fn rarest(&mut self, id: PeerId) -> Option<u64> {
+        let cursor = self.peers.get(&id)?.cursor;
+        let everyone = self
+            .peers
+            .values()
+            .any(|peer| matches!(peer.availability, Availability::All));
+        let mut best: Option<(u32, u64)> = None;
+        for page in self.pages_for(id, cursor) {
+            let (peers, rarity) = (&self.peers, &mut self.rarity);
+            let parts = |word| {
+                let partial = peers.values();
+                let partial = partial.filter_map(|peer| match &peer.availability {
+                    Availability::All => None,
+                    Availability::Some(chunks) => Some(chunks.word(word)),
+                });
+                partial.collect()
+            };
+            let peer = peers.get(&id)?;
+            let classes = rarity.page(page, parts, everyone);
+            for (count, words) in classes {
+                if best.is_some_and(|(other, _)| other <= *count) {
+                    break;
+                }
+                let first = page * PAGE_WORDS as u64;
+                let open = |word: u64, bits: u64| {
+                    bits & peer.word(word)
+                        & self.have.missing_word(word)
+                        & !self.requested.word(word)
+                };
+                let found = first_from(cursor, first, words, open)
+                    .or_else(|| first_from(0, first, words, open));
+                if let Some(chunk) = found {
+                    best = Some((*count, chunk));
+                    break;
+                }
+            }
+        }
+        best.map(|(_, chunk)| chunk)
+    }
+
+    /// Pages from a chunk on, and from the beginning again, in which the peer has what is missing.
+    fn pages_for(&self, id: PeerId, cursor: u64) -> Vec<u64> {
+        let mut pages = Vec::new();
+        let Some(peer) = self.peers.get(&id) else {
+            return pages;
+        };
+        let start = cursor / PAGE_CHUNKS * PAGE_CHUNKS;
+        for (mut next, end) in [(start, self.layout.chunks()), (0, start)] {
+            while pages.len() < PAGES_LOOKED_AT
+                && let Some(chunk) = self.first_open(peer, next..end)
+            {
+                pages.push(chunk / PAGE_CHUNKS);
+                next = (chunk / PAGE_CHUNKS + 1) * PAGE_CHUNKS;
+            }
+        }
+        pages
+    }
+
+    /// The first chunk of a range that is missing, not asked for, and with the peer.
+    fn first_open(&self, peer: &super::Peer, range: std::ops::Range<u64>) -> Option<u64> {
+        let mut next = range.start;
+        loop {
+            let missing = self.have.first_missing(next..range.end)?;
+            let at_peer = match &peer.availability {
+                Availability::All => missing,
+                Availability::Some(chunks) => chunks.first_in(missing..range.end)?,
+            };
+            let open = self.requested.first_missing(at_peer..range.end)?;
+            if open == missing {
+                return Some(open);
+            }
+            next = open;
+        }
+    }
+
+    fn ask(&mut self, now: Duration, id: PeerId, chunk: u64) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.ask(now, chunk);
+            // The last chunk is asked for out of turn.
+            if chunk != self.layout.last() {
+                peer.cursor = chunk + 1;
+            }
+            if self.requests == 0 {
+                self.rate.resume(now);
+            }
+            self.requests += 1;
+            self.requested.insert(chunk);
+            self.effects.push_back(Effect::Request { peer: id, chunk });
+        }
+    }
+
+    /// Asks peers that have nothing to do for what others are late with.
+    fn double_late(&mut self, now: Duration, ids: &[PeerId]) {
+        let idle: Vec<PeerId> = ids
+            .iter()
+            .copied()
+            .filter(|id| {
+                let peer = self.peers.get(id);
+                peer.is_some_and(|peer| peer.is_dry && peer.is_open(now))
+            })
+            .collect();
+        if idle.is_empty() || self.requests == 0 || self.doubles_left == 0 {
+            self.next_double = None;
+            return;
+        }
+        if self.next_double.is_some_and(|due| now < due) {
+            return;
+        }
+        self.next_double = Some(now + DOUBLE_INTERVAL);
+        for id in idle {
+            if self.doubles_left > 0
+                && self.requests < REQUESTS_MAX
+                && let Some(chunk) = self.latest_for(now, id)
+            {
+                self.doubles_left -= 1;
+                self.doubled.insert(chunk);
+                self.ask(now, id, chunk);
+            }
+        }
+    }
+
+    /// The chunk with which another peer is late the most, of those that this one has.
+    fn latest_for(&self, now: Duration, id: PeerId) -> Option<u64> {
+        let length = u64::from(CHUNK_SIZE);
+        let peer = self.peers.get(&id)?;
+        let own = peer.time_for_next(length).unwrap_or(DOUBLE_INTERVAL * 10);
+        let others = self.peers.iter().filter(|(other, _)| **other != id);
+        let flights = others.flat_map(|(_, other)| {
+            other.flights.iter().map(move |(chunk, flight)| {
+                // Of whom nothing is known, it is expected to take as long again as it took.
+                let waited = now.saturating_sub(flight.sent);
+                let silent = now.saturating_sub(flight.last);
+                let expected = other.expected(flight, length).unwrap_or(waited);
+                (expected.max(silent), *chunk)
+            })
+        });
+        flights
+            .filter(|(expected, chunk)| {
+                *expected > own * LATE_FACTOR
+                    && !self.doubled.contains(chunk)
+                    && peer.has(*chunk)
+                    && !peer.flights.contains_key(chunk)
+            })
+            .max()
+            .map(|(_, chunk)| chunk)
+    }
+
+    /// Says once that what is wanted is with nobody.
+    fn tell_starved(&mut self) {
+        let is_waiting = self.requests > 0 || self.peers.values().any(|peer| !peer.is_dry);
+        let is_wanted = self.is_whole_wanted
+            || self
+                .readers
+                .values()
+                .any(|reader| self.have.first_missing(reader.window()).is_some());
+        let is_starved = !is_waiting && is_wanted;
+        if is_starved && !self.is_starved {
+            self.effects.push_back(Effect::Starved);
+        }
+        self.is_starved = is_starved;
+    }
+
+    /// What peers have changed: all may have something to do again, and counts are old.
+    pub(super) fn supply_changed(&mut self) {
+        self.rarity.forget();
+        self.demand_changed();
+    }
+
+    /// What is wanted changed: all may have something to do again.
+    pub(super) fn demand_changed(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.is_dry = false;
+        }
+    }
+
+    /// Ends a request that brought nothing; the chunk is open again.
+    pub(super) fn end_flight(&mut self, id: PeerId, chunk: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let Some(flight) = peer.flights.remove(&chunk) else {
+            return;
+        };
+        self.requests -= 1;
+        self.wasted += flight.received;
+        if !self.doubled.remove(&chunk) {
+            self.requested.remove(chunk);
+            self.demand_changed();
+        }
+    }
+
+    /// Cancels whoever else was asked for a chunk.
+    pub(super) fn cancel_others(&mut self, id: PeerId, chunk: u64) {
+        for (other, peer) in &mut self.peers {
+            if *other != id
+                && let Some(flight) = peer.flights.remove(&chunk)
+            {
+                self.requests -= 1;
+                self.wasted += flight.received;
+                self.effects.push_back(Effect::Cancel {
+                    peer: *other,
+                    chunk,
+                });
+            }
+        }
+    }
+
+    /// Cancels all that a peer was asked for.
+    pub(super) fn cancel_all(&mut self, id: PeerId) {
+        for chunk in self.take_work(id) {
+            self.effects.push_back(Effect::Cancel { peer: id, chunk });
+        }
+    }
+
+    /// Takes all work from a peer; the chunks that it was asked for.
+    pub(super) fn take_work(&mut self, id: PeerId) -> Vec<u64> {
+        let flights = self.peers.get(&id).map(|peer| &peer.flights);
+        let chunks: Vec<u64> = flights
+            .into_iter()
+            .flatten()
+            .map(|(chunk, _)| *chunk)
+            .collect();
+        for chunk in &chunks {
+            self.end_flight(id, *chunk);
+        }
+        chunks
+    }
+
+    /// Ends a peer's part for good.
+    pub(super) fn lose(&mut self, id: PeerId, reason: LossReason) {
+        self.take_work(id);
+        if self.peers.remove(&id).is_some() {
+            if self.lost.len() < LOST_MAX {
+                self.lost.insert(id, reason);
+            }
+            self.supply_changed();
+            self.effects.push_back(Effect::Lost { peer: id, reason });
+        }
+    }
+}
+
+/// The first chunk at or behind `cursor` among the open ones of a page whose first word is `first`.
+fn first_from(
+    cursor: u64,
+    first: u64,
+    words: &[u64],
+    open: impl Fn(u64, u64) -> u64,
+) -> Option<u64> {
+    (first..).zip(words).find_map(|(word, bits)| {
+        let from = cursor.saturating_sub(word * WORD_CHUNKS);
+        if from >= WORD_CHUNKS || *bits == 0 {
+            return None;
+        }
+        let bits = open(word, *bits) & u64::MAX << from;
+        let at = u64::from(bits.trailing_zeros());
+        (bits != 0).then_some(word * WORD_CHUNKS + at)
+    })
+}

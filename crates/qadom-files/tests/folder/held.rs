@@ -1,0 +1,236 @@
+//! Chunks of others: verified, bounded, fairly evicted.
+
+use qadom_files::{
+    ChunkIndex, HeldChunk, HoldError, Offer, Offered, Proof, ReadError, Refusal, VerifyError,
+};
+
+use super::*;
+
+/// What a full chunk is charged.
+const CHARGE: u64 = CHUNK_SIZE as u64 + 4096;
+
+fn with_room(root: &Path, chunks: u64) -> Folder {
+    let config = FolderConfig {
+        quota: chunks * CHARGE,
+        ..FolderConfig::default()
+    };
+    Folder::open(root, config).expect("the folder opens")
+}
+
+fn offer(tree: &Tree, index: ChunkIndex, group: u8, owner: u8) -> Offer {
+    Offer {
+        id: tree.id(),
+        size: tree.layout().size(),
+        index: index.wire(),
+        group: [group; 8],
+        owner: [owner; 32],
+        expires_at: 1000,
+    }
+}
+
+/// A file of so many full chunks.
+fn file(chunks: usize, seed: u8) -> (Vec<u8>, Tree) {
+    let content: Vec<u8> = content(chunks * CHUNK)
+        .iter()
+        .map(|byte| byte ^ seed)
+        .collect();
+    let tree = Tree::of(&content);
+    (content, tree)
+}
+
+fn put(folder: &Folder, content: &[u8], tree: &Tree, offer: &Offer) -> Result<(), HoldError> {
+    let chunk = offer.index;
+    let proof = tree
+        .proof(ChunkIndex::Data(chunk))
+        .expect("the file has it");
+    folder.held().put(offer, chunk_of(content, chunk), &proof)
+}
+
+#[test]
+fn a_held_chunk_is_served_also_after_a_restart() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let (content, tree) = file(3, 0);
+    let (id, data, list) = (tree.id(), ChunkIndex::Data(2), ChunkIndex::List(0));
+    let folder = open(temporary.path());
+    let held = folder.held();
+    let offered = offer(&tree, data, 1, 1);
+    assert_eq!(
+        held.offer(&offered).expect("the disk works"),
+        Offered::Wanted
+    );
+    put(&folder, &content, &tree, &offered).expect("it is kept");
+    assert_eq!(held.offer(&offered).expect("the disk works"), Offered::Held);
+    let piece = tree.list_piece(0).expect("there is one");
+    let proof = tree.proof(list).expect("there is one");
+    held.put(&offer(&tree, list, 1, 1), &piece, &proof)
+        .expect("it is kept");
+    // Later is held until later, earlier changes nothing.
+    let later = Offer {
+        expires_at: 2000,
+        ..offered
+    };
+    assert_eq!(held.offer(&later).expect("the disk works"), Offered::Held);
+    assert_eq!(held.offer(&offered).expect("the disk works"), Offered::Held);
+    drop(folder);
+
+    let folder = open(temporary.path());
+    let holdings = folder.holdings(&id).expect("it is here");
+    assert_eq!(holdings.chunks.iter().collect::<Vec<_>>(), [2]);
+    assert!(holdings.list_pieces.is_full());
+    let mut bytes = Vec::new();
+    let proof = folder
+        .read(&id, data.wire(), &mut bytes)
+        .expect("it is here");
+    verify(&id, tree.layout(), data, &bytes, &proof).expect("it is right");
+    folder
+        .read(&id, list.wire(), &mut bytes)
+        .expect("it is here");
+    assert_eq!(bytes, piece);
+    let expected = HeldChunk {
+        id,
+        size: tree.layout().size(),
+        index: 2,
+        expires_at: 2000,
+    };
+    assert_eq!(folder.held().list()[0], expected);
+    assert_eq!(
+        folder.list(),
+        [],
+        "what is held for others is nobody's own file"
+    );
+
+    assert_eq!(folder.held().expire(1000, 10).expect("the disk works"), 1);
+    assert_eq!(folder.held().expire(1999, 10).expect("the disk works"), 0);
+    assert_eq!(folder.held().expire(2000, 10).expect("the disk works"), 1);
+    assert_eq!(folder.held().usage().bytes, 0);
+    assert_eq!(folder.holdings(&id), None);
+}
+
+#[test]
+fn wrong_bytes_and_impossible_chunks_are_not_kept() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let (_, tree) = file(2, 0);
+    let folder = open(temporary.path());
+    let offered = offer(&tree, ChunkIndex::Data(0), 1, 1);
+    let wrong = folder
+        .held()
+        .put(&offered, &vec![1; CHUNK], &Proof::default());
+    assert!(
+        matches!(
+            wrong,
+            Err(HoldError::Verify(VerifyError::ProofLength { .. }))
+        ),
+        "{wrong:?}"
+    );
+    for impossible in [
+        Offer {
+            index: 2,
+            ..offered
+        },
+        Offer {
+            size: u64::MAX,
+            ..offered
+        },
+        Offer {
+            index: u64::MAX - 1,
+            ..offered
+        },
+    ] {
+        let refused = folder.held().offer(&impossible).expect("the disk works");
+        assert_eq!(refused, Offered::Refused(Refusal::Malformed));
+        assert!(
+            folder
+                .held()
+                .put(&impossible, b"", &Proof::default())
+                .is_err()
+        );
+    }
+    assert_eq!(folder.held().usage().chunks, 0);
+}
+
+#[test]
+fn a_damaged_chunk_is_dropped_instead_of_served() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let (content, tree) = file(2, 0);
+    for header in [true, false] {
+        let folder = open(temporary.path());
+        put(
+            &folder,
+            &content,
+            &tree,
+            &offer(&tree, ChunkIndex::Data(0), 1, 1),
+        )
+        .expect("it is kept");
+        let name = temporary.path().join("held").join(tree.id().to_string());
+        let path = name.join(format!("{:016x}", 0));
+        let mut bytes = fs::read(&path).expect("it is there");
+        let at = if header { 20 } else { 5000 };
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).expect("a file");
+        let folder = open(temporary.path());
+        let read = folder.read(&tree.id(), 0, &mut Vec::new());
+        assert!(matches!(read, Err(ReadError::NotFound)));
+        assert_eq!(folder.held().usage().chunks, 0);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn room_is_shared_between_groups_and_nobody_takes_it_by_bringing_more() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = with_room(temporary.path(), 6);
+    let (greedy, greedy_tree) = file(10, 1);
+    for chunk in 0..6 {
+        let mut offered = offer(&greedy_tree, ChunkIndex::Data(chunk), 1, 1);
+        offered.expires_at = 1000 + chunk;
+        put(&folder, &greedy, &greedy_tree, &offered).expect("there is room");
+    }
+    // Its own share is full: what was acknowledged is not given up for more of the same.
+    let more = offer(&greedy_tree, ChunkIndex::Data(6), 1, 2);
+    assert_eq!(
+        folder.held().offer(&more).expect("the disk works"),
+        Offered::Refused(Refusal::Quota)
+    );
+    let refused = put(&folder, &greedy, &greedy_tree, &more);
+    assert!(
+        matches!(refused, Err(HoldError::Refused(Refusal::Quota))),
+        "{refused:?}"
+    );
+
+    // Another group gets as much, and not more.
+    let (modest, modest_tree) = file(4, 2);
+    for chunk in 0..3 {
+        let offered = offer(&modest_tree, ChunkIndex::Data(chunk), 2, 3);
+        assert_eq!(
+            folder.held().offer(&offered).expect("the disk works"),
+            Offered::Wanted
+        );
+        put(&folder, &modest, &modest_tree, &offered).expect("the greedy give way");
+        assert!(folder.held().usage().bytes <= folder.held().usage().quota);
+    }
+    let fourth = offer(&modest_tree, ChunkIndex::Data(3), 2, 3);
+    assert_eq!(
+        folder.held().offer(&fourth).expect("the disk works"),
+        Offered::Refused(Refusal::Quota)
+    );
+    // What would have gone first went first.
+    let left = folder.holdings(&greedy_tree.id()).expect("some are left");
+    assert_eq!(left.chunks.iter().collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(folder.held().usage().evicted, 3);
+
+    // Own files are not asked to give way, whatever the quota.
+    let own = folder
+        .add_bytes("own", &content(9 * CHUNK))
+        .expect("it is taken in");
+    assert_eq!(
+        folder.entry(&own.id).map(|entry| entry.state),
+        Some(State::Whole)
+    );
+    assert_eq!(
+        folder
+            .held()
+            .remove(&modest_tree.id())
+            .expect("the disk works"),
+        3
+    );
+}

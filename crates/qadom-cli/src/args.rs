@@ -90,6 +90,8 @@ pub(crate) enum Verb {
     Unblock(Unblock),
     /// Show how the daemon is doing
     Status,
+    /// Find out why something does not work, and what to do
+    Doctor,
     /// List the daemon's routing table
     Peers,
     /// Find the nodes nearest to a key, step by step

@@ -7,6 +7,7 @@ mod daemon;
 mod demo;
 mod detach;
 mod dict;
+mod doctor;
 mod get;
 mod guides;
 mod identity;
@@ -58,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Block(what) => block::block(what, &client(global)?, output).await,
         Verb::Unblock(what) => block::unblock(what, &client(global)?, output).await,
         Verb::Status => status::run(&client(global)?, output).await,
+        Verb::Doctor => doctor::run(&client(global)?, output).await,
         Verb::Peers => peers::run(&client(global)?, output).await,
         Verb::Lookup(lookup) => lookup::run(&lookup, &client(global)?, output).await,
         Verb::Ping(ping) => ping::run(&ping, &client(global)?, output).await,

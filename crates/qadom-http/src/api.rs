@@ -366,6 +366,28 @@ pub struct TakenMode {
     pub mode: String,
 }
 
+/// What an examination of the node found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// How the node is doing.
+    pub verdict: Verdict,
+    /// Each thing that was looked at, what is wrong first.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What, in kebab case.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; null when it is as it should be.
+    pub advice: Option<String>,
+}
+
 /// The daemon has stopped, and what it acknowledged is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {

@@ -212,6 +212,15 @@ impl Client {
         self.call(Method::GET, "/v1/status", Bytes::new()).await
     }
 
+    /// Has the daemon examine itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn doctor(&self) -> Result<api::Diagnosis, ClientError> {
+        self.call(Method::GET, "/v1/doctor", Bytes::new()).await
+    }
+
     /// Lets the daemon store for others (`storing`), or no longer (`client`).
     ///
     /// # Errors

@@ -110,6 +110,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/ping", post(network::ping))
         .route("/v1/join", post(network::join))
         .route("/v1/status", get(daemon::status))
+        .route("/v1/doctor", get(daemon::doctor))
         .route("/v1/mode", put(daemon::set_mode))
         .route("/v1/stop", post(daemon::stop))
         .route("/metrics", get(metrics::metrics))

@@ -12,6 +12,7 @@
 )]
 
 mod daemon;
+mod doctor;
 mod fleet;
 mod http;
 mod network;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use qadom_node::{Contact, Mode, Reason};
 
 use super::{
-    Closest, Fetched, JoinProblem, Joined, Limit, Lookup, LookupEnd, LookupEvent, LookupStep,
-    NetworkSize, NodeText, Peer, Pong, Receipt, Refusal, Source, Status, Timestamp, Traffic,
-    Verdict, Written,
+    Check, Closest, Diagnosis, Fetched, JoinProblem, Joined, Limit, Lookup, LookupEnd, LookupEvent,
+    LookupStep, NetworkSize, NodeText, Peer, Pong, Receipt, Refusal, Source, Status, Timestamp,
+    Traffic, Verdict, Written,
 };
 
 /// Milliseconds, exact to the microsecond.
@@ -32,6 +32,21 @@ fn addresses(contact: &Contact) -> Vec<SocketAddr> {
     v4.into_iter()
         .chain(contact.v6().map(SocketAddr::V6))
         .collect()
+}
+
+impl From<qadom_node::Diagnosis> for Diagnosis {
+    fn from(diagnosis: qadom_node::Diagnosis) -> Self {
+        let checks = diagnosis.checks.into_iter().map(|check| Check {
+            name: check.name.to_owned(),
+            ok: check.ok,
+            detail: check.detail,
+            advice: check.advice,
+        });
+        Self {
+            verdict: Verdict::from(diagnosis.verdict),
+            checks: checks.collect(),
+        }
+    }
 }
 
 impl From<&qadom_node::Receipt> for Receipt {

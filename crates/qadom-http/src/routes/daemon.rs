@@ -39,6 +39,11 @@ pub(super) async fn current(app: &App) -> Answer<api::Status> {
     Ok(status)
 }
 
+/// `GET /v1/doctor`: an examination of the node, on the network itself.
+pub(crate) async fn doctor(State(app): State<App>) -> Answer<Json<api::Diagnosis>> {
+    Ok(Json(app.node.doctor().await?.into()))
+}
+
 /// `PUT /v1/mode`: stores for others from now on, or no longer.
 pub(crate) async fn set_mode(State(app): State<App>, body: Body) -> Answer<Json<api::TakenMode>> {
     let request: api::ModeRequest = read_json(&app, body).await?;

@@ -104,10 +104,10 @@ pub(crate) trait Operation: Debug + Send {
         context: &mut Context<'_>,
         from: &Contact,
         _purpose: Purpose,
-        _failure: &RequestFailure,
+        failure: &RequestFailure,
     ) -> Progress {
         if let Some(walk) = self.walk() {
-            walk.on_failed(from, context.now);
+            walk.on_failed(context, from, failure);
         }
         self.go_on(context)
     }

@@ -4,13 +4,18 @@
 //! failed. What the walk is for (a get, a put, a refresh) is the business of its operation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use qadom_routing::{Contact, Key, Lookup, LookupConfig, Next, NodeId, Noted};
+use qadom_routing::{Contact, Key, Lookup, LookupConfig, Moment, Next, NodeId, Noted};
 use qadom_wire::{Answer, Find, FindNode, Found, IdRange, K, Kind, Reason, Record, Request, Value};
 
 use crate::core::{Core, Purpose};
+use crate::effect::RequestFailure;
 use crate::operation::{LookupReport, OperationId};
 use crate::time::Time;
+
+/// The time within which a request that was not answered is sent once more.
+const HASTY: Duration = Duration::from_millis(500);
 
 /// Where an operation stands when one of its inputs arrives.
 pub(crate) struct Context<'a> {
@@ -55,6 +60,10 @@ pub(crate) struct Walk {
     asked_again: BTreeSet<NodeId>,
     /// Those of them that have not answered again: they have the value, so the walk is not over.
     promised: BTreeSet<NodeId>,
+    /// When each node was asked.
+    asked_at: BTreeMap<NodeId, Moment>,
+    /// Nodes that were asked once more because their time was over so soon.
+    asked_twice: BTreeSet<NodeId>,
     /// What is here of the records that are asked for, by its fingerprint.
     have: Option<[u8; 32]>,
     /// What each node that was asked was told of that.
@@ -139,6 +148,8 @@ impl Walk {
             began: now,
             asked_again: BTreeSet::new(),
             promised: BTreeSet::new(),
+            asked_at: BTreeMap::new(),
+            asked_twice: BTreeSet::new(),
             have: None,
             told: BTreeMap::new(),
         }
@@ -239,9 +250,27 @@ impl Walk {
         self.lookup.on_slow(from.id(), now.moment);
     }
 
-    pub(crate) fn on_failed(&mut self, from: &Contact, now: Time) {
+    /// Learns that a request failed. Whoever did not answer in hardly any time is asked once more:
+    /// the timeouts of near nodes are so short that a machine that is busy elsewhere for a moment
+    /// passes for a dead one, and a write would take the only node it knows for gone.
+    pub(crate) fn on_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Contact,
+        failure: &RequestFailure,
+    ) {
+        let now = context.now.moment;
+        let asked_at = self.asked_at.get(from.id());
+        let is_hasty = asked_at.is_some_and(|at| now.since(*at) < HASTY);
+        if *failure == RequestFailure::Timeout
+            && is_hasty
+            && self.asked_twice.insert(*from.id())
+            && self.ask(context, from)
+        {
+            return;
+        }
         self.promised.remove(from.id());
-        self.lookup.on_failure(from.id(), now.moment);
+        self.lookup.on_failure(from.id(), now);
     }
 
     /// The nodes that answered, nearest first, up to k.
@@ -263,7 +292,8 @@ impl Walk {
 
     /// Requests sent beyond those of the lookup itself.
     pub(crate) fn asked_again(&self) -> u32 {
-        u32::try_from(self.asked_again.len()).unwrap_or(u32::MAX)
+        let count = self.asked_again.len() + self.asked_twice.len();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     fn ask(&mut self, context: &mut Context<'_>, contact: &Contact) -> bool {
@@ -271,6 +301,7 @@ impl Walk {
         if let Some(have) = self.have {
             self.told.insert(*contact.id(), have);
         }
+        self.asked_at.insert(*contact.id(), context.now.moment);
         let operation = Some(context.operation);
         // Where a contact of the table is reached is known better here than by who named it.
         let known = context.core.table.contact(contact.id()).cloned();

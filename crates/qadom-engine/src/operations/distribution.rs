@@ -153,7 +153,7 @@ impl Distribution {
     ) {
         if !matches!(purpose, Purpose::Store | Purpose::Look) {
             if let Some(walk) = &mut self.walk {
-                walk.on_failed(from, context.now);
+                walk.on_failed(context, from, failure);
             }
             return;
         }

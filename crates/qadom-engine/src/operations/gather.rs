@@ -288,7 +288,7 @@ impl Gather {
         if let Purpose::Part(job) = purpose {
             self.fail_job(job, reason_of(failure));
         } else if let Some(walk) = self.walk_mut() {
-            walk.on_failed(from, context.now);
+            walk.on_failed(context, from, failure);
         }
     }
 

@@ -156,7 +156,7 @@ impl Operation for JoinOperation {
         if purpose == Purpose::Ping {
             self.settle(address_of(from), Some(problem_of(failure)));
         } else if let Some(walk) = self.walk() {
-            walk.on_failed(from, context.now);
+            walk.on_failed(context, from, failure);
         }
         self.go_on(context)
     }

@@ -192,7 +192,7 @@ impl Operation for Replication {
         context: &mut Context<'_>,
         from: &Contact,
         purpose: Purpose,
-        _failure: &RequestFailure,
+        failure: &RequestFailure,
     ) -> Progress {
         if purpose == Purpose::Exchange {
             self.under_way = self.under_way.saturating_sub(1);
@@ -200,7 +200,7 @@ impl Operation for Replication {
                 exchange.give_up();
             }
         } else if let Some(walk) = &mut self.walk {
-            walk.on_failed(from, context.now);
+            walk.on_failed(context, from, failure);
         }
         self.go_on(context)
     }

@@ -334,7 +334,7 @@ impl Operation for SubscribeOperation {
             }
             _ => {
                 if let Some(walk) = self.walk() {
-                    walk.on_failed(from, context.now);
+                    walk.on_failed(context, from, failure);
                 }
             }
         }

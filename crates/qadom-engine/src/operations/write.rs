@@ -481,7 +481,7 @@ impl Operation for WriteOperation {
     ) -> Progress {
         match &mut self.stage {
             _ if purpose == Purpose::Store => self.spread.on_failed(from, reason_of(failure)),
-            Stage::Finding(walk) => walk.on_failed(from, context.now),
+            Stage::Finding(walk) => walk.on_failed(context, from, failure),
             Stage::Reading(gather) | Stage::Asking(gather) | Stage::Looking(gather) => {
                 gather.on_failed(context, from, purpose, failure);
             }

@@ -25,7 +25,7 @@ use crate::problem::Problem;
 use crate::socket::{SocketError, check_path};
 
 pub use events::Events;
-pub use records::WriteQuery;
+pub use records::{Page, WriteQuery};
 
 /// The longest answer that is read, in bytes (64 MiB): a full bag as JSON.
 const ANSWER_MAX: usize = 64 << 20;

@@ -18,7 +18,7 @@ mod socket;
 mod tcp;
 mod texts;
 
-pub use client::{Client, ClientError, Events, ReadFrom, WriteQuery};
+pub use client::{Client, ClientError, Events, Page, ReadFrom, WriteQuery};
 pub use duration::{DurationTextError, LifetimeError, parse_duration, parse_lifetime};
 pub use problem::{PROBLEM_TYPE_PREFIX, Problem};
 pub use router::{App, router};

@@ -270,6 +270,8 @@ async fn a_read_refuses_what_has_no_meaning_for_it() {
         format!("/v1/values/name:x?writer={writer}"),
         format!("/v1/bags/name:x?writer={writer}"),
         format!("/v1/dict/x?signature={writer}"),
+        format!("/v1/dict/x?cursor={writer}"),
+        "/v1/values/name:x?limit=1".to_owned(),
         format!("/v1/namespaces/{writer}/name:x?writer={writer}"),
     ] {
         let refused = api.get(&route).await;
@@ -278,6 +280,49 @@ async fn a_read_refuses_what_has_no_meaning_for_it() {
         let kind = problem["type"].as_str().unwrap();
         assert!(kind.ends_with(":usage"), "{route}: {problem}");
     }
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_bag_is_listed_page_by_page() {
+    let api = Api::start().await;
+    for number in 0..7 {
+        let added = api.post("/v1/bags/name:x", &format!("item {number}")).await;
+        assert_eq!(added.status(), StatusCode::CREATED);
+    }
+    let all = json(api.get("/v1/bags/name:x").await).await;
+    assert_eq!(all["cursor"], serde_json::Value::Null, "{all}");
+    let items = |list: &serde_json::Value| {
+        let items = list["items"].as_array().unwrap().iter();
+        let values = items.map(|item| item["value_base64"].as_str().unwrap().to_owned());
+        values.collect::<Vec<_>>()
+    };
+    for limit in [1, 3, 6, 7, 8] {
+        let (mut paged, mut cursor, mut pages) = (Vec::new(), "0".to_owned(), 0);
+        loop {
+            let route = format!("/v1/bags/name:x?limit={limit}&cursor={cursor}");
+            let page = json(api.get(&route).await).await;
+            assert_eq!(page["complete"], true, "{page}");
+            assert!(items(&page).len() <= limit);
+            paged.extend(items(&page));
+            pages += 1;
+            let Some(next) = page["cursor"].as_str() else {
+                break;
+            };
+            cursor = next.to_owned();
+        }
+        assert_eq!(pages, 7_usize.div_ceil(limit), "{limit}");
+        paged.sort_unstable();
+        let mut expected = items(&all);
+        expected.sort_unstable();
+        assert_eq!(paged, expected, "{limit}");
+    }
+    for (parameters, kind) in [("cursor=name:x", "malformed"), ("cursor=ab", "malformed")] {
+        let refused = api.get(&format!("/v1/bags/name:x?{parameters}")).await;
+        problem(refused, 400, kind).await;
+    }
+    let refused = api.get("/v1/bags/name:x?limit=0").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     api.node.shutdown().await;
 }
 

@@ -37,7 +37,9 @@ pub use node::{Joined, Node};
 pub use status::{Block, Limit, NetworkSize, Peer, Status, Traffic, Verdict};
 pub use subscription::{Event, Subscription};
 pub use transfer::Streams;
-pub use views::{Bag, BagItem, BagList, Dict, Namespace, ReadFrom, Topic};
+pub use views::{
+    Bag, BagCursor, BagCursorError, BagItem, BagList, Dict, Namespace, ReadFrom, Topic,
+};
 
 pub use qadom_engine::{
     BlockCause, Blocked, Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport,

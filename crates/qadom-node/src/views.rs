@@ -27,7 +27,7 @@ use crate::node::Node;
 use crate::status::Block;
 use crate::subscription::Subscription;
 
-pub use bag::{Bag, BagItem, BagList};
+pub use bag::{Bag, BagCursor, BagCursorError, BagItem, BagList};
 pub use dict::Dict;
 pub use namespace::Namespace;
 pub use topic::Topic;

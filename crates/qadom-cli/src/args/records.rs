@@ -1,5 +1,6 @@
 //! Arguments of the verbs for what writers sign: dicts, bags, namespaces, topics, watching.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,6 +126,12 @@ pub(crate) enum Bag {
     List {
         /// 64 hex digits, int:DECIMAL or name:TEXT
         key: String,
+        /// So many items at most, in the order of their BLAKE3
+        #[arg(long, value_name = "N")]
+        limit: Option<NonZeroUsize>,
+        /// Go on behind the list that ended with this cursor
+        #[arg(long)]
+        cursor: Option<String>,
         #[command(flatten)]
         read: Read,
     },

@@ -1,6 +1,6 @@
 //! `qadom bag`: many items under one key.
 
-use qadom_http::{Client, parse_item};
+use qadom_http::{Client, Page, parse_item};
 use qadom_node::BAG_ITEM_MAX;
 
 use super::input;
@@ -23,9 +23,15 @@ pub(super) async fn run(bag: Bag, client: &Client, output: Output) -> anyhow::Re
             let written = client.bag_remove(&key, item, &write.query()).await;
             texts::written(output, &written.map_err(Failure::from)?)
         }
-        Bag::List { key, read } => {
+        Bag::List {
+            key,
+            limit,
+            cursor,
+            read,
+        } => {
             let key = texts::key(&key)?;
-            let list = client.bag_list(&key, &read.source()).await;
+            let page = Page { cursor, limit };
+            let list = client.bag_list(&key, &page, &read.source()).await;
             let list = list.map_err(Failure::from)?;
             if output.is_json() {
                 return output.object(&list);
@@ -45,6 +51,9 @@ pub(super) async fn run(bag: Bag, client: &Client, output: Output) -> anyhow::Re
                 texts::effort(list.hops, list.messages),
                 texts::milliseconds(list.took_ms),
             ));
+            if let Some(cursor) = &list.cursor {
+                output.note(&format!("more with --cursor {cursor}"));
+            }
             Ok(())
         }
     }

@@ -118,6 +118,15 @@ fn a_bag_is_the_union_of_what_all_added_and_nobody_removed() {
         .find(|item| item["value_base64"] == "YXBwbGU=");
     assert_eq!(apple.unwrap()["writers"].as_array().unwrap().len(), 2);
 
+    let page = ["bag", "list", "name:fruit", "--limit", "2", "--json"];
+    let first = one.run(&page).code(0).object();
+    assert_eq!(first["items"].as_array().unwrap().len(), 2, "{first}");
+    let cursor = first["cursor"].as_str().unwrap();
+    let rest = one.run(&["bag", "list", "name:fruit", "--cursor", cursor]);
+    assert_eq!(items(&rest.code(0)).len(), 1);
+    one.run(&["bag", "list", "name:fruit", "--limit", "0"])
+        .code(2);
+
     one.run(&["bag", "remove", "name:fruit", "fig"]).code(0);
     let refused = one.run(&["bag", "remove", "name:fruit", "pear", "--json"]);
     let refused = refused.code(1);

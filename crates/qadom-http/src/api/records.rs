@@ -68,9 +68,9 @@ pub struct BagList {
     pub key: Key,
     /// The items, each once.
     pub items: Vec<BagItem>,
-    /// Whether enough holders agree that this is all.
+    /// Whether enough holders agree that this is all; of a page, that it and the next ones are.
     pub complete: bool,
-    /// Where the next page begins; none on the last one.
+    /// Where the next page begins; none on the last one, and when no `limit` was given.
     pub cursor: Option<String>,
     /// The depth of the lookup, 0 when nobody was asked.
     pub hops: u32,

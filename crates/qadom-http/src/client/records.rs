@@ -1,5 +1,6 @@
 //! Asking a daemon for dicts, bags, namespaces, topics, publications, identities and blocks.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,15 @@ pub struct WriteQuery {
     pub min_copies: Option<u32>,
     /// Whether it is not renewed.
     pub once: bool,
+}
+
+/// Which part of a list is wanted; all of it by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The cursor that came with the page before; none begins with the first item.
+    pub cursor: Option<String>,
+    /// Items at most.
+    pub limit: Option<NonZeroUsize>,
 }
 
 impl WriteQuery {
@@ -145,8 +155,17 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError`].
-    pub async fn bag_list(&self, key: &Key, from: &ReadFrom) -> Result<api::BagList, ClientError> {
-        let path = from.route(&format!("/v1/bags/{key}"));
+    pub async fn bag_list(
+        &self,
+        key: &Key,
+        page: &Page,
+        from: &ReadFrom,
+    ) -> Result<api::BagList, ClientError> {
+        let mut parameters = from.parameters();
+        let cursor = page.cursor.as_deref();
+        parameters.extend(cursor.map(|cursor| format!("cursor={}", escaped(cursor))));
+        parameters.extend(page.limit.map(|limit| format!("limit={limit}")));
+        let path = route(&format!("/v1/bags/{key}"), &parameters);
         self.call(Method::GET, &path, Bytes::new()).await
     }
 

@@ -1,6 +1,8 @@
 //! What the query of a write or a read may say, and how it is read.
 
-use qadom_node::{NodeName, ReadFrom, Reason, WriteOptions};
+use std::num::NonZeroUsize;
+
+use qadom_node::{BagCursor, BagCursorError, NodeName, ReadFrom, Reason, WriteOptions};
 use serde::Deserialize;
 
 use super::Answer;
@@ -62,6 +64,8 @@ pub(crate) struct ReadQuery {
     latest: Option<String>,
     writer: Option<String>,
     signature: Option<String>,
+    cursor: Option<String>,
+    limit: Option<NonZeroUsize>,
 }
 
 impl ReadQuery {
@@ -70,6 +74,8 @@ impl ReadQuery {
         let given = [
             ("writer", self.writer.is_some()),
             ("signature", self.signature.is_some()),
+            ("cursor", self.cursor.is_some()),
+            ("limit", self.limit.is_some()),
         ];
         let stray = given
             .into_iter()
@@ -105,6 +111,19 @@ impl ReadQuery {
     /// Whether the newest version is wanted.
     pub(super) fn latest(&self) -> Answer<bool> {
         is_set("latest", self.latest.as_deref())
+    }
+
+    /// The part of a bag that is wanted: what its items lie behind, and how many at most. None when
+    /// all of it is.
+    pub(super) fn page(&self) -> Answer<Option<(Option<BagCursor>, NonZeroUsize)>> {
+        let behind = match self.cursor.as_deref() {
+            None | Some("0") => None,
+            Some(text) => Some(text.parse().map_err(|error: BagCursorError| {
+                Problem::new(Reason::Malformed, error.to_string())
+            })?),
+        };
+        let limit = self.limit.or(behind.and(Some(NonZeroUsize::MAX)));
+        Ok(limit.map(|limit| (behind, limit)))
     }
 
     /// The writer that is pinned.

@@ -64,7 +64,7 @@ pub(crate) async fn dict_get(
     query: Reads,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let (Path(name), query) = (name?, query?.0.without(&["signature"])?);
+    let (Path(name), query) = (name?, query?.0.without(&["signature", "cursor", "limit"])?);
     parse_name(&name)?;
     let dict = app.node.dict().read_from(query.source()?);
     let (read, what) = if let Some(writer) = query.writer() {
@@ -152,14 +152,18 @@ pub(crate) async fn bag_remove(
     Ok(Json(api::Written::from(&written)))
 }
 
-/// `GET /v1/bags/KEY`: all items.
+/// `GET /v1/bags/KEY`: all items, or `limit` of them behind a `cursor`.
 pub(crate) async fn bag_list(
     State(app): State<App>,
     path: Named,
     query: Reads,
 ) -> Answer<Json<api::BagList>> {
     let (key, query) = (key(path)?, query?.0.without(&["writer", "signature"])?);
-    let list = app.node.bag(key).read_from(query.source()?).list().await?;
+    let bag = app.node.bag(key).read_from(query.source()?);
+    let list = match query.page()? {
+        Some((behind, limit)) => bag.page(behind, limit).await?,
+        None => bag.list().await?,
+    };
     Ok(Json(api::BagList::new(key, list)))
 }
 
@@ -200,7 +204,7 @@ pub(crate) async fn namespace_get(
     query: Reads,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let (Path((writer, key)), query) = (path?, query?.0.without(&["writer"])?);
+    let (Path((writer, key)), query) = (path?, query?.0.without(&["writer", "cursor", "limit"])?);
     let (writer, key): (Writer, Key) = (parse_writer(&writer)?, parse_key(&key)?);
     let namespace = app.node.namespace().read_from(query.source()?);
     let read = match query.signature() {

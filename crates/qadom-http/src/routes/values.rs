@@ -39,7 +39,11 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let key = key(path)?;
-    let fetched = match query?.0.without(&["writer", "signature"])?.source()? {
+    let fetched = match query?
+        .0
+        .without(&["writer", "signature", "cursor", "limit"])?
+        .source()?
+    {
         ReadFrom::Network => app.node.get(key).await?,
         ReadFrom::Local => app.node.get_local(key).await?,
         ReadFrom::Node(node) => app.node.get_from(key, node).await?,

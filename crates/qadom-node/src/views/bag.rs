@@ -1,5 +1,8 @@
 //! Bags: many items under one key, from many writers.
 
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,14 +52,55 @@ sources!(Bag, settings);
 pub struct BagList {
     /// The items, each once.
     pub items: Vec<BagItem>,
-    /// Whether this is everything: three holders, or all when there are fewer, agree.
+    /// Whether this is everything: three holders, or all when there are fewer, agree. Of a page,
+    /// whether it and what lies behind it are.
     pub complete: bool,
+    /// Where the next page begins; none on the last one, and when no pages were asked for.
+    pub cursor: Option<BagCursor>,
     /// The depth of the lookup, 0 when nobody was asked.
     pub hops: u32,
     /// Requests sent.
     pub messages: u32,
     /// From the call to the end.
     pub took: Duration,
+}
+
+/// Behind which item a page of a bag begins: items are ordered by their labels, the BLAKE3 of their
+/// bytes. Its text is 64 hex digits.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::BagCursor;
+///
+/// let text = "ab".repeat(32);
+/// let cursor: BagCursor = text.parse()?;
+/// assert_eq!(cursor.to_string(), text);
+/// # Ok::<(), qadom_node::BagCursorError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BagCursor(Key);
+
+impl fmt::Display for BagCursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The text is no cursor of a bag. Whoever gave it is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cursor of a bag is 64 hex digits, as the page before gave it")]
+pub struct BagCursorError;
+
+impl FromStr for BagCursor {
+    type Err = BagCursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Keys have other forms of text as well.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let key = text.parse().ok().filter(|_| is_plain);
+        key.map(Self).ok_or(BagCursorError)
+    }
 }
 
 /// An item of a bag.
@@ -112,6 +156,39 @@ impl Bag {
     ///
     /// [`Error::Busy`] and [`Error::Stopped`].
     pub async fn list(&self) -> Result<BagList, Error> {
+        self.list_labelled().await.map(|(list, _)| list)
+    }
+
+    /// Lists at most this many items, at least one, in the order of their labels and behind the
+    /// cursor that the page before gave; none begins with the first.
+    ///
+    /// Each page reads the bag anew: what is added meanwhile is on a later page or on none, and no
+    /// item is on two.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`list`](Self::list).
+    pub async fn page(
+        &self,
+        behind: Option<BagCursor>,
+        limit: NonZeroUsize,
+    ) -> Result<BagList, Error> {
+        let (list, labels) = self.list_labelled().await?;
+        let mut items: Vec<_> = labels.into_iter().zip(list.items).collect();
+        items.retain(|(label, _)| behind.is_none_or(|behind| *label > behind));
+        items.sort_unstable_by_key(|(label, _)| *label);
+        let has_more = items.len() > limit.get();
+        items.truncate(limit.get());
+        let last = items.last().map(|(label, _)| *label);
+        Ok(BagList {
+            items: items.into_iter().map(|(_, item)| item).collect(),
+            cursor: last.filter(|_| has_more),
+            ..list
+        })
+    }
+
+    /// The items, and the place of each among pages.
+    async fn list_labelled(&self) -> Result<(BagList, Vec<BagCursor>), Error> {
         let node = &self.settings.node;
         let from = node.source(&self.settings.from).await?;
         let list = Operation::Records(Box::new(RecordOperation::BagList(self.key, from)));
@@ -120,19 +197,26 @@ impl Bag {
         };
         let items = listed.by_payload().into_iter().map(|(value, records)| {
             let expiries = records.iter().map(|record| record.expiry());
-            BagItem {
+            let label = records
+                .first()
+                .map_or(Key::ZERO, |record| Key::from_bytes(*record.label()));
+            let item = BagItem {
                 value: value.clone(),
                 expires_at: expiries.max().unwrap_or(0),
                 writers: records.iter().map(|record| *record.writer()).collect(),
-            }
+            };
+            (item, BagCursor(label))
         });
-        Ok(BagList {
-            items: items.collect(),
+        let (items, labels) = items.unzip();
+        let list = BagList {
+            items,
             complete: listed.complete,
+            cursor: None,
             hops: listed.hops,
             messages: listed.messages,
             took: listed.took,
-        })
+        };
+        Ok((list, labels))
     }
 
     /// Lists the items as [`list`](Self::list) does, but gives each as soon as its signature was

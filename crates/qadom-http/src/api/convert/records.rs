@@ -77,7 +77,7 @@ impl BagList {
             key,
             items: items.collect(),
             complete: list.complete,
-            cursor: None,
+            cursor: list.cursor.map(|cursor| cursor.to_string()),
             hops: list.hops,
             messages: list.messages,
             took_ms: milliseconds(list.took),

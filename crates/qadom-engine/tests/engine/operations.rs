@@ -42,6 +42,34 @@ fn willing(outgoing: &Outgoing) -> Option<Answer> {
 }
 
 #[test]
+fn who_is_silent_for_a_moment_is_asked_once_more_before_it_counts_as_gone() {
+    for silences in [1, 2] {
+        let mut one = One::new(Mode::Storing);
+        (1..=3).for_each(|number| one.meet(number, true));
+        let mut asked = BTreeMap::new();
+        one.engine
+            .put(one.now, "kept".into(), WriteOptions::default());
+        let result = one.outcome(|outgoing| {
+            if let Request::FindNode(_) = request(outgoing) {
+                let times = asked.entry(outgoing.key).or_insert(0);
+                *times += 1;
+                if *times <= silences {
+                    return None;
+                }
+            }
+            willing(outgoing)
+        });
+        let Ok(Outcome::Stored(receipt)) = result else {
+            panic!("{result:?}")
+        };
+        let found = if silences == 1 { 4 } else { 1 };
+        assert_eq!((receipt.reachable, receipt.stored), (found, found));
+        assert!(asked.values().all(|times| *times == 2), "{asked:?}");
+        assert_eq!(receipt.messages, 6 + (found - 1));
+    }
+}
+
+#[test]
 fn a_lone_storing_node_keeps_the_only_copy_and_says_so() {
     let mut one = One::new(Mode::Storing);
     one.engine

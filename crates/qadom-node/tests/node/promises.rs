@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use qadom_node::{DEFAULT_IDENTITY, Key, Node, PublicationState, Reason};
+use qadom_node::{Blocked, DEFAULT_IDENTITY, Key, Node, PublicationState, Reason};
 
 use crate::loopback::{describe, start, until};
 
@@ -38,10 +38,17 @@ async fn a_restarted_node_knows_its_identities_and_goes_on_with_its_publications
     topic.publish("not kept alive").await.unwrap();
     let before = node.publications().await.unwrap();
     assert_eq!(before.len(), 4);
+    node.block(Blocked::Key(Key::ZERO), None).await.unwrap();
+    node.block(Blocked::Key(Key::MAX), None).await.unwrap();
+    assert!(node.unblock(Blocked::Key(Key::MAX)).await.unwrap());
+    assert!(!node.unblock(Blocked::Key(Key::MAX)).await.unwrap());
     node.shutdown().await;
 
     let node = start_in(place.path()).await;
     assert_eq!(node.publications().await.unwrap(), before);
+    let blocks = node.blocks().await.unwrap();
+    let blocked: Vec<_> = blocks.iter().map(|block| block.what).collect();
+    assert_eq!(blocked, [Blocked::Key(Key::ZERO)]);
     let state = |state| move |promise: &&qadom_node::Promise| promise.state == state;
     let active = before.iter().filter(state(PublicationState::Active));
     assert_eq!(active.count(), 4);

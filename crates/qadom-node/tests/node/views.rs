@@ -63,7 +63,8 @@ async fn an_update_has_a_receipt_for_each_name() {
     let results = nodes[0].dict().update(items).await;
     assert_eq!(results.len(), 150);
     for (name, result) in results {
-        assert_eq!(result.unwrap().receipt.stored, 4, "{name:?}");
+        let receipt = result.unwrap().receipt;
+        assert_eq!(receipt.stored, 4, "{name:?}: {receipt:?}");
     }
     for number in [0, 63, 64, 149] {
         let read = nodes[3].dict().get(format!("name {number}")).await.unwrap();

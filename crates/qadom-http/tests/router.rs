@@ -287,35 +287,35 @@ async fn a_read_refuses_what_has_no_meaning_for_it() {
 async fn a_bag_is_listed_page_by_page() {
     let api = Api::start().await;
     for number in 0..7 {
-        let added = api.post("/v1/bags/name:x", &format!("item {number}")).await;
+        let added = api.post("/v1/bags/name:x", format!("item {number}")).await;
         assert_eq!(added.status(), StatusCode::CREATED);
     }
     let all = json(api.get("/v1/bags/name:x").await).await;
-    assert_eq!(all["cursor"], serde_json::Value::Null, "{all}");
-    let items = |list: &serde_json::Value| {
+    assert_eq!(all["cursor"], Value::Null, "{all}");
+    let items = |list: &Value| {
         let items = list["items"].as_array().unwrap().iter();
         let values = items.map(|item| item["value_base64"].as_str().unwrap().to_owned());
         values.collect::<Vec<_>>()
     };
     for limit in [1, 3, 6, 7, 8] {
-        let (mut paged, mut cursor, mut pages) = (Vec::new(), "0".to_owned(), 0);
+        let (mut listed, mut cursor, mut count) = (Vec::new(), "0".to_owned(), 0);
         loop {
             let route = format!("/v1/bags/name:x?limit={limit}&cursor={cursor}");
             let page = json(api.get(&route).await).await;
             assert_eq!(page["complete"], true, "{page}");
             assert!(items(&page).len() <= limit);
-            paged.extend(items(&page));
-            pages += 1;
+            listed.extend(items(&page));
+            count += 1;
             let Some(next) = page["cursor"].as_str() else {
                 break;
             };
             cursor = next.to_owned();
         }
-        assert_eq!(pages, 7_usize.div_ceil(limit), "{limit}");
-        paged.sort_unstable();
+        assert_eq!(count, 7_usize.div_ceil(limit), "{limit}");
+        listed.sort_unstable();
         let mut expected = items(&all);
         expected.sort_unstable();
-        assert_eq!(paged, expected, "{limit}");
+        assert_eq!(listed, expected, "{limit}");
     }
     for (parameters, kind) in [("cursor=name:x", "malformed"), ("cursor=ab", "malformed")] {
         let refused = api.get(&format!("/v1/bags/name:x?{parameters}")).await;

@@ -188,7 +188,7 @@ impl WriteOperation {
             return Progress::Going;
         };
         let holders = walk.closest();
-        self.spread.messages = walk.lookup().queries();
+        self.spread.messages = walk.lookup().queries() + walk.asked_again();
         self.spread.hops = walk.lookup().hops();
         if let Task::Signed(change) = &self.task
             && change.kind == Kind::Event

@@ -179,10 +179,10 @@ impl Bag {
         items.sort_unstable_by_key(|(label, _)| *label);
         let has_more = items.len() > limit.get();
         items.truncate(limit.get());
-        let last = items.last().map(|(label, _)| *label);
+        let end = items.last().map(|(label, _)| *label);
         Ok(BagList {
             items: items.into_iter().map(|(_, item)| item).collect(),
-            cursor: last.filter(|_| has_more),
+            cursor: end.filter(|_| has_more),
             ..list
         })
     }

@@ -259,7 +259,7 @@ impl Driver {
     fn receive(&mut self, now: Time) {
         let (endpoint, time) = (&mut self.endpoint, transport_time(now));
         let received = self.sockets.receive(
-            |path, datagram| endpoint.handle_datagram(time, path, datagram),
+            |datagrams| endpoint.handle_datagrams(time, datagrams),
             |datagrams| self.quic.receive(&datagrams),
         );
         if let Err(error) = received {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use qadom_engine::Addresses;
 use qadom_routing::{Families, canonical};
 use qadom_transport::{
-    Batch, BindError, Path, Quic, QuicDatagrams, Socket, SocketErrors, Traffic, Transmit,
+    Arrived, Batch, BindError, Quic, QuicDatagrams, Socket, SocketErrors, Traffic, Transmit,
 };
 
 use crate::builder::DEFAULT_PORT;
@@ -100,12 +100,16 @@ impl Sockets {
     /// Hands over the datagrams that are there, a bounded number at once.
     pub(crate) fn receive(
         &self,
-        mut on_datagram: impl FnMut(Path, &mut [u8]),
+        mut on_datagrams: impl FnMut(&mut [Arrived<'_>]),
         mut on_quic: impl FnMut(QuicDatagrams<'_>),
     ) -> io::Result<()> {
         for bound in self.each() {
             for _ in 0..BATCHES_AT_ONCE {
-                if bound.socket.receive(&mut on_datagram, &mut on_quic)? == 0 {
+                if bound
+                    .socket
+                    .receive_batch(&mut on_datagrams, &mut on_quic)?
+                    == 0
+                {
                     break;
                 }
             }

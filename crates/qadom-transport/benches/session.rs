@@ -50,6 +50,24 @@ fn init_with_a_false_mac(bencher: Bencher<'_, '_>, length: usize) {
     assert_eq!(bob.drops().count(DropReason::BadMac), bob.drops().total());
 }
 
+/// What 32 of them cost that came together, as they do in a flood.
+#[divan::bench(args = [512, 1200])]
+fn inits_32_with_a_false_mac(bencher: Bencher<'_, '_>, length: usize) {
+    let mut bob = endpoint(2);
+    let mut init = first_datagram(&bob, length);
+    if let Some(byte) = init.get_mut(length - 20) {
+        *byte ^= 1;
+    }
+    let from = SocketAddr::from(([192, 0, 2, 1], 1));
+    let mut inits = vec![init; 32];
+    bencher.bench_local(|| {
+        let inits = inits.iter_mut();
+        let mut together: Vec<_> = inits.map(|init| (from.into(), &mut init[..])).collect();
+        bob.handle_datagrams(Time::default(), &mut together);
+    });
+    assert_eq!(bob.drops().count(DropReason::BadMac), bob.drops().total());
+}
+
 /// What one costs under load that does: it is answered with a cookie.
 #[divan::bench(args = [512, 1200])]
 fn init_answered_with_a_cookie(bencher: Bencher<'_, '_>, length: usize) {

@@ -48,7 +48,7 @@ pub use quic::{
     Accepted, DataReceiver, DataSender, DataStream, Grant, Quic, QuicDrops, QuicError, QuicUsage,
 };
 #[cfg(feature = "socket")]
-pub use socket::{Batch, BindError, QuicDatagrams, Sent, Socket, SocketErrors};
+pub use socket::{Arrived, Batch, BindError, QuicDatagrams, Sent, Socket, SocketErrors};
 pub use suite::{
     DATA_HEADER, Handshake, INITIATE_OVERHEAD, NoiseSuite, Opening, RESPOND_OVERHEAD, SessionKeys,
     Suite,

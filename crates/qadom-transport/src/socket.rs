@@ -214,9 +214,7 @@ impl Socket {
         self.io.writable().await
     }
 
-    /// Takes one batch of the datagrams that are there, without waiting, and says how many there
-    /// were; 0 when there are none. QUIC's are told apart from the others. Reports of the kernel
-    /// about earlier sendings are counted and end the batch.
+    /// Takes datagrams as [`receive_batch`](Self::receive_batch) does and hands them on one by one.
     ///
     /// # Errors
     ///
@@ -224,13 +222,29 @@ impl Socket {
     pub fn receive(
         &self,
         mut on_datagram: impl FnMut(Path, &mut [u8]),
+        on_quic: impl FnMut(QuicDatagrams<'_>),
+    ) -> io::Result<usize> {
+        let each = |batch: &mut [Arrived<'_>]| {
+            for (path, datagram) in batch {
+                on_datagram(*path, datagram);
+            }
+        };
+        self.receive_batch(each, on_quic)
+    }
+
+    /// Takes one batch of the datagrams that are there, without waiting, and says how many there
+    /// were; 0 when there are none. QUIC's are told apart from the others. Reports of the kernel
+    /// about earlier sendings are counted and end the batch.
+    ///
+    /// # Errors
+    ///
+    /// When the socket itself is broken; trying again at once would fail again.
+    pub fn receive_batch(
+        &self,
+        mut on_datagrams: impl FnMut(&mut [Arrived<'_>]),
         mut on_quic: impl FnMut(QuicDatagrams<'_>),
     ) -> io::Result<usize> {
         let is_wildcard = self.is_wildcard;
-        let mut on_datagram = |remote, local: Option<IpAddr>, datagram: &mut [u8]| {
-            let local = local.filter(|_| is_wildcard);
-            on_datagram(Path { remote, local }, datagram);
-        };
         let mut on_quic = |run: QuicDatagrams<'_>| {
             add(&self.quic.datagrams_in, run.count());
             add(&self.quic.bytes_in, run.bytes.len());
@@ -254,10 +268,17 @@ impl Socket {
         });
         let result = match received {
             Ok(count) => {
+                let mut arrived: Vec<Arrived<'_>> = Vec::with_capacity(count);
+                let mut on_datagram = |remote, local: Option<IpAddr>, datagram| {
+                    let local = local.filter(|_| is_wildcard);
+                    arrived.push((Path { remote, local }, datagram));
+                };
                 let batch = buffer.chunks_mut(MERGED).zip(&metas).take(count);
-                Ok(batch
+                let taken = batch
                     .map(|(chunk, meta)| split(chunk, meta, &mut on_datagram, &mut on_quic))
-                    .sum())
+                    .sum();
+                on_datagrams(&mut arrived);
+                Ok(taken)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
             Err(error) if is_broken(&error) => Err(error),
@@ -410,12 +431,15 @@ impl Socket {
     }
 }
 
+/// A datagram, and the way that it came.
+pub type Arrived<'a> = (Path, &'a mut [u8]);
+
 /// Hands on the datagrams that the kernel put into one buffer, `stride` bytes each but the last,
 /// those of QUIC that follow each other together; says how many there were.
-fn split(
-    chunk: &mut [u8],
+fn split<'a>(
+    chunk: &'a mut [u8],
     meta: &RecvMeta,
-    on_datagram: &mut impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
+    on_datagram: &mut impl FnMut(SocketAddr, Option<IpAddr>, &'a mut [u8]),
     on_quic: &mut impl FnMut(QuicDatagrams<'_>),
 ) -> usize {
     let from = canonical(meta.addr);

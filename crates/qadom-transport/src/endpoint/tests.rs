@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config::Limits;
-use crate::event::{Class, Outgoing};
+use crate::event::{Class, Outgoing, Path};
 use crate::key::SecretKey;
+use crate::packet;
 use crate::slack::SMALL;
 
 const PEERS: u8 = 60;
@@ -139,4 +140,52 @@ fn sessions_are_looked_at_by_one_timer() {
     assert_eq!((hub.sessions.len(), hub.remotes.len()), (0, 0));
     assert_eq!((hub.timers.len(), hub.peers.len()), (0, 0));
     assert!(hub.sessions.capacity() <= SMALL && hub.peers.capacity() <= SMALL);
+}
+
+/// INITs of many strangers to node 0, every third one damaged where its first mac covers it, and
+/// some other datagrams among them.
+fn strangers(count: u8) -> Vec<(Path, Vec<u8>)> {
+    let mut datagrams = Vec::new();
+    for number in 1..=count {
+        let mut stranger = endpoint(number);
+        ask(&mut stranger, 0, 1);
+        let mut bytes = stranger.poll_transmit().unwrap().bytes.to_vec();
+        if number % 3 == 0 {
+            bytes[100] ^= 1;
+        }
+        datagrams.push((address(number).into(), bytes));
+        if number % 5 == 0 {
+            datagrams.push((address(number).into(), vec![number; 100]));
+            datagrams.push((address(number).into(), vec![packet::INIT; 500]));
+        }
+    }
+    datagrams
+}
+
+#[test]
+fn datagrams_that_come_together_are_taken_as_if_one_by_one() {
+    // Beside where macs are computed together, and where they no longer all are.
+    for count in [1, 3, 4, 7, 8, 9, 26, 27, 60] {
+        let (mut together, mut alone) = (strangers(count), strangers(count));
+        let (mut one, mut other) = (endpoint(0), endpoint(0));
+        let now = Time::default();
+        let slices = together.iter_mut();
+        let mut slices: Vec<_> = slices
+            .map(|(path, bytes)| (*path, &mut bytes[..]))
+            .collect();
+        one.handle_datagrams(now, &mut slices);
+        for (path, bytes) in &mut alone {
+            other.handle_datagram(now, *path, bytes);
+        }
+        let (drops, expected) = (one.drops(), other.drops());
+        assert_eq!(drops.count(DropReason::BadMac), u64::from(count) / 3);
+        assert_eq!(format!("{drops:?}"), format!("{expected:?}"));
+        let mut requests = 0;
+        while let Some(event) = one.poll_event() {
+            assert_eq!(Some(event), other.poll_event());
+            requests += 1;
+        }
+        assert_eq!(requests, usize::from(count - count / 3));
+        assert_eq!(other.poll_event(), None);
+    }
 }

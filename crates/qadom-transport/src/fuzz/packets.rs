@@ -31,6 +31,8 @@ const NOWHERE: u8 = 4;
 const LIARS: u8 = 16;
 /// The longest datagram that is made.
 const LONGEST: usize = 1300;
+/// The most datagrams that are given together.
+const TOGETHER: usize = 40;
 
 /// Gives packets to an endpoint that has a session, a handshake of its own, a search and a request
 /// under way: noise, packets with true macs, and sealed ones with false contents.
@@ -69,6 +71,8 @@ struct Target {
     /// What liars were given for their addresses.
     cookies: HashMap<SocketAddr, [u8; 16]>,
     held: Vec<(InboundId, usize)>,
+    /// Datagrams that are given together with the next one.
+    waiting: Vec<(SocketAddr, Vec<u8>)>,
     proven: HashSet<SocketAddr>,
     received: HashMap<SocketAddr, usize>,
     sent: HashMap<SocketAddr, usize>,
@@ -119,6 +123,7 @@ impl Target {
             mac1: [0; 16],
             cookies: HashMap::new(),
             held: Vec::new(),
+            waiting: Vec::new(),
             proven: HashSet::new(),
             received: HashMap::new(),
             sent: HashMap::new(),
@@ -162,10 +167,22 @@ impl Target {
         Some(())
     }
 
+    /// Gives a datagram and those that wait, together. Odd ones wait for the next.
     fn give(&mut self, from: SocketAddr, datagram: &[u8]) {
-        *self.received.entry(from).or_default() += datagram.len();
-        self.bob
-            .handle_datagram(self.now, from, &mut datagram.to_vec());
+        self.waiting.push((from, datagram.to_vec()));
+        let is_odd = datagram.last().is_some_and(|byte| byte % 2 == 1);
+        if is_odd && self.waiting.len() < TOGETHER {
+            return;
+        }
+        for (from, datagram) in &self.waiting {
+            *self.received.entry(*from).or_default() += datagram.len();
+        }
+        let waiting = self.waiting.iter_mut();
+        let mut together: Vec<_> = waiting
+            .map(|(from, datagram)| ((*from).into(), &mut datagram[..]))
+            .collect();
+        self.bob.handle_datagrams(self.now, &mut together);
+        self.waiting.clear();
     }
 
     /// Drains everything and checks what must stay true.

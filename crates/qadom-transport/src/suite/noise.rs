@@ -7,9 +7,8 @@
 use core::fmt;
 use std::sync::Arc;
 
-use blake2::digest::consts::U16;
-use blake2::digest::{Digest, FixedOutput, KeyInit, Update};
-use blake2::{Blake2s256, Blake2sMac};
+use blake2s_simd::many::{HashManyJob, MAX_DEGREE, hash_many};
+use blake2s_simd::{Hash as Blake2s, KEYBYTES, Params};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -155,22 +154,45 @@ impl Suite for NoiseSuite {
     }
 
     fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
-        // The key lengths of this crate, 16 and 32, always fit BLAKE2s.
-        let Ok(mut mac) = <Blake2sMac<U16> as KeyInit>::new_from_slice(key) else {
-            return [0; 16];
-        };
+        let mut mac = mac_parameters(key).to_state();
         for part in parts {
-            Update::update(&mut mac, part);
+            mac.update(part);
         }
-        mac.finalize_fixed().into()
+        mac_of(&mac.finalize())
+    }
+
+    fn macs(key: &[u8], messages: &[&[u8]], macs: &mut [[u8; 16]]) {
+        let parameters = mac_parameters(key);
+        for (messages, macs) in messages.chunks(MAX_DEGREE).zip(macs.chunks_mut(MAX_DEGREE)) {
+            let mut jobs: [HashManyJob<'_>; MAX_DEGREE] = core::array::from_fn(|index| {
+                let message = messages.get(index).copied().unwrap_or_default();
+                HashManyJob::new(&parameters, message)
+            });
+            hash_many(jobs.iter_mut().take(messages.len()));
+            for (mac, job) in macs.iter_mut().zip(jobs.iter().take(messages.len())) {
+                *mac = mac_of(&job.to_hash());
+            }
+        }
     }
 
     fn mac_key(label: &[u8], node_key: &[u8; 32]) -> [u8; 32] {
-        let mut hash = Blake2s256::new();
-        Digest::update(&mut hash, label);
-        Digest::update(&mut hash, node_key);
-        hash.finalize().into()
+        let mut hash = Params::new().to_state();
+        hash.update(label).update(node_key);
+        *hash.finalize().as_array()
     }
+}
+
+/// The mac's function under a key of at most 32 bytes: all keys of this crate are of 16 or 32.
+fn mac_parameters(key: &[u8]) -> Params {
+    let mut parameters = Params::new();
+    parameters
+        .hash_length(16)
+        .key(key.get(..KEYBYTES).unwrap_or(key));
+    parameters
+}
+
+fn mac_of(hash: &Blake2s) -> [u8; 16] {
+    hash.as_bytes().try_into().unwrap_or_default()
 }
 
 fn nonce(counter: u64) -> Nonce {

@@ -6,6 +6,7 @@ mod guides;
 mod network;
 mod node;
 mod records;
+mod simulate;
 mod values;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use node::{Demo, Node, Testnet};
 pub(crate) use records::{
     Bag, Block, Dict, Follow, Identity, Namespace, Publications, Topic, Unblock, Watch,
 };
+pub(crate) use simulate::Sim;
 pub(crate) use values::{Get, Put};
 
 /// Stores and finds values on a network that has no server.
@@ -100,6 +102,8 @@ pub(crate) enum Verb {
     Ping(Ping),
     /// Measure a network on this machine beside bare datagrams
     Bench(Bench),
+    /// Run a scenario on thousands of virtual nodes and check what the network promised
+    Sim(Sim),
     /// Join a network through nodes that are known to belong to it
     Join(Join),
     /// Let the daemon store for others, or no longer

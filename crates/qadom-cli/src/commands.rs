@@ -21,6 +21,7 @@ mod peers;
 mod ping;
 mod publications;
 mod put;
+mod sim;
 mod status;
 mod stop;
 mod testnet;
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Demo(demo) => demo::run(&demo, output).await,
         Verb::Testnet(testnet) => testnet::run(&testnet, output).await,
         Verb::Bench(bench) => bench::run(&bench, output).await,
+        Verb::Sim(sim) => sim::run(sim, output).await,
         Verb::Stop => stop::run(&client(global)?, output).await,
         Verb::Put(put) => put::run(&put, &client(global)?, output).await,
         Verb::Get(get) => get::run(get, global, output).await,

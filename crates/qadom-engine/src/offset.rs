@@ -20,6 +20,8 @@ const TOLERANCE: i64 = 60_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct ClockOffset {
     samples: VecDeque<(Voter, i64)>,
+    /// What follows from them: every input of the engine asks for it.
+    micros: i64,
 }
 
 impl ClockOffset {
@@ -32,6 +34,7 @@ impl ClockOffset {
         if self.samples.len() > SAMPLES {
             self.samples.pop_front();
         }
+        self.micros = self.median();
     }
 
     /// Whether there are enough samples to know the time.
@@ -40,7 +43,11 @@ impl ClockOffset {
     }
 
     /// What has to be added to the own clock, in microseconds: the median of the samples, or 0.
-    pub(crate) fn micros(&self) -> i64 {
+    pub(crate) const fn micros(&self) -> i64 {
+        self.micros
+    }
+
+    fn median(&self) -> i64 {
         if !self.is_known() {
             return 0;
         }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use qadom_routing::NodeKey;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -14,6 +15,15 @@ pub(crate) struct Chance(ChaCha8Rng);
 impl Chance {
     pub(crate) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// A node key that nobody has the secret of.
+    pub(crate) fn node_key(&mut self) -> NodeKey {
+        loop {
+            if let Ok(key) = NodeKey::new(self.bytes()) {
+                return key;
+            }
+        }
     }
 
     pub(crate) fn bytes(&mut self) -> [u8; 32] {
@@ -36,6 +46,11 @@ impl Chance {
     /// A span from `least` to `most`, evenly spread.
     pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
         least + most.saturating_sub(least).mul_f64(self.unit())
+    }
+
+    /// A number above 0, up to 1.
+    pub(crate) fn positive(&mut self) -> f64 {
+        1.0 - self.unit()
     }
 
     /// A number from 0 to below 1.

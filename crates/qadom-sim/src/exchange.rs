@@ -14,7 +14,7 @@ use qadom_wire::{BODY_MAX, ENVELOPE_LENGTH};
 use crate::node::NodeIndex;
 
 /// Numbers the requests of the whole network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ExchangeId(pub(crate) u64);
 
 /// How often a message is sent before its request has failed.
@@ -46,6 +46,10 @@ pub(crate) enum Opens {
 
 /// A question between two nodes, until it is answered or has failed.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not depend on each other"
+)]
 pub(crate) struct Exchange {
     pub(crate) asker: NodeIndex,
     pub(crate) address: SocketAddr,
@@ -61,6 +65,8 @@ pub(crate) struct Exchange {
     pub(crate) wait: u32,
     /// Whether the question may travel in the first datagram of a session.
     pub(crate) may_open: bool,
+    /// Whether no user waits for it.
+    pub(crate) is_background: bool,
     pub(crate) first_sent_at: Moment,
     pub(crate) sent_at: Moment,
     /// Whether the engine that is asked has seen the question.
@@ -87,6 +93,7 @@ impl Exchange {
             tries: 0,
             wait: 0,
             may_open: false,
+            is_background: false,
             first_sent_at: Moment::ORIGIN,
             sent_at: Moment::ORIGIN,
             is_delivered: false,

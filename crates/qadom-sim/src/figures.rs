@@ -26,6 +26,16 @@ pub struct Figures {
     /// Sessions that the living nodes' engines want kept, each side counted. Not counted up but
     /// as it stands now.
     pub pinned: u64,
+    /// Datagrams that these messages would have taken.
+    pub datagrams: u64,
+    /// Datagrams of those that no user waited for.
+    pub background_datagrams: u64,
+    /// Those of these bytes that no user waited for: upkeep.
+    pub background_bytes: u64,
+    /// Nodes whose session ended by churn.
+    pub departures: u64,
+    /// Journals that a restarted node could not read back, which is a fault of the engine.
+    pub journals_lost: u64,
     /// Depth of the puts, gets and lookups that ended well.
     pub hops: Hops,
 }

@@ -5,14 +5,17 @@
 //! in `network/run.rs`, messages travel in `network/transport.rs` over `network/links.rs`, and
 //! signed records are written and read in `network/views.rs`.
 
+mod census;
 mod churn;
+mod lean;
 mod links;
 mod population;
 mod run;
+mod sealed;
 mod transport;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +24,26 @@ use bytes::Bytes;
 use qadom_engine::{
     Engine, Fetched, Joined, LookupReport, Mode, OperationId, ReadFrom, Receipt, Time, WriteOptions,
 };
-use qadom_routing::{Key, Moment, NodeKey};
-use qadom_store::{Class, Store};
+use qadom_routing::{Contact, Key, Moment, NodeKey};
 use qadom_wire::{Identity, Writer};
+
+pub(crate) use self::sealed::Datagram;
+
+pub use self::census::Census;
+pub use self::churn::Sessions;
+pub use self::population::Adversary;
+pub(crate) use self::population::Behaviour;
 
 use self::churn::Churn;
 use crate::chance::Chance;
 use crate::exchange::{Exchange, ExchangeId};
 use crate::failure::Failure;
 use crate::figures::Figures;
+use crate::lean::Lean;
+use crate::map::Map;
 use crate::node::{Node, NodeIndex};
 use crate::queue::Queue;
+use crate::sealed::Ledger;
 use crate::settings::Settings;
 use crate::subscription::Subscriptions;
 use crate::task::{Ending, Task, Tasks};
@@ -41,6 +53,7 @@ use crate::trace::{Trace, TraceHash};
 const UTC_AT_START: u64 = 1_800_000_000;
 /// How many earlier nodes a newcomer is told of.
 const JOIN_ADDRESSES: usize = 3;
+
 /// A network of real engines on a virtual clock.
 ///
 /// Operations come in two forms: `put`, `get`, `lookup` and `join` run the clock until they have
@@ -74,8 +87,12 @@ pub struct Network {
     now: Moment,
     queue: Queue,
     nodes: Vec<Node>,
-    by_address: BTreeMap<SocketAddr, NodeIndex>,
-    by_key: BTreeMap<NodeKey, NodeIndex>,
+    by_address: Map<SocketAddr, NodeIndex>,
+    by_key: Map<NodeKey, NodeIndex>,
+    /// The living nodes of the main network, in no order.
+    members: Vec<NodeIndex>,
+    /// The adversaries, as others are told of them.
+    colluders: Vec<Contact>,
     /// The secrets of all writers.
     identities: BTreeMap<Writer, Arc<Identity>>,
     /// Numbers the partitions.
@@ -85,10 +102,18 @@ pub struct Network {
     last_churn: u32,
     /// Nodes that came by churn and have not joined yet, with the join that is under way.
     newcomers: BTreeMap<NodeIndex, OperationId>,
-    exchanges: BTreeMap<ExchangeId, Exchange>,
+    exchanges: Map<ExchangeId, Exchange>,
     last_exchange: u64,
     tasks: Tasks,
     subscriptions: Subscriptions,
+    /// The population whose nodes exist when they are asked.
+    lean: Option<Arc<Lean>>,
+    /// Those of it that exist and only answer.
+    answering: Vec<NodeIndex>,
+    /// Whether the node that is being added will only answer.
+    only_answers: bool,
+    /// What the endpoints sent that are gone.
+    ledger: Ledger,
     chance: Chance,
     figures: Figures,
     trace: Trace,
@@ -101,17 +126,23 @@ impl Network {
             now: Moment::ORIGIN,
             queue: Queue::default(),
             nodes: Vec::new(),
-            by_address: BTreeMap::new(),
-            by_key: BTreeMap::new(),
+            by_address: Map::default(),
+            by_key: Map::default(),
+            members: Vec::new(),
+            colluders: Vec::new(),
             identities: BTreeMap::new(),
             last_side: 0,
             churn: None,
             last_churn: 0,
             newcomers: BTreeMap::new(),
-            exchanges: BTreeMap::new(),
+            exchanges: Map::default(),
             last_exchange: 0,
             tasks: Tasks::default(),
             subscriptions: Subscriptions::default(),
+            lean: None,
+            answering: Vec::new(),
+            only_answers: false,
+            ledger: Ledger::default(),
             chance: Chance::new(settings.seed),
             figures: Figures::default(),
             trace: Trace::default(),
@@ -135,15 +166,21 @@ impl Network {
     pub fn join_all(&mut self) -> Result<(), Failure> {
         let members: Vec<NodeIndex> = self.living_members().map(|(node, _)| node).collect();
         let mut tasks: Vec<(NodeIndex, Task<Joined>)> = Vec::new();
+        let mut joined: Vec<NodeIndex> = members.first().copied().into_iter().collect();
+        // Joins end about in the order in which they began, so that few are looked at twice.
+        let mut under_way = VecDeque::new();
         for newcomer in members.iter().skip(1) {
-            let ended = tasks.iter().filter(|(_, task)| self.tasks.has_ended(task));
-            let joined: Vec<NodeIndex> = members
-                .first()
-                .copied()
-                .into_iter()
-                .chain(ended.map(|(node, _)| *node))
-                .collect();
+            for _ in 0..under_way.len() {
+                let Some(place) = under_way.pop_front() else {
+                    break;
+                };
+                match tasks.get(place) {
+                    Some((node, task)) if self.tasks.has_ended(task) => joined.push(*node),
+                    _ => under_way.push_back(place),
+                }
+            }
             let addresses = self.some_addresses(&joined);
+            under_way.push_back(tasks.len());
             tasks.push((*newcomer, self.start_join_through(*newcomer, addresses)));
             self.run_for(self.settings.join_interval);
         }
@@ -292,6 +329,11 @@ impl Network {
         }
     }
 
+    /// Whether a task has ended, so that [`finish`](Self::finish) gives its result at once.
+    pub fn has_ended<T: Ending>(&self, task: &Task<T>) -> bool {
+        self.tasks.has_ended(task)
+    }
+
     /// Runs the clock until no operation is under way. The engines' own upkeep goes on for ever,
     /// so that it does not count.
     ///
@@ -328,43 +370,12 @@ impl Network {
 
     // What the one who sees everything can tell.
 
-    /// Up to `count` living storing nodes that are closest to a key, nearest first: what a perfect
-    /// lookup finds. The nodes of strangers do not count.
-    pub fn true_closest(&self, key: &Key, count: usize) -> Vec<NodeIndex> {
-        let storing = self.living_members().filter(|(_, node)| node.hello.storing);
-        let mut nodes: Vec<_> = storing
-            .map(|(index, node)| (node.id.key().distance(key), index))
-            .collect();
-        nodes.sort_unstable();
-        nodes
-            .into_iter()
-            .take(count)
-            .map(|(_, index)| index)
-            .collect()
-    }
-
-    /// The living nodes that hold a record under a key whose time is not over. Copies left on the
-    /// path of a lookup do not count.
-    pub fn holders(&self, key: &Key) -> Vec<NodeIndex> {
-        let now = self.time().utc_seconds();
-        let holds = |node: &Node| {
-            let entries = node
-                .store
-                .scan_slot(key, None, None, usize::MAX)
-                .unwrap_or_default();
-            entries
-                .iter()
-                .any(|entry| entry.columns.class == Class::Record && entry.columns.expires_at > now)
-        };
-        self.living_members()
-            .filter(|(_, node)| holds(node))
-            .map(|(index, _)| index)
-            .collect()
-    }
-
     /// What happened so far, in numbers.
     pub fn figures(&self) -> Figures {
-        let pinned = self.nodes.iter().map(|node| node.pinned as u64).sum();
+        let pinned = self.nodes.iter();
+        let pinned = pinned
+            .map(|node| (node.peers.pinned() + node.pinned) as u64)
+            .sum();
         Figures {
             pinned,
             ..self.figures.clone()

@@ -13,28 +13,31 @@ use bytes::Bytes;
 use qadom_engine::{Config, Engine};
 use qadom_routing::{Moment, NodeId, NodeKey};
 use qadom_store::MemoryStore;
+use qadom_transport::SecretKey;
 use qadom_wire::{Hello, Writer};
 
-use crate::exchange::ExchangeId;
-use crate::rtt::Rtt;
+use crate::network::Behaviour;
+use crate::peers::Peers;
+use crate::sealed::Sealed;
 
 /// For how long a NAT lets somebody in after the last call to it.
 const NAT_MEMORY: Duration = Duration::from_mins(1);
 
 /// Numbers the nodes of a network in the order in which they came, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeIndex(usize);
+pub struct NodeIndex(u32);
 
 impl NodeIndex {
     /// The number.
     pub const fn as_usize(self) -> usize {
-        self.0
+        self.0 as usize
     }
 }
 
 impl From<usize> for NodeIndex {
+    /// The node of this number; numbers above `u32::MAX` name no node and stand for that one.
     fn from(index: usize) -> Self {
-        Self(index)
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
 }
 
@@ -72,6 +75,16 @@ pub(crate) struct Node {
     pub(crate) journal: Vec<Bytes>,
     /// The writers whose secrets the node has.
     pub(crate) writers: BTreeSet<Writer>,
+    /// What it does instead of what it should; none for an honest node.
+    pub(crate) behaviour: Option<Box<dyn Behaviour>>,
+    /// Its secret, when the real transport runs.
+    pub(crate) secret: Option<SecretKey>,
+    /// Its endpoint, when the real transport runs and the node does.
+    pub(crate) sealed: Option<Box<Sealed>>,
+    /// Sessions that the engine wants its endpoint to keep.
+    pub(crate) pinned: usize,
+    /// Whether it only answers, and does nothing by itself.
+    pub(crate) only_answers: bool,
     /// None while the node is not running.
     pub(crate) engine: Option<Engine>,
     /// How often the node was started.
@@ -81,9 +94,9 @@ pub(crate) struct Node {
     /// The side of the partition that it is on.
     pub(crate) side: u32,
     /// What this node's transport knows of others.
-    pub(crate) peers: BTreeMap<NodeKey, Peer>,
-    /// Nodes whose sessions the engine wants kept.
-    pub(crate) pinned: usize,
+    pub(crate) peers: Peers,
+    /// Where it stands among the living members of the network, if it is one.
+    pub(crate) member_at: Option<usize>,
     /// The one planned wake that counts.
     pub(crate) wake_at: Option<Moment>,
 }
@@ -91,6 +104,16 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) const fn is_alive(&self) -> bool {
         self.engine.is_some()
+    }
+
+    /// When its engine or its endpoint wants to be called.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        let engine = self.engine.as_ref()?.next_deadline();
+        let sealed = self
+            .sealed
+            .as_ref()
+            .and_then(|sealed| sealed.next_deadline());
+        engine.into_iter().chain(sealed).min()
     }
 
     /// Notes that the node calls another one, which opens its NAT for the answer.
@@ -107,27 +130,4 @@ impl Node {
             last.is_some_and(|last| now.since(*last) <= NAT_MEMORY)
         })
     }
-}
-
-/// What one node's transport knows of another.
-#[derive(Debug, Default)]
-pub(crate) struct Peer {
-    pub(crate) link: Link,
-    /// The other one opened a session and has not confirmed it yet.
-    pub(crate) is_pending: bool,
-    /// When the session was confirmed here last.
-    pub(crate) opened_at: Moment,
-    pub(crate) rtt: Rtt,
-}
-
-/// Whether requests can be sent inside a session.
-#[derive(Debug, Default)]
-pub(crate) enum Link {
-    /// The next request opens a session.
-    #[default]
-    Cold,
-    /// A first datagram is under way, and these requests wait for its answer.
-    Opening { waiting: Vec<ExchangeId> },
-    /// Requests are sent at once.
-    Open,
 }

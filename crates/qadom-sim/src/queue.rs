@@ -9,6 +9,7 @@ use qadom_routing::Moment;
 use qadom_store::Ticket;
 
 use crate::exchange::{ExchangeId, Packet};
+use crate::network::Datagram;
 use crate::node::NodeIndex;
 
 /// Something that happens at a moment.
@@ -20,13 +21,16 @@ pub(crate) enum Event {
         to: NodeIndex,
         packet: Packet,
     },
+    /// A datagram reaches the node it was sent to, when the real transport runs.
+    Datagram(Box<Datagram>),
     /// A wait for an answer is over. One that is not the last is passed over.
     Timeout { exchange: ExchangeId, wait: u32 },
     /// A request takes longer than its peer's round trips.
     Slow(ExchangeId),
     /// Nothing better than a mismatch came, so that it is believed.
     Mismatch(ExchangeId),
-    /// An engine's deadline. One that is not the node's planned one any more is passed over.
+    /// An engine's deadline, or before it. One that is not the node's planned one any more is passed
+    /// over.
     Wake(NodeIndex),
     /// A commit ended.
     Committed {
@@ -40,6 +44,14 @@ pub(crate) enum Event {
     Departure(u32),
     /// A newcomer that reached nobody tries again.
     Join(NodeIndex),
+    /// The end of a node's session, in the churn of this number and the life of this one.
+    Leave {
+        number: u32,
+        node: NodeIndex,
+        life: u32,
+    },
+    /// A node that left comes back, in the churn of this number.
+    Return { number: u32, node: NodeIndex },
 }
 
 /// The events to come.

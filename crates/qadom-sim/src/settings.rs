@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use qadom_engine::Config;
 
+use crate::scenario::Fidelity;
+use crate::wide_area::WideArea;
+
 /// The settings of a simulated network. The same settings and the same calls give the same run.
 ///
 /// # Examples
@@ -26,6 +29,8 @@ pub struct Settings {
     /// How long a message travels one way (10 to 90 ms). Each pair of nodes has a delay of its
     /// own, from which single messages differ a little.
     pub delay: RangeInclusive<Duration>,
+    /// The delays of a network that spans the world, in place of `delay` (none).
+    pub wide_area: Option<WideArea>,
     /// The probability that a message is lost, 0 to 1 (0).
     pub loss: f64,
     /// The probability that a message arrives twice, 0 to 1 (0).
@@ -46,6 +51,8 @@ pub struct Settings {
     /// The most virtual time that an operation may take before
     /// [`Failure::Stalled`](crate::Failure::Stalled) (10 min).
     pub patience: Duration,
+    /// How much of the real code runs (plain).
+    pub fidelity: Fidelity,
     /// Changes the settings of each node's engine before it starts (leaves them as they are).
     pub configure: fn(&mut Config),
 }
@@ -56,6 +63,7 @@ impl Default for Settings {
             nodes: 20,
             seed: 1,
             delay: Duration::from_millis(10)..=Duration::from_millis(90),
+            wide_area: None,
             loss: 0.0,
             duplication: 0.0,
             overtaking: 0.0,
@@ -64,6 +72,7 @@ impl Default for Settings {
             commit_delay: Duration::ZERO,
             commit_failure: 0.0,
             patience: Duration::from_mins(10),
+            fidelity: Fidelity::Plain,
             configure: |_| {},
         }
     }

@@ -29,7 +29,14 @@ impl fmt::Debug for TraceHash {
 
 /// Takes up messages as they are delivered.
 #[derive(Debug, Default)]
-pub(crate) struct Trace(blake3::Hasher);
+pub(crate) struct Trace {
+    hasher: blake3::Hasher,
+    /// What was not hashed yet: many messages at once are hashed in parallel.
+    recorded: Vec<u8>,
+}
+
+/// How many bytes are hashed at once.
+const HASHED_AT_ONCE: usize = 64 * 1024;
 
 impl Trace {
     pub(crate) fn record(
@@ -52,10 +59,16 @@ impl Trace {
         for (place, number) in head.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
-        self.0.update(&head).update(body);
+        self.recorded.extend_from_slice(&head);
+        self.recorded.extend_from_slice(body);
+        if self.recorded.len() >= HASHED_AT_ONCE {
+            self.hasher.update(&self.recorded);
+            self.recorded.clear();
+        }
     }
 
     pub(crate) fn hash(&self) -> TraceHash {
-        TraceHash(self.0.finalize().into())
+        let mut hasher = self.hasher.clone();
+        TraceHash(hasher.update(&self.recorded).finalize().into())
     }
 }

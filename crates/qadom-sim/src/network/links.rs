@@ -10,8 +10,11 @@ use qadom_routing::NodeKey;
 
 use super::Network;
 use crate::exchange::{ExchangeId, Packet};
-use crate::node::{Link, NodeIndex};
+use crate::node::NodeIndex;
 use crate::queue::Event;
+
+/// The longest datagram in bytes.
+const FIRST_FULL: u64 = 1200;
 
 impl Network {
     /// Cuts these nodes off from all others: nothing that is sent from now on gets from one side
@@ -37,8 +40,7 @@ impl Network {
     /// Sends the empty message that keeps address translators open, if there is a session.
     pub(super) fn keep_alive(&mut self, from: NodeIndex, key: NodeKey) {
         let node = self.node(from);
-        let peer = node.and_then(|node| node.peers.get(&key));
-        let has_session = peer.is_some_and(|peer| matches!(peer.link, Link::Open));
+        let has_session = node.is_some_and(|node| node.peers.has_session(&key, self.now));
         let other = self.by_key.get(&key).and_then(|&other| self.node(other));
         let address = other.map(|other| other.address);
         if let Some(address) = address.filter(|_| has_session) {
@@ -59,9 +61,25 @@ impl Network {
     /// Puts a message on its way, which it may not survive.
     pub(super) fn send(&mut self, from: NodeIndex, address: SocketAddr, packet: Packet) {
         let exchange = packet.exchange().and_then(|id| self.exchanges.get(&id));
+        let length = packet.length(exchange) as u64;
+        if exchange.is_some_and(|exchange| exchange.is_background) {
+            self.figures.background_bytes += length;
+            self.figures.background_datagrams += length.div_ceil(FIRST_FULL);
+        }
+        self.figures.datagrams += length.div_ceil(FIRST_FULL);
         self.figures.sent += 1;
-        self.figures.bytes += packet.length(exchange) as u64;
-        let to = self.by_address.get(&address).copied();
+        self.figures.bytes += length;
+        self.fly(from, address, |to| Event::Arrival { from, to, packet });
+    }
+
+    /// Puts something on its way, which it may not survive.
+    pub(super) fn fly(
+        &mut self,
+        from: NodeIndex,
+        address: SocketAddr,
+        event: impl Fn(NodeIndex) -> Event,
+    ) {
+        let to = self.reach(address);
         let now = self.now;
         if let (Some(to), Some(sender)) = (to, self.nodes.get_mut(from.as_usize())) {
             sender.on_call(to, now);
@@ -78,7 +96,7 @@ impl Network {
                 delay += self.chance.between(Duration::ZERO, most);
             }
             let at = self.now + delay;
-            self.queue.push(at, Event::Arrival { from, to, packet });
+            self.queue.push(at, event(to));
         }
     }
 
@@ -90,6 +108,10 @@ impl Network {
     /// How long a message travels: nine tenths of the way from the least to the most belong to the
     /// pair of nodes, one tenth to the message.
     pub(super) fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
+        if let Some(area) = self.settings.wide_area {
+            let pair = pair_number(self.settings.seed, from, to);
+            return area.delay(pair, &mut self.chance);
+        }
         let (least, most) = (*self.settings.delay.start(), *self.settings.delay.end());
         let spread = most.saturating_sub(least);
         let of_pair = spread.mul_f64(0.9 * pair_fraction(self.settings.seed, from, to));
@@ -100,6 +122,13 @@ impl Network {
 
 /// A fraction from 0 to below 1 that a pair of nodes has in both directions.
 fn pair_fraction(seed: u64, one: NodeIndex, other: NodeIndex) -> f64 {
+    let mixed = pair_number(seed, one, other);
+    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
+    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// A number that a pair of nodes has in both directions.
+fn pair_number(seed: u64, one: NodeIndex, other: NodeIndex) -> u64 {
     let (low, high) = (
         one.min(other).as_usize() as u64,
         one.max(other).as_usize() as u64,
@@ -108,6 +137,5 @@ fn pair_fraction(seed: u64, one: NodeIndex, other: NodeIndex) -> f64 {
     let mut mixed = seed ^ low.rotate_left(32) ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
-    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+    mixed ^ (mixed >> 31)
 }

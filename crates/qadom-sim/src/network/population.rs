@@ -11,10 +11,20 @@ use std::time::Duration;
 use qadom_engine::{Addresses, Config, Engine, JournalEntry, JournalError, Mode};
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_store::MemoryStore;
+use qadom_transport::SecretKey;
 use qadom_wire::NetworkId;
 
 use super::Network;
 use crate::node::{Disk, Node, NodeIndex};
+use crate::peers::Peers;
+
+mod adversary;
+
+pub use adversary::Adversary;
+pub(crate) use adversary::Behaviour;
+
+/// A node key, with its secret when the real transport runs.
+type OwnKey = (NodeKey, Option<SecretKey>);
 
 /// The name of the network that all nodes but strangers speak for.
 const NETWORK_NAME: &str = "simulation";
@@ -69,8 +79,8 @@ impl Network {
         };
         crashed.engine = None;
         crashed.peers.clear();
-        crashed.pinned = 0;
         crashed.wake_at = None;
+        crashed.pinned = 0;
         let key = crashed.key;
         self.exchanges.retain(|_, exchange| exchange.asker != node);
         for exchange in self.exchanges.values_mut() {
@@ -79,9 +89,11 @@ impl Network {
                 exchange.answer = None;
             }
         }
+        self.end_endpoint(node);
         self.tasks.end_all_of(node);
         self.subscriptions.end_all_of(node);
         self.newcomers.remove(&node);
+        self.leave_members(node);
     }
 
     /// Starts a node that crashed: a new engine with the same key and settings takes its journal
@@ -117,7 +129,10 @@ impl Network {
         owner.hello = engine.hello();
         owner.engine = Some(engine);
         owner.life += 1;
+        self.start_endpoint(node);
+        self.enter_members(node);
         self.settle(node);
+        self.plan_leave(node);
         Ok(())
     }
 
@@ -137,15 +152,64 @@ impl Network {
             .map(|(index, _)| NodeIndex::from(index))
     }
 
-    /// A living node, strangers too, chosen by the seed; node 0 when none lives. Those that came by
-    /// churn count once they have joined.
+    /// A living node of the network, strangers left aside, chosen by the seed; node 0 when none
+    /// lives. Those that came by churn count once they have joined.
     pub fn random_node(&mut self) -> NodeIndex {
-        let nodes: Vec<NodeIndex> = self
-            .living()
-            .filter(|node| !self.newcomers.contains_key(node))
-            .collect();
-        let choice = self.chance.below(nodes.len());
-        nodes.get(choice).copied().unwrap_or(NodeIndex::from(0))
+        self.random_joined().unwrap_or(NodeIndex::from(0))
+    }
+
+    /// A living member that has joined, or is not about to.
+    pub(super) fn random_joined(&mut self) -> Option<NodeIndex> {
+        if self.members.len() <= self.newcomers.len() {
+            return None;
+        }
+        // Newcomers are few, so that this ends soon; with the last draw it ends.
+        for _ in 0..64 {
+            let choice = self.chance.below(self.members.len());
+            let node = self.members.get(choice).copied();
+            if let Some(node) = node.filter(|node| !self.newcomers.contains_key(node)) {
+                return Some(node);
+            }
+        }
+        let mut members = self.members.iter().copied();
+        members.find(|node| !self.newcomers.contains_key(node))
+    }
+
+    fn enter_members(&mut self, node: NodeIndex) {
+        let place = self.members.len();
+        if let Some(owner) = self.nodes.get_mut(node.as_usize())
+            && owner.member_at.is_none()
+            && owner.network == NETWORK_NAME
+            && !owner.only_answers
+        {
+            owner.member_at = Some(place);
+            self.members.push(node);
+        }
+    }
+
+    fn leave_members(&mut self, node: NodeIndex) {
+        let owner = self.nodes.get_mut(node.as_usize());
+        let Some(place) = owner.and_then(|owner| owner.member_at.take()) else {
+            return;
+        };
+        if place < self.members.len() {
+            self.members.swap_remove(place);
+        }
+        let moved = self.members.get(place).copied();
+        if let Some(moved) = moved.and_then(|moved| self.nodes.get_mut(moved.as_usize())) {
+            moved.member_at = Some(place);
+        }
+    }
+
+    /// The living nodes of the network, strangers and adversaries left aside, in the order in which
+    /// they came.
+    pub fn members(&self) -> impl Iterator<Item = NodeIndex> {
+        self.living_members().map(|(node, _)| node)
+    }
+
+    /// 32 bytes, chosen by the seed.
+    pub fn random_bytes(&mut self) -> [u8; 32] {
+        self.chance.bytes()
     }
 
     /// A number below `end`, chosen by the seed; 0 when `end` is 0.
@@ -189,9 +253,42 @@ impl Network {
         self.add_with(mode, network, address)
     }
 
+    /// Adds a storing node of the network with a key that was chosen for it.
+    fn add_of_key(&mut self, key: OwnKey) -> NodeIndex {
+        let address = address_of(NodeIndex::from(self.nodes.len()));
+        self.add_whole((Mode::Storing, NETWORK_NAME), address, key)
+    }
+
+    /// Adds a storing node of the network with a key and an address that were chosen for it.
+    pub(super) fn add_of_population(&mut self, key: NodeKey, address: SocketAddr) -> NodeIndex {
+        self.add_whole((Mode::Storing, NETWORK_NAME), address, (key, None))
+    }
+
     fn add_with(&mut self, mode: Mode, network: &str, address: SocketAddr) -> NodeIndex {
+        let key = self.draw_key();
+        self.add_whole((mode, network), address, key)
+    }
+
+    /// A key, with its secret when the real transport runs.
+    fn draw_key(&mut self) -> OwnKey {
+        if !self.settings.fidelity.is_sealed() {
+            return (self.chance.node_key(), None);
+        }
+        loop {
+            let secret = SecretKey::from_bytes(self.chance.bytes());
+            if let Ok(key) = NodeKey::new(secret.public()) {
+                return (key, Some(secret));
+            }
+        }
+    }
+
+    fn add_whole(
+        &mut self,
+        (mode, network): (Mode, &str),
+        address: SocketAddr,
+        (key, secret): OwnKey,
+    ) -> NodeIndex {
         let index = NodeIndex::from(self.nodes.len());
-        let key = self.random_node_key();
         let mut config = Config {
             mode,
             families: Families {
@@ -201,6 +298,9 @@ impl Network {
             interface: Addresses::at(address),
             ..Config::new(key, identity_of(network))
         };
+        if self.only_answers {
+            Self::calm(&mut config);
+        }
         (self.settings.configure)(&mut config);
         let store = Arc::new(MemoryStore::new());
         let clock_error = self.random_clock_error();
@@ -218,17 +318,25 @@ impl Network {
             store,
             journal: Vec::new(),
             writers: BTreeSet::new(),
+            behaviour: None,
+            only_answers: self.only_answers,
+            secret,
+            sealed: None,
+            pinned: 0,
             engine: Some(engine),
             life: 0,
             clock_error,
             side: 0,
-            peers: BTreeMap::new(),
-            pinned: 0,
+            peers: Peers::default(),
+            member_at: None,
             wake_at: None,
         });
         self.by_address.insert(address, index);
         self.by_key.insert(key, index);
+        self.start_endpoint(index);
+        self.enter_members(index);
         self.settle(index);
+        self.plan_leave(index);
         index
     }
 
@@ -241,23 +349,20 @@ impl Network {
         micros(self.chance.between(Duration::ZERO, 2 * most)) - micros(most)
     }
 
-    fn random_node_key(&mut self) -> NodeKey {
-        loop {
-            if let Ok(key) = NodeKey::new(self.chance.bytes()) {
-                return key;
-            }
-        }
-    }
-
     pub(super) fn node(&self, node: NodeIndex) -> Option<&Node> {
         self.nodes.get(node.as_usize())
     }
 
-    /// The living nodes that speak for the main network.
+    /// The living nodes that speak for the main network, adversaries left aside.
     pub(super) fn living_members(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
         let nodes = self.nodes.iter().enumerate();
         nodes
-            .filter(|(_, node)| node.is_alive() && node.network == NETWORK_NAME)
+            .filter(|(_, node)| {
+                node.is_alive()
+                    && node.network == NETWORK_NAME
+                    && node.behaviour.is_none()
+                    && !node.only_answers
+            })
             .map(|(index, node)| (NodeIndex::from(index), node))
     }
 }
@@ -271,14 +376,16 @@ fn address_of(node: NodeIndex) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::from(ADDRESS_BASE | (bits & 0x00ff_ffff)), PORT))
 }
 
-/// The identity of a network with any text for a name.
+/// A network with any text for a name.
 #[expect(
     clippy::expect_used,
     reason = "a hash in hexadecimal has 64 bytes and none of them is zero"
 )]
-fn identity_of(network: &str) -> NetworkId {
+pub(super) fn network_of(network: &str) -> qadom_wire::Network {
     let name = blake3::hash(network.as_bytes()).to_hex();
-    qadom_wire::Network::new(name.as_bytes(), b"")
-        .expect("a name of 64 bytes")
-        .id()
+    qadom_wire::Network::new(name.as_bytes(), b"").expect("a name of 64 bytes")
+}
+
+fn identity_of(network: &str) -> NetworkId {
+    network_of(network).id()
 }

@@ -11,7 +11,7 @@ use crate::exchange::Question;
 use crate::failure::Failure;
 use crate::node::{Node, NodeIndex};
 use crate::queue::Event;
-use qadom_routing::Moment;
+use qadom_routing::{Moment, NodeKey};
 
 impl Network {
     /// Lets the next event happen if it lies no later than `until`; false when none does.
@@ -22,6 +22,7 @@ impl Network {
         self.now = at;
         match event {
             Event::Arrival { from, to, packet } => self.arrive(from, to, packet),
+            Event::Datagram(datagram) => self.land(&datagram),
             Event::Timeout { exchange, wait } => self.on_timeout(exchange, wait),
             Event::Slow(exchange) => self.on_slow(exchange),
             Event::Mismatch(exchange) => self.on_mismatch(exchange),
@@ -37,6 +38,8 @@ impl Network {
             Event::Committed { .. } => {}
             Event::Departure(number) => self.on_departure(number),
             Event::Join(newcomer) => self.let_newcomer_join(newcomer),
+            Event::Leave { number, node, life } => self.on_leave(number, node, life),
+            Event::Return { number, node } => self.on_return(number, node),
         }
         true
     }
@@ -81,19 +84,30 @@ impl Network {
 
     /// Carries out what a node's engine wants, and plans its next wake.
     pub(super) fn settle(&mut self, node: NodeIndex) {
-        while let Some(effect) = self.engine_mut(node).and_then(Engine::poll_effect) {
-            self.carry_out(node, effect);
+        loop {
+            while let Some(effect) = self.engine_mut(node).and_then(Engine::poll_effect) {
+                if let Some(effect) = self.carry_out_sealed(node, effect) {
+                    self.carry_out(node, effect);
+                }
+            }
+            if !self.pump(node) {
+                break;
+            }
         }
         let Some(owner) = self.nodes.get_mut(node.as_usize()) else {
             return;
         };
-        let deadline = owner.engine.as_ref().and_then(Engine::next_deadline);
-        let deadline = deadline.map(|deadline| deadline.max(self.now));
-        if owner.wake_at != deadline {
-            owner.wake_at = deadline;
-            if let Some(deadline) = deadline {
-                self.queue.push(deadline, Event::Wake(node));
-            }
+        if owner.only_answers {
+            return;
+        }
+        let Some(deadline) = owner.next_deadline() else {
+            return;
+        };
+        let deadline = deadline.max(self.now);
+        // A wake that is planned already and comes too early plans the next one.
+        if owner.wake_at.is_none_or(|planned| planned > deadline) {
+            owner.wake_at = Some(deadline);
+            self.queue.push(deadline, Event::Wake(node));
         }
     }
 
@@ -122,8 +136,8 @@ impl Network {
                     engine.on_journalled(now, ticket);
                 }
             }
-            Effect::Pin(_) => self.count_pinned(node, 1),
-            Effect::Unpin(_) => self.count_pinned(node, -1),
+            Effect::Pin(key) => self.pin(node, key, true),
+            Effect::Unpin(key) => self.pin(node, key, false),
             Effect::KeepAlive(key) => self.keep_alive(node, key),
             Effect::Event { operation, event } => {
                 self.subscriptions.tell(node, operation, self.now, event);
@@ -158,9 +172,9 @@ impl Network {
         self.tasks.end(node, operation, result);
     }
 
-    fn count_pinned(&mut self, node: NodeIndex, change: isize) {
-        if let Some(node) = self.nodes.get_mut(node.as_usize()) {
-            node.pinned = node.pinned.saturating_add_signed(change);
+    fn pin(&mut self, node: NodeIndex, key: NodeKey, is_pinned: bool) {
+        if let Some(peer) = self.peer(node, key) {
+            peer.is_pinned = is_pinned;
         }
     }
 
@@ -197,9 +211,23 @@ impl Network {
         let Some(owner) = self.nodes.get_mut(node.as_usize()) else {
             return;
         };
-        if owner.wake_at == Some(now) {
-            owner.wake_at = None;
+        if owner.wake_at != Some(now) {
+            return;
+        }
+        owner.wake_at = None;
+        let is_due = |deadline: Option<Moment>| deadline.is_some_and(|deadline| deadline <= now);
+        let engine_is_due = is_due(owner.engine.as_ref().and_then(Engine::next_deadline));
+        let time = self.time_of(node);
+        let owner = self.nodes.get_mut(node.as_usize());
+        if let Some(sealed) = owner.and_then(|owner| owner.sealed.as_deref_mut())
+            && is_due(sealed.next_deadline())
+        {
+            sealed.on_deadline(time);
+        }
+        if engine_is_due {
             self.feed(node, Engine::on_deadline);
+        } else {
+            self.settle(node);
         }
     }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Difference, Engine, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size,
+    Difference, Effect, Engine, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size,
 };
 use qadom_routing::NodeKey;
 
 use super::Network;
 use crate::exchange::{Exchange, ExchangeId, Opens, Packet, Question, TRIES};
-use crate::node::{Link, Node, NodeIndex, Peer};
+use crate::node::{Node, NodeIndex};
+use crate::peers::{Link, Peer};
 use crate::queue::Event;
 use crate::rtt::FIRST_TIMEOUT;
 
@@ -35,6 +36,7 @@ impl Network {
             first_ok,
             size,
             patience,
+            is_background,
             ..
         } = outgoing;
         let question = Question::Body { key, body, size };
@@ -46,6 +48,7 @@ impl Network {
         if let Some(exchange) = self.exchanges.get_mut(&exchange) {
             exchange.patience = patience;
             exchange.may_open = first_ok;
+            exchange.is_background = is_background;
         }
         self.queue.push(self.now + slow_at, Event::Slow(exchange));
         self.dispatch(exchange);
@@ -57,6 +60,7 @@ impl Network {
             return;
         };
         let (from, address, may_open) = (exchange.asker, exchange.address, exchange.may_open);
+        let is_background = exchange.is_background;
         let Some(key) = exchange.key() else {
             return;
         };
@@ -80,6 +84,9 @@ impl Network {
                     size: Size::Small,
                 };
                 let ping = self.exchange(from, address, question, None);
+                if let Some(ping) = self.exchanges.get_mut(&ping) {
+                    ping.is_background = is_background;
+                }
                 self.open(ping, Opens::Session);
             }
         }
@@ -324,6 +331,10 @@ impl Network {
 
     /// Sends an engine's answer back on the way its question came.
     pub(super) fn answer(&mut self, from: NodeIndex, inbound: InboundId, body: Bytes) {
+        let effect = Effect::Answer { inbound, body };
+        let Some(Effect::Answer { inbound, body }) = self.carry_out_sealed(from, effect) else {
+            return;
+        };
         let id = ExchangeId(inbound.0);
         // The asker gave up, or died.
         let Some(exchange) = self.exchanges.get_mut(&id) else {
@@ -377,7 +388,19 @@ impl Network {
             body,
             answer_max,
         };
-        self.feed(to, |engine, now| engine.on_request(now, &inbound));
+        self.hear(to, &inbound);
+        self.settle(to);
+    }
+
+    /// Gives a request to whoever answers at a node: its engine, or what it does instead.
+    pub(super) fn hear(&mut self, to: NodeIndex, inbound: &Inbound) {
+        if self.misbehave(to, inbound) {
+            return;
+        }
+        let now = self.time_of(to);
+        if let Some(engine) = self.engine_mut(to) {
+            engine.on_request(now, inbound);
+        }
     }
 
     fn identified(&mut self, node: NodeIndex, id: ExchangeId) {
@@ -455,14 +478,10 @@ impl Network {
         !waiting.is_empty()
     }
 
-    fn peer(&mut self, node: NodeIndex, key: NodeKey) -> Option<&mut Peer> {
-        Some(
-            self.nodes
-                .get_mut(node.as_usize())?
-                .peers
-                .entry(key)
-                .or_default(),
-        )
+    pub(super) fn peer(&mut self, node: NodeIndex, key: NodeKey) -> Option<&mut Peer> {
+        let now = self.now;
+        let node = self.nodes.get_mut(node.as_usize())?;
+        Some(node.peers.of(key, now))
     }
 
     fn peer_at(&mut self, node: NodeIndex, other: NodeIndex) -> Option<&mut Peer> {

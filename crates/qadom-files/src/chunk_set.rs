@@ -164,7 +164,12 @@ impl ChunkSet {
         let first = first / 8;
         let end = self.chunks.div_ceil(8);
         let last = first.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        (first..last.min(end)).map(|byte| self.byte(byte)).collect()
+        let last = last.min(end);
+        let words = first / 8..last.div_ceil(8);
+        let bytes = words.flat_map(|word| self.word(word).to_le_bytes());
+        let count = usize::try_from(last.saturating_sub(first)).unwrap_or(usize::MAX);
+        let skip = usize::try_from(first % 8).unwrap_or(0);
+        bytes.skip(skip).take(count).collect()
     }
 
     /// Puts the chunks of a bitfield in that begins with chunk `first`, a multiple of 8.
@@ -269,11 +274,6 @@ impl ChunkSet {
             chunks @ 1..WORD_CHUNKS => (1 << chunks) - 1,
             _ => u64::MAX,
         }
-    }
-
-    fn byte(&self, byte: u64) -> u8 {
-        let [first, ..] = (self.word(byte / 8) >> (byte % 8 * 8)).to_le_bytes();
-        first
     }
 
     /// The first chunk of a range that is in the set, or the first that is not.

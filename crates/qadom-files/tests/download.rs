@@ -301,6 +301,28 @@ fn a_reader_gets_its_place_in_order_first() {
 }
 
 #[test]
+fn a_reader_does_not_wait_for_a_slow_peer() {
+    let layout = layout(1000 * MIB);
+    let mut world = World::new(layout, 1);
+    let near = Duration::from_millis(5);
+    world.join(Conduct::Honest, Availability::All, 50_000, near);
+    let place = 500 * MIB;
+    let reader = world
+        .download
+        .open_reader(world.now, place..place + MIB, MIB);
+    reader.expect("there is room");
+    // The last chunk and the first one are with the slow peer, and so is where the reader stands.
+    world.join(Conduct::Honest, Availability::All, 20 * MIB, near);
+    world.run_until(Duration::from_secs(3));
+    let first = layout.chunk_at(place);
+    let missing = world.download.have().first_missing(first..first + 4);
+    assert_eq!(
+        missing, None,
+        "it takes ten seconds from the slow one alone"
+    );
+}
+
+#[test]
 fn without_the_whole_only_what_readers_want_is_fetched() {
     let layout = layout(100 * MIB);
     let mut world = World::new(layout, 1);

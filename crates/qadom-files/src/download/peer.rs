@@ -125,7 +125,6 @@ pub(super) struct Peer {
     pub(super) false_claims: u32,
     pub(super) paused_until: Duration,
     window: usize,
-    is_proven: bool,
     /// The shortest time from a request to its first byte.
     latency: Option<Duration>,
     last_byte: Duration,
@@ -150,7 +149,6 @@ impl Peer {
             false_claims: 0,
             paused_until: Duration::ZERO,
             window: FIRST_REQUESTS,
-            is_proven: false,
             latency,
             last_byte: now,
             interval: (now, 0),
@@ -223,7 +221,7 @@ impl Peer {
     /// A chunk of it verified: it may be asked for as much as keeps it busy.
     pub(super) fn verified(&mut self) {
         self.strikes = 0;
-        self.is_proven = true;
+        self.false_claims = self.false_claims.saturating_sub(1);
         let target = self.target();
         if self.window < target {
             self.window += 1;
@@ -254,8 +252,8 @@ impl Peer {
     }
 
     /// How long until a chunk that it was asked for should be here, behind what it was asked for
-    /// before; `None` when nothing is known of its speed.
-    pub(super) fn expected(&self, flight: &Flight, length: u64) -> Option<Duration> {
+    /// before. Of whom nothing is known, it is expected to take as long again as it took.
+    pub(super) fn remaining(&self, now: Duration, flight: &Flight, length: u64) -> Duration {
         let before = self
             .flights
             .values()
@@ -263,7 +261,9 @@ impl Peer {
         let queued: u64 = before
             .map(|other| length.saturating_sub(other.received))
             .sum();
-        self.rate.time_for(queued)
+        let waited = now.saturating_sub(flight.sent);
+        let silent = now.saturating_sub(flight.last);
+        self.rate.time_for(queued).unwrap_or(waited).max(silent)
     }
 
     /// How long it would take for one chunk more.

@@ -3,11 +3,11 @@
 //! The order: what a reader waits for, from its place on; the last chunk, which proves the size; the
 //! rarest chunk, and of equally rare ones the next behind what the peer was asked for last, so that
 //! it reads its disk in order. A peer for which nothing is left may be asked for a chunk that another
-//! is late with.
+//! is late with; so may any peer for the chunk at which a reader stands.
 
 use core::time::Duration;
 
-use super::peer::Availability;
+use super::peer::{Availability, REQUESTS_PER_PEER_MAX};
 use super::{Download, Effect, LOST_MAX, LossReason, PeerId, REQUESTS_MAX};
 use crate::chunk_set::{PAGE_CHUNKS, PAGE_WORDS, WORD_CHUNKS};
 use crate::{CHUNK_SIZE, Layout};
@@ -23,6 +23,9 @@ const DOUBLES_MIN: u64 = 2;
 
 /// How often late chunks are looked for while some peer has nothing to do.
 const DOUBLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a chunk is expected to take from a peer of which nothing is known.
+const UNKNOWN_TIME: Duration = Duration::from_secs(1);
 
 /// A chunk is late with one peer when another would need less than a half of the time.
 const LATE_FACTOR: u32 = 2;
@@ -198,8 +201,10 @@ impl Download {
         }
     }
 
-    /// Asks peers that have nothing to do for what others are late with.
+    /// Asks a second peer for what a reader waits for, and peers that have nothing to do for what others
+    /// are late with.
     fn double_late(&mut self, now: Duration, ids: &[PeerId]) {
+        let awaited = self.awaited();
         let idle: Vec<PeerId> = ids
             .iter()
             .copied()
@@ -208,7 +213,8 @@ impl Download {
                 peer.is_some_and(|peer| peer.is_dry && peer.is_open(now))
             })
             .collect();
-        if idle.is_empty() || self.requests == 0 || self.doubles_left == 0 {
+        let is_any_idle = !idle.is_empty() && self.doubles_left > 0;
+        if self.requests == 0 || !is_any_idle && awaited.is_empty() {
             self.next_double = None;
             return;
         }
@@ -216,6 +222,14 @@ impl Download {
             return;
         }
         self.next_double = Some(now + DOUBLE_INTERVAL);
+        for chunk in awaited {
+            if self.requests < REQUESTS_MAX
+                && let Some(id) = self.rescuer(now, chunk)
+            {
+                self.doubled.insert(chunk);
+                self.ask(now, id, chunk);
+            }
+        }
         for id in idle {
             if self.doubles_left > 0
                 && self.requests < REQUESTS_MAX
@@ -228,20 +242,47 @@ impl Download {
         }
     }
 
+    /// The chunks at which readers stand, as far as one peer was asked for them.
+    fn awaited(&self) -> Vec<u64> {
+        let windows = self.readers.values().map(|reader| reader.window());
+        let first = windows.filter_map(|window| self.have.first_missing(window));
+        let mut awaited: Vec<u64> = first
+            .filter(|chunk| self.requested.contains(*chunk) && !self.doubled.contains(chunk))
+            .collect();
+        awaited.sort_unstable();
+        awaited.dedup();
+        awaited
+    }
+
+    /// The peer that would bring a chunk the soonest, if the one that was asked is late with it.
+    fn rescuer(&self, now: Duration, chunk: u64) -> Option<PeerId> {
+        let length = u64::from(CHUNK_SIZE);
+        let asked = self.peers.iter().find_map(|(id, peer)| {
+            let flight = peer.flights.get(&chunk)?;
+            Some((*id, peer.remaining(now, flight, length)))
+        });
+        let (owner, expected) = asked?;
+        let others = self.peers.iter().filter(|(id, peer)| {
+            let is_able = now >= peer.paused_until && peer.flights.len() < REQUESTS_PER_PEER_MAX;
+            **id != owner && is_able && peer.has(chunk)
+        });
+        let times = others.map(|(id, peer)| {
+            let time = peer.time_for_next(length);
+            (time.unwrap_or(UNKNOWN_TIME), *id)
+        });
+        let (time, id) = times.min()?;
+        (expected > time * LATE_FACTOR).then_some(id)
+    }
+
     /// The chunk with which another peer is late the most, of those that this one has.
     fn latest_for(&self, now: Duration, id: PeerId) -> Option<u64> {
         let length = u64::from(CHUNK_SIZE);
         let peer = self.peers.get(&id)?;
-        let own = peer.time_for_next(length).unwrap_or(DOUBLE_INTERVAL * 10);
+        let own = peer.time_for_next(length).unwrap_or(UNKNOWN_TIME);
         let others = self.peers.iter().filter(|(other, _)| **other != id);
         let flights = others.flat_map(|(_, other)| {
-            other.flights.iter().map(move |(chunk, flight)| {
-                // Of whom nothing is known, it is expected to take as long again as it took.
-                let waited = now.saturating_sub(flight.sent);
-                let silent = now.saturating_sub(flight.last);
-                let expected = other.expected(flight, length).unwrap_or(waited);
-                (expected.max(silent), *chunk)
-            })
+            let flights = other.flights.iter();
+            flights.map(move |(chunk, flight)| (other.remaining(now, flight, length), *chunk))
         });
         flights
             .filter(|(expected, chunk)| {

@@ -237,9 +237,9 @@ impl ChunkSet {
         }
         let (before, after) = (i64::from(old.count_ones()), i64::from(bits.count_ones()));
         self.len = self.len.saturating_add_signed(after - before);
-        let uniform = if words.iter().all(|word| *word == 0) {
+        let uniform = if bits == 0 && words.iter().all(|word| *word == 0) {
             Some(Uniform::Empty)
-        } else if *words == *self.spelled(page, Uniform::Full) {
+        } else if bits == self.mask(word) && *words == *self.spelled(page, Uniform::Full) {
             Some(Uniform::Full)
         } else {
             None

@@ -8,6 +8,8 @@
 use core::time::Duration;
 
 use super::peer::{Availability, REQUESTS_PER_PEER_MAX};
+use super::rarity::Words;
+use super::reader::Reader;
 use super::{Download, Effect, LOST_MAX, LossReason, PeerId, REQUESTS_MAX};
 use crate::chunk_set::{PAGE_CHUNKS, PAGE_WORDS, WORD_CHUNKS};
 use crate::{CHUNK_SIZE, Layout};
@@ -128,19 +130,19 @@ impl Download {
                 partial.collect()
             };
             let peer = peers.get(&id)?;
+            let first = page * PAGE_WORDS as u64;
+            let mut open = [0; PAGE_WORDS];
+            for (open, word) in open.iter_mut().zip(first..) {
+                let missing = self.have.missing_word(word) & !self.requested.word(word);
+                *open = missing & peer.word(word);
+            }
             let classes = rarity.page(page, parts, everyone);
             for (count, words) in classes {
                 if best.is_some_and(|(other, _)| other <= *count) {
                     break;
                 }
-                let first = page * PAGE_WORDS as u64;
-                let open = |word: u64, bits: u64| {
-                    bits & peer.word(word)
-                        & self.have.missing_word(word)
-                        & !self.requested.word(word)
-                };
-                let found = first_from(cursor, first, words, open)
-                    .or_else(|| first_from(0, first, words, open));
+                let found = first_from(cursor, first, words, &open)
+                    .or_else(|| first_from(0, first, words, &open));
                 if let Some(chunk) = found {
                     best = Some((*count, chunk));
                     break;
@@ -244,7 +246,7 @@ impl Download {
 
     /// The chunks at which readers stand, as far as one peer was asked for them.
     fn awaited(&self) -> Vec<u64> {
-        let windows = self.readers.values().map(|reader| reader.window());
+        let windows = self.readers.values().map(Reader::window);
         let first = windows.filter_map(|window| self.have.first_missing(window));
         let mut awaited: Vec<u64> = first
             .filter(|chunk| self.requested.contains(*chunk) && !self.doubled.contains(chunk))
@@ -389,20 +391,15 @@ impl Download {
     }
 }
 
-/// The first chunk at or behind `cursor` among the open ones of a page whose first word is `first`.
-fn first_from(
-    cursor: u64,
-    first: u64,
-    words: &[u64],
-    open: impl Fn(u64, u64) -> u64,
-) -> Option<u64> {
-    (first..).zip(words).find_map(|(word, bits)| {
+/// The first chunk at or behind `cursor` among those of a class that are open, in a page whose first
+/// word is `first`.
+fn first_from(cursor: u64, first: u64, class: &Words, open: &Words) -> Option<u64> {
+    let words = (first..).zip(class.iter().zip(open));
+    let mut found = words.filter_map(|(word, (class, open))| {
         let from = cursor.saturating_sub(word * WORD_CHUNKS);
-        if from >= WORD_CHUNKS || *bits == 0 {
-            return None;
-        }
-        let bits = open(word, *bits) & u64::MAX << from;
-        let at = u64::from(bits.trailing_zeros());
-        (bits != 0).then_some(word * WORD_CHUNKS + at)
-    })
+        let behind = u64::MAX.checked_shl(u32::try_from(from).ok()?)?;
+        let bits = class & open & behind;
+        (bits != 0).then(|| word * WORD_CHUNKS + u64::from(bits.trailing_zeros()))
+    });
+    found.next()
 }

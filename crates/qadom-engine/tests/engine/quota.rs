@@ -16,7 +16,7 @@ use qadom_wire::{
 const QUOTA: StoreResult = StoreResult::Refused(Reason::Quota);
 
 /// A payload that is told apart by a number.
-fn payload(number: u16, length: usize) -> Bytes {
+pub(crate) fn payload(number: u16, length: usize) -> Bytes {
     let mut payload = number.to_be_bytes().to_vec();
     payload.resize(length, 0);
     payload.into()
@@ -41,12 +41,12 @@ fn event(writer: u16, seq: u16, length: usize) -> Verified {
 }
 
 /// The address of a numbered group.
-fn group(number: u16) -> [u8; 4] {
+pub(crate) fn group(number: u16) -> [u8; 4] {
     let [high, low] = number.to_be_bytes();
     [60, high, low, 1]
 }
 
-fn records(one: &mut One, kind: Kind) -> Vec<SignedRecord> {
+pub(crate) fn records(one: &mut One, kind: Kind) -> Vec<SignedRecord> {
     let records = one.all(slot(), kind).into_iter();
     let signed = records.filter_map(|record| match record {
         Record::Signed(record) => Some(record),

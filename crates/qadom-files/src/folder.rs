@@ -192,12 +192,15 @@ impl Folder {
                 continue;
             };
             let path = self.path("partial", &id);
-            // A crash between the last two steps of finishing leaves marks without bytes.
-            if self.index().whole.contains_key(&id) {
-                disk::remove(&path)?;
-                continue;
-            }
+            let is_whole = self
+                .entry(&id)
+                .is_some_and(|entry| entry.state == State::Whole);
             match HaveFile::open(&path)? {
+                // A crash among the last steps of finishing: the file has its name and its entry.
+                Opened::Ready(marks) if is_whole && marks.header.id == id => {
+                    disk::remove(&marks.header.data)?;
+                    disk::remove(&path)?;
+                }
                 Opened::Ready(marks) if marks.header.id == id => {
                     let partial = self.join(*marks)?;
                     self.index().partial.insert(id, partial);
@@ -256,7 +259,10 @@ impl Folder {
             if !is_same || index.changed.contains(id) {
                 entry.state = State::Changed;
             }
-            return Some(entry);
+            // What is no longer what it was may be on its way again.
+            if entry.state == State::Whole || !index.partial.contains_key(id) {
+                return Some(entry);
+            }
         }
         let partial = index.partial.get(id)?;
         Some(Entry {

@@ -56,15 +56,15 @@ impl Folder {
     /// [`ReadError`] when it is not here, or not what it was.
     pub fn read(&self, id: &FileId, wire: u64, bytes: &mut Vec<u8>) -> Result<Proof, ReadError> {
         let whole = self.read_whole(id, wire, bytes);
-        if !matches!(whole, Err(ReadError::NotFound)) {
+        let Err(error @ (ReadError::NotFound | ReadError::Changed)) = whole else {
             return whole;
-        }
+        };
         if let Some(partial) = self.partial(id)
             && let Some(proof) = partial.read(wire, bytes)?
         {
             return Ok(proof);
         }
-        self.held.read(id, wire, bytes)?.ok_or(ReadError::NotFound)
+        self.held.read(id, wire, bytes)?.ok_or(error)
     }
 
     fn read_whole(&self, id: &FileId, wire: u64, bytes: &mut Vec<u8>) -> Result<Proof, ReadError> {

@@ -153,6 +153,92 @@ fn a_crash_between_name_and_note_is_made_good() {
     check_served(&folder, &content);
 }
 
+#[test]
+fn a_crash_after_the_note_leaves_nothing_beside_the_file() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let root = temporary.path().join("files");
+    let content = content(CHUNK + 1);
+    let tree = Tree::of(&content);
+    let folder = open(&root);
+    let target = temporary.path().join("film");
+    let size = content.len() as u64;
+    let partial = folder
+        .download(&tree.id(), size, Some(&target))
+        .expect("it begins");
+    for chunk in 0..2 {
+        write(&partial, &tree, &content, chunk);
+    }
+    let marks = root.join("partial").join(tree.id().to_string());
+    let (kept, data) = (
+        fs::read(&marks).expect("marks"),
+        partial.data_path().to_owned(),
+    );
+    folder
+        .finish(&partial, "film", Some(&target))
+        .expect("all is there");
+    drop((partial, folder));
+    // As a crash right after the entry was written leaves it.
+    fs::write(&marks, kept).expect("a file");
+    fs::hard_link(&target, &data).expect("a link");
+    check_served(&open(&root), &content);
+    assert!(!marks.exists() && !data.exists());
+    assert_eq!(fs::read(&target).expect("it is there"), content);
+}
+
+#[test]
+fn a_changed_file_can_be_downloaded_again_across_a_restart() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let root = temporary.path().join("files");
+    let content = content(2 * CHUNK);
+    let tree = Tree::of(&content);
+    let source = temporary.path().join("source");
+    fs::write(&source, &content).expect("a file");
+    let id = add_file(&open(&root), &source, Placement::InPlace).id;
+    fs::remove_file(&source).expect("it goes");
+    let folder = open(&root);
+    let partial = folder
+        .download(&id, content.len() as u64, Some(&source))
+        .expect("it is not here");
+    write(&partial, &tree, &content, 1);
+    drop((partial, folder));
+    let folder = open(&root);
+    let state = folder.entry(&id).map(|entry| entry.state);
+    assert_eq!(state, Some(State::Partial { chunks: 1 }));
+    folder
+        .read(&id, 1, &mut Vec::new())
+        .expect("it is served already");
+    let partial = folder.partial(&id).expect("it goes on");
+    write(&partial, &tree, &content, 0);
+    folder
+        .finish(&partial, "source", Some(&source))
+        .expect("all is there");
+    check_served(&folder, &content);
+}
+
+#[test]
+fn several_threads_write_at_a_time() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = open(temporary.path());
+    let content = content(23 * CHUNK + 5);
+    let tree = Tree::of(&content);
+    let partial = folder
+        .download(&tree.id(), content.len() as u64, None)
+        .expect("it begins");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (partial, tree, content) = (&partial, &tree, &content);
+            // Neighbours write the same chunks now and then.
+            scope.spawn(move || {
+                for chunk in (0..24).filter(|chunk| chunk % 4 == thread || chunk % 5 == 0) {
+                    write(partial, tree, content, chunk);
+                }
+            });
+        }
+    });
+    folder.finish(&partial, "", None).expect("all is there");
+    check_served(&folder, &content);
+}
+
 /// A download of five chunks of which 0, 1 and 3 are there, cut short.
 fn cut_short(root: &Path, durability_synced: bool) -> (Vec<u8>, Tree) {
     let content = content(5 * CHUNK - 9);

@@ -39,10 +39,17 @@ pub struct Config {
     pub id_bits: u32,
     /// Requests of one lookup in flight at once, at least 1 (alpha of the paper, 3).
     pub alpha: usize,
-    /// A bucket that nothing touched for this long is refreshed (1 h).
+    /// Bits of the key space that one level of the routing table resolves, 1 to 8 (b of the paper,
+    /// 1). More shorten lookups and make the table, and what it costs to keep, larger.
+    pub bits_per_level: u32,
+    /// A bucket that lacks contacts and that nothing touched for this long is refreshed (1 h).
     pub refresh_after: Duration,
-    /// How often a holder replicates what it holds (1 h).
-    pub replicate_every: Duration,
+    /// How often a holder replicates what it holds; none stands for what the churn of its contacts
+    /// asks for: 1 h at first, 15 min to 12 h later (none).
+    pub replicate_every: Option<Duration>,
+    /// Whether a newcomer is brought at once what it is to hold (true). Without it the newcomer gets
+    /// that with the next replication: less traffic, and fewer copies for a while.
+    pub hands_over: bool,
     /// How often a node has others test whether it is reachable (15 min).
     pub test_every: Duration,
     /// For this long after the start nothing expires, since the wall clock may be off; less when
@@ -69,8 +76,10 @@ impl Config {
             families: Families::BOTH,
             id_bits: 0,
             alpha: 3,
+            bits_per_level: 1,
             refresh_after: Duration::from_hours(1),
-            replicate_every: Duration::from_hours(1),
+            replicate_every: None,
+            hands_over: true,
             test_every: Duration::from_mins(15),
             expiry_grace: Duration::from_mins(1),
             publication_bytes_per_second: 32_000,

@@ -2,17 +2,15 @@
 //! under way, the effects that are to be drained.
 //!
 //! What must stay true: each request sent is answered or failed once and then forgotten; an answer
-//! that promises durability is held back until the store has committed; only nodes that a session
-//! has confirmed, that store and that solved the puzzle stand in the table.
+//! that promises durability is held back until the store has committed. Who stands in the table
+//! lies in `neighbours.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qadom_routing::{
-    Contact, Key, Moment, NodeId, Observation, Removal, RoutingTable, TableConfig,
-};
+use qadom_routing::{Contact, Key, Moment, NodeId, RoutingTable, TableConfig};
 use qadom_store::{Store, StoreError, Ticket};
 use qadom_wire::{K, Kind, Ping, Reason, Request, StoreResult};
 use rand_chacha::ChaCha8Rng;
@@ -20,11 +18,14 @@ use rand_core::SeedableRng;
 
 use crate::addresses::{OwnAddresses, Voter};
 use crate::blocks::Blocks;
+use crate::churn::Churn;
 use crate::config::{Config, Mode};
 use crate::dial_back::DialBacks;
 use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
 use crate::hello::Hellos;
+use crate::ledger::{Cause, Ledger};
 use crate::listing::Listings;
+use crate::network::NetworkView;
 use crate::offset::ClockOffset;
 use crate::operation::OperationId;
 use crate::publications::Promises;
@@ -36,7 +37,7 @@ use crate::status::Drops;
 use crate::subscriptions::Subscriptions;
 use crate::time::Time;
 use crate::topics::Topics;
-use crate::upkeep::Replicated;
+use crate::upkeep::{Leaving, Replicated};
 use crate::watchers::Watchers;
 
 /// How long a holder's disk may take to commit what it is given.
@@ -79,9 +80,27 @@ pub(crate) enum Purpose {
     Check,
     /// The question what a holder has in the place of a record that it refused.
     Look,
-    /// A sign of life of a contact that another one waits to replace, or a copy left on a path:
-    /// nobody waits for it.
-    Background,
+    /// A sign of life of a contact that has been silent for long. Nobody waits for it, as for all
+    /// that follow.
+    Revalidate,
+    /// A copy left on the path of a lookup.
+    Cache,
+    /// The news of a changed address or mode.
+    Hello,
+    /// The end of a lease.
+    Unwatch,
+    /// What a stale holder lacks of what a reader found.
+    Repair,
+}
+
+impl Purpose {
+    /// Whether nobody waits for it, so that it may wait for the budget of background work.
+    const fn is_background(self) -> bool {
+        matches!(
+            self,
+            Self::Revalidate | Self::Cache | Self::Hello | Self::Unwatch | Self::Repair
+        )
+    }
 }
 
 /// A request under way.
@@ -93,6 +112,8 @@ pub(crate) struct Sent {
     pub(crate) contact: Contact,
     /// What for.
     pub(crate) purpose: Purpose,
+    /// Where the ledger enters it.
+    pub(crate) cause: Cause,
 }
 
 /// Something that waits for the store to commit.
@@ -125,8 +146,17 @@ pub(crate) struct Core {
     pub(crate) listings: Listings,
     pub(crate) replicated: Replicated,
     pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
-    /// A join has ended: every bucket is to be refreshed.
-    pub(crate) is_refresh_wanted: bool,
+    /// A join has ended: from then on the buckets are to be filled.
+    pub(crate) refresh_wanted: Option<Moment>,
+    pub(crate) network: NetworkView,
+    pub(crate) churn: Churn,
+    pub(crate) ledger: Ledger,
+    /// Nodes that came into the table and may have to be handed what they are to hold.
+    pub(crate) newcomers: VecDeque<NodeId>,
+    /// What this node holds goes to others, since it stores no more.
+    pub(crate) leaving: Option<Leaving>,
+    /// Since when saved contacts have been known that are not in the table yet.
+    pub(crate) known_since: BTreeMap<NodeId, Moment>,
     pub(crate) addresses: OwnAddresses,
     pub(crate) hellos: Hellos,
     pub(crate) self_test: SelfTest,
@@ -137,9 +167,11 @@ pub(crate) struct Core {
     pub(crate) promises: Promises,
     /// Operations whose outcome nobody waits for.
     pub(crate) background: BTreeSet<OperationId>,
+    /// What operations are for, those of users left out.
+    pub(crate) causes: BTreeMap<OperationId, Cause>,
     pub(crate) seen: SeenSeqs,
     pub(crate) topics: Topics,
-    round_trips: BTreeMap<NodeId, Duration>,
+    pub(crate) round_trips: BTreeMap<NodeId, Duration>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
     identifying: BTreeMap<RequestId, (OperationId, SocketAddr)>,
@@ -156,7 +188,7 @@ impl Core {
             own,
             store,
             rng,
-            table: RoutingTable::new(own, TableConfig::default()),
+            table: RoutingTable::new(own, table_config(&config)),
             drops: Drops::default(),
             started: now,
             moment: now.moment,
@@ -165,7 +197,13 @@ impl Core {
             listings: Listings::default(),
             replicated: Replicated::default(),
             held: BTreeMap::new(),
-            is_refresh_wanted: false,
+            refresh_wanted: None,
+            network: NetworkView::default(),
+            churn: Churn::new(now.moment),
+            ledger: Ledger::new(now.moment),
+            newcomers: VecDeque::new(),
+            leaving: None,
+            known_since: BTreeMap::new(),
             addresses: OwnAddresses::new(advertised, interface, config.local),
             hellos: Hellos::default(),
             self_test,
@@ -175,6 +213,7 @@ impl Core {
             watchers: Watchers::new(config.limits.leases, now.moment),
             subscriptions: Subscriptions::default(),
             background: BTreeSet::new(),
+            causes: BTreeMap::new(),
             seen: SeenSeqs::default(),
             topics: Topics::default(),
             round_trips: BTreeMap::new(),
@@ -193,6 +232,9 @@ impl Core {
     }
 
     pub(crate) fn emit(&mut self, effect: Effect) {
+        if let Effect::Answer { body, .. } = &effect {
+            self.ledger.has_answered(body.len());
+        }
         self.effects.push_back(effect);
     }
 
@@ -230,8 +272,13 @@ impl Core {
             }
             Request::DialBack(_) => (false, Size::Small, CALL_PATIENCE),
         };
-        let is_background = purpose == Purpose::Background
+        let is_background = purpose.is_background()
             || operation.is_some_and(|operation| self.background.contains(&operation));
+        let cause = match operation {
+            Some(operation) => self.causes.get(&operation).copied(),
+            None => Some(Cause::of(purpose)),
+        };
+        let cause = cause.unwrap_or(Cause::Users);
         let key = *contact.key();
         self.sent.insert(
             id,
@@ -239,9 +286,11 @@ impl Core {
                 operation,
                 contact: contact.clone(),
                 purpose,
+                cause,
             },
         );
         let body = request.encode();
+        self.ledger.asked(cause, body.len());
         self.emit(Effect::Request(Outgoing {
             id,
             key,
@@ -268,7 +317,7 @@ impl Core {
         let purpose = if operation.is_some() {
             Purpose::Ping
         } else {
-            Purpose::Background
+            Purpose::Revalidate
         };
         self.send(operation, purpose, contact, &Request::Ping(Ping::default()))
             .is_some()
@@ -279,17 +328,21 @@ impl Core {
         let address = self.way_to(&contact).ok()?;
         let id = self.number();
         let key = *contact.key();
+        let cause = Cause::of(purpose);
         let sent = Sent {
             operation: None,
             contact,
             purpose,
+            cause,
         };
         self.sent.insert(id, sent);
+        let body = Request::Ping(Ping::default()).encode();
+        self.ledger.asked(cause, body.len());
         self.emit(Effect::Probe(Outgoing {
             id,
             key,
             address,
-            body: Request::Ping(Ping::default()).encode(),
+            body,
             first_ok: true,
             size: Size::Small,
             patience: Duration::ZERO,
@@ -320,57 +373,10 @@ impl Core {
     /// when the nearest ones are dead.
     pub(crate) fn seeds(&self, target: &Key) -> Vec<Contact> {
         self.table
-            .closest(target, 3 * K)
+            .seeds(target, 3 * K)
             .into_iter()
             .cloned()
             .collect()
-    }
-
-    /// Takes a confirmed node into the table, if it belongs there.
-    pub(crate) fn admit(&mut self, contact: Contact, now: Time) {
-        if !contact.is_storing() || self.is_contact_blocked(&contact) {
-            self.forget(contact.id());
-            return;
-        }
-        let is_known = self.table.contact(contact.id()).is_some();
-        if !is_known && self.config.id_bits > 0 && contact.key().puzzle_bits() < self.config.id_bits
-        {
-            self.drops.count(Reason::WeakKey);
-            return;
-        }
-        let key = *contact.key();
-        match self.table.observe(contact, now.moment) {
-            Observation::Inserted => self.emit(Effect::Pin(key)),
-            Observation::Queued { ping } => {
-                self.ping(None, &ping);
-            }
-            _ => {}
-        }
-    }
-
-    /// Notes that a request to a node failed; two different ones cost it its place.
-    pub(crate) fn on_silence(&mut self, contact: &Contact, request: RequestId, now: Time) {
-        // An address that somebody else told says nothing about the one that we know.
-        let address = |contact: &Contact| contact.address(self.config.families);
-        let known = self.table.contact(contact.id());
-        if known.is_some_and(|known| address(known) != address(contact)) {
-            return;
-        }
-        match self
-            .table
-            .on_failure(contact.id(), request.as_u64(), now.moment)
-        {
-            Removal::Replaced { by } => {
-                self.round_trips.remove(contact.id());
-                self.emit(Effect::Unpin(*contact.key()));
-                self.emit(Effect::Pin(*by.key()));
-            }
-            Removal::Removed => {
-                self.round_trips.remove(contact.id());
-                self.emit(Effect::Unpin(*contact.key()));
-            }
-            _ => {}
-        }
     }
 
     pub(crate) fn on_round_trip(&mut self, id: &NodeId, rtt: Duration) {
@@ -401,24 +407,6 @@ impl Core {
         if let Some(address) = contact.address(self.config.families) {
             let voter = Voter::new(*contact.key(), address, self.config.local);
             self.clock.note(voter, utc, rtt, now);
-        }
-    }
-
-    /// Notes a sign of life of a node that stands in the table.
-    pub(crate) fn on_heard(&mut self, id: &NodeId, now: Time) {
-        if let Some(contact) = self.table.contact(id).cloned() {
-            self.table.observe(contact, now.moment);
-        }
-    }
-
-    /// Takes a node out of the table that turned out to be a client.
-    pub(crate) fn forget(&mut self, id: &NodeId) {
-        let key = self.table.contact(id).map(|contact| *contact.key());
-        // Also when it only waits for a place.
-        self.table.remove(id);
-        self.round_trips.remove(id);
-        if let Some(key) = key {
-            self.emit(Effect::Unpin(key));
         }
     }
 
@@ -458,6 +446,15 @@ impl Core {
     fn number(&mut self) -> RequestId {
         self.next_request += 1;
         RequestId(self.next_request)
+    }
+}
+
+/// The settings of the routing table.
+fn table_config(config: &Config) -> TableConfig {
+    TableConfig {
+        bits_per_level: config.bits_per_level,
+        is_local: config.local,
+        ..TableConfig::default()
     }
 }
 

@@ -20,6 +20,7 @@ use qadom_wire::{Answer, Hello, Ping, Reason, Request, Stream, Value};
 use crate::config::{Config, Mode};
 use crate::core::{Core, Purpose, Waiting, reason_of_store};
 use crate::effect::{Effect, Inbound, InboundId, RequestFailure, RequestId};
+use crate::ledger::Cause;
 use crate::operation::{Failure, Fetched, OperationId, Outcome, ReadFrom, Source, WriteOptions};
 use crate::operations::directed::DirectedGet;
 use crate::operations::get::GetOperation;
@@ -156,8 +157,8 @@ impl Engine {
     /// Stores for others from now on, or no longer; peers are told. Whether the node is reachable
     /// changes nothing about it any more.
     ///
-    /// Going client, the node keeps what it holds and goes on replicating it until it expires;
-    /// handing it over at once is not done yet.
+    /// Going client, the node brings what it holds to those that are to hold it from now on, in the
+    /// background, and keeps its own copies until they expire.
     pub fn set_mode(&mut self, now: Time, mode: Mode) {
         let now = self.core.corrected(now);
         self.core.fix_mode(now, mode);
@@ -173,6 +174,7 @@ impl Engine {
         if let Some(mut machine) = self.operations.remove(&operation) {
             self.timers.set(operation, None);
             self.core.background.remove(&operation);
+            self.core.causes.remove(&operation);
             machine.on_cancel(&mut self.core, operation);
         }
     }
@@ -197,6 +199,7 @@ impl Engine {
     pub fn on_request(&mut self, now: Time, inbound: &Inbound) {
         let now = self.core.corrected(now);
         self.core.dial_backs.on_heard(&inbound.key, now);
+        self.core.ledger.was_asked(inbound.body.len());
         serve::serve(&mut self.core, now, inbound);
         self.tell_watchers(now);
     }
@@ -214,6 +217,7 @@ impl Engine {
         let Some(sent) = self.core.take_sent(id) else {
             return;
         };
+        self.core.ledger.answered(sent.cause, body.len());
         if let Some(utc_micros) = utc_micros {
             self.core.on_clock(&sent.contact, utc_micros, rtt, now);
         }
@@ -346,7 +350,7 @@ impl Engine {
             self.core.watchers.next_deadline(),
             self.timers.next_deadline(),
         ];
-        let upkeep = self.upkeep.next_deadline();
+        let upkeep = self.upkeep.next_deadline(&self.core);
         Some(own.into_iter().flatten().fold(upkeep, Moment::min))
     }
 
@@ -370,10 +374,19 @@ impl Engine {
         self.core.background.len()
     }
 
-    pub(crate) fn start_background(&mut self, now: Time, machine: Box<dyn Operation>) {
+    pub(crate) fn start_background(
+        &mut self,
+        now: Time,
+        machine: Box<dyn Operation>,
+    ) -> OperationId {
         let operation = self.number();
         self.core.background.insert(operation);
         self.begin(now, operation, machine);
+        operation
+    }
+
+    pub(crate) fn is_running(&self, operation: OperationId) -> bool {
+        self.operations.contains_key(&operation)
     }
 
     fn start(&mut self, now: Time, machine: Box<dyn Operation>) -> OperationId {
@@ -388,6 +401,10 @@ impl Engine {
     }
 
     fn begin(&mut self, now: Time, operation: OperationId, machine: Box<dyn Operation>) {
+        let cause = machine.cause();
+        if cause != Cause::Users {
+            self.core.causes.insert(operation, cause);
+        }
         self.operations.insert(operation, machine);
         self.step(now, operation, |machine, context| machine.begin(context));
         self.tell_watchers(now);
@@ -399,7 +416,7 @@ impl Engine {
         operation
     }
 
-    fn number(&mut self) -> OperationId {
+    pub(crate) fn number(&mut self) -> OperationId {
         self.next_operation += 1;
         OperationId(self.next_operation)
     }
@@ -430,6 +447,7 @@ impl Engine {
         self.operations.remove(&operation);
         self.timers.set(operation, None);
         let is_background = self.core.background.remove(&operation);
+        self.core.causes.remove(&operation);
         if let Some(result) = result.filter(|_| !is_background) {
             self.core.emit(Effect::Done { operation, result });
         }

@@ -79,6 +79,11 @@ impl Core {
 
     /// Changes what this node does for others, and says so.
     pub(crate) fn change_mode(&mut self, now: Time, mode: Mode) {
+        if self.config.mode == Mode::Storing && mode == Mode::Client {
+            self.leave(None);
+        } else if mode == Mode::Storing {
+            self.leaving = None;
+        }
         self.config.mode = mode;
         self.renew_hello(now);
     }
@@ -97,7 +102,7 @@ impl Core {
         if let Some(contact) = self.table.contact(&next).cloned() {
             let hello = Some(self.hellos.own);
             let ping = Request::Ping(Ping { hello });
-            self.send(None, Purpose::Background, &contact, &ping);
+            self.send(None, Purpose::Hello, &contact, &ping);
         }
     }
 

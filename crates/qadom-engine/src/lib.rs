@@ -11,6 +11,7 @@ struct Readme;
 
 mod addresses;
 mod blocks;
+mod churn;
 mod config;
 mod core;
 mod dial_back;
@@ -20,7 +21,10 @@ mod hello;
 mod holding;
 mod journal;
 mod keep;
+mod ledger;
 mod listing;
+mod neighbours;
+mod network;
 mod offset;
 mod operation;
 mod operations;
@@ -47,10 +51,12 @@ pub use config::{Config, Limits, Mode};
 pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId, Size};
 pub use engine::Engine;
 pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Standing};
+pub use ledger::{Cause, CauseCost, Cost};
+pub use network::Density;
 pub use operation::{
-    Difference, Failure, Fetched, JoinProblem, Joined, Listed, LookupReport, OperationId, Outcome,
-    PingReport, ReadFrom, Receipt, Refusal, SignedRead, Source, StreamKey, Withdrawn, WriteOptions,
-    Written,
+    Difference, Failure, Fetched, HandedOver, JoinProblem, Joined, Listed, LookupReport,
+    OperationId, Outcome, PingReport, ReadFrom, Receipt, Refusal, SignedRead, Source, StreamKey,
+    Withdrawn, WriteOptions, Written,
 };
 pub use publications::promise::{Promise, Promised, PublicationId, PublicationState, Refusals};
 pub use reachability::Reachability;

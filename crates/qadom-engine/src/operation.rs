@@ -61,6 +61,15 @@ pub enum Outcome {
     Entry(SignedRead),
     /// A bag was listed.
     Listed(Listed),
+    /// What this node held for others was brought to other nodes.
+    HandedOver(HandedOver),
+}
+
+/// What became of everything that a node held, as it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Slots of which at least one other node has everything now.
+    pub slots: u64,
 }
 
 /// A signed record that was written.

@@ -28,6 +28,7 @@ use qadom_wire::{Answer, Notify, Reason};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
+use crate::ledger::Cause;
 use crate::operation::{Failure, OperationId, Outcome};
 use crate::walk::{Context, Walk};
 
@@ -69,6 +70,11 @@ pub(crate) trait Operation: Debug + Send {
     /// Sends the first requests.
     fn begin(&mut self, context: &mut Context<'_>) -> Progress {
         self.go_on(context)
+    }
+
+    /// What it is for, as the ledger enters it.
+    fn cause(&self) -> Cause {
+        Cause::Users
     }
 
     /// The lookup that is under way, if one is.

@@ -35,7 +35,7 @@ use crate::status::RenewalCost;
 use crate::time::Time;
 
 /// k as a number that floats.
-const K_NEAREST: u8 = 20;
+pub(crate) const K_NEAREST: u8 = 20;
 
 /// What a core knows of promises and signatures.
 #[derive(Debug)]

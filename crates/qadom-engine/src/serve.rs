@@ -114,12 +114,8 @@ fn pong(core: &Core, inbound: &Inbound) -> Answer {
 }
 
 /// The contacts nearest to a target that the asker can reach, itself left out.
-fn near(core: &Core, target: &Key, want: Families, inbound: &Inbound) -> Vec<Contact> {
+fn near(core: &mut Core, target: &Key, want: Families, inbound: &Inbound) -> Vec<Contact> {
     let asker: NodeId = inbound.key.id();
     let accept = |contact: &Contact| *contact.id() != asker && contact.address(want).is_some();
-    core.table
-        .closest_where(target, K, accept)
-        .into_iter()
-        .cloned()
-        .collect()
+    core.table.reply(target, K, accept)
 }

@@ -5,13 +5,18 @@ use std::net::SocketAddr;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use qadom_routing::{Contact, Moment, NodeId};
+use qadom_routing::{Contact, Moment, NetworkSize, NodeId};
 use qadom_wire::{NetworkId, Reason};
 
 use crate::addresses::Addresses;
 use crate::config::{Limits, Mode};
 use crate::engine::Engine;
+use crate::ledger::CauseCost;
+use crate::network::Density;
 use crate::reachability::Reachability;
+
+/// Saved contacts whose age is remembered until they are heard from.
+const KNOWN_SINCE: usize = 1024;
 
 /// Messages dropped or refused, counted by reason.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +72,17 @@ pub struct Status {
     pub observed: Addresses,
     /// What is added to the own wall clock, in microseconds.
     pub clock_offset: i64,
+    /// How many nodes the network seems to have.
+    pub network_size: NetworkSize,
+    /// Whether nodes crowd round the keys that were looked up.
+    pub density: Density,
+    /// What messages cost, by what they were for.
+    pub costs: Vec<CauseCost>,
+    /// How often what is held is replicated now, by the churn of the contacts.
+    pub replicate_every: Duration,
+    /// Contacts that came in, were left out of answers or left because they share addresses with
+    /// too many others.
+    pub crowded: u64,
     /// Contacts in the routing table.
     pub peers: usize,
     /// Those of them to which no request failed since they were last heard from.
@@ -114,6 +130,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The last round trip measured, if there was one.
     pub rtt: Option<Duration>,
+    /// Since when it has been known.
+    pub first_seen: Moment,
     /// When it was last heard from.
     pub last_seen: Moment,
     /// Leading bits that its id shares with ours.
@@ -136,6 +154,11 @@ impl Engine {
             addresses: self.core.addresses.told(),
             observed: self.core.addresses.observed(),
             clock_offset: self.core.clock.micros(),
+            network_size: self.core.network_size(),
+            density: self.core.network.density,
+            costs: self.core.ledger.lines(self.core.moment),
+            replicate_every: self.core.replicate_every(),
+            crowded: self.core.table.crowded(),
             peers: self.core.table.len(),
             live: self.core.table.live(),
             records: stats.records,
@@ -165,6 +188,7 @@ impl Engine {
                 node: *entry.contact.id(),
                 address: entry.contact.address(families)?,
                 rtt: self.core.round_trip(entry.contact.id()),
+                first_seen: entry.first_seen,
                 last_seen: entry.last_seen,
                 bucket: entry.bucket,
             })
@@ -179,6 +203,22 @@ impl Engine {
             .entries()
             .map(|entry| entry.contact.clone())
             .collect()
+    }
+
+    /// The contacts of the routing table with the moment since when each has been known.
+    pub fn contacts_by_age(&self) -> Vec<(Contact, Moment)> {
+        let entries = self.core.table.entries();
+        entries
+            .map(|entry| (entry.contact.clone(), entry.first_seen))
+            .collect()
+    }
+
+    /// Notes since when a saved contact has been known, so that it counts as that old once it is
+    /// heard from.
+    pub fn known_since(&mut self, node: NodeId, since: Moment) {
+        if self.core.known_since.len() < KNOWN_SINCE {
+            self.core.known_since.insert(node, since);
+        }
     }
 
     /// A contact of the routing table.

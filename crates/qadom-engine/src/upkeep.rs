@@ -1,28 +1,49 @@
-//! What an engine does by itself: refresh buckets that nothing touched, replicate what it holds,
-//! forget what has expired (the paper, sections 2.3 and 2.5).
+//! What an engine does by itself: fill buckets that lack contacts, ask contacts for signs of life,
+//! replicate what it holds and hand it over, forget what has expired (the paper, sections 2.3 and
+//! 2.5).
 //!
 //! What must stay true: a bounded number of background operations is under way, and a holder that
 //! was just brought a value by another, or has just compared a slot with another, does not replicate
-//! it again.
+//! it again. What is handed over to whom lies in `upkeep/hand_over.rs`.
+
+mod hand_over;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use qadom_routing::{Key, Moment};
+use qadom_routing::{KEY_LENGTH, Key, Moment};
 use qadom_store::{Container, EntryId};
-use qadom_wire::{Kind, MAX_TTL};
+use qadom_wire::{K, Kind, MAX_TTL};
+use rand_core::Rng;
+
+pub(crate) use hand_over::Leaving;
 
 use crate::core::{Core, reason_of_store};
 use crate::engine::Engine;
+use crate::ledger::Cause;
+use crate::network::Effort;
 use crate::operations::lookup::LookupOperation;
 use crate::operations::replication::Replication;
 use crate::publications::schedule;
 use crate::records::signed::CLOCK_TOLERANCE;
 use crate::records::{Held, entry_id};
 use crate::time::{Time, jittered};
+use hand_over::HandOver;
 
-/// How often stale buckets and expired records are looked for.
+/// How often it is looked what is due.
 const CHECK_EVERY: Duration = Duration::from_mins(1);
+/// Contacts that are asked for a sign of life at once, at the least; a fifth of the table else.
+const CHECKS: usize = 8;
+/// How many contacts a lookup looks for that fills a bucket after a join; the bucket takes the rest
+/// from what comes by.
+const FEW: usize = 8;
+/// Contacts with which a bucket is filled well enough after a join.
+const ENOUGH: usize = 10;
+/// A node that comes back waits up to this long before it fills its buckets, so that all nodes of a
+/// network that come back at once do not do it at once.
+const RETURN_WITHIN: Duration = Duration::from_secs(30);
+/// Lookups for the size of the network come so many times as often while it is not known well.
+const SAMPLES_SOONER: u32 = 6;
 /// Entries taken from the store at once.
 const PAGE: usize = 64;
 /// The pause between two pages in which nothing was due.
@@ -38,12 +59,32 @@ const EXPIRED: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     check_at: Moment,
-    sweep_at: Moment,
+    sample_at: Moment,
+    swept_at: Moment,
+    /// The interval of sweeps times this is what lies between two of them, so that nodes do not act
+    /// in step.
+    sweep_factor: f64,
     /// Where the sweep through the store stands, while one is under way.
     sweep: Option<Sweep>,
     /// When the next page of the sweep is read, if nothing else leads to it.
     page_at: Option<Moment>,
-    refresh: VecDeque<Key>,
+    lookups: VecDeque<Refresh>,
+    hand_overs: VecDeque<HandOver>,
+}
+
+/// A lookup that waits.
+#[derive(Clone, Copy, Debug)]
+enum Refresh {
+    /// For a random point of a bucket, as long as the bucket has fewer live contacts than this.
+    Bucket {
+        bucket: u32,
+        enough: usize,
+        effort: Effort,
+    },
+    /// For everybody near the own id.
+    Neighbourhood(u32),
+    /// For a random key.
+    Sample,
 }
 
 /// One pass through everything held.
@@ -52,6 +93,8 @@ struct Sweep {
     after: Option<(Key, EntryId)>,
     due: VecDeque<Container>,
     is_read: bool,
+    /// Whether everything is due, since this node leaves.
+    is_leaving: bool,
 }
 
 /// When slots were last compared with other holders.
@@ -77,19 +120,52 @@ impl Replicated {
 
 impl Upkeep {
     pub(crate) fn new(core: &mut Core, now: Time) -> Self {
-        let every = core.config.replicate_every;
+        let first = CHECK_EVERY.mul_f64(f64::from(core.rng.next_u32()) / f64::from(u32::MAX));
         Self {
-            check_at: now.moment + CHECK_EVERY,
-            sweep_at: now.moment + jittered(every, &mut core.rng),
+            check_at: now.moment + first,
+            sample_at: now.moment,
+            swept_at: now.moment,
+            sweep_factor: factor(&mut core.rng),
             sweep: None,
             page_at: None,
-            refresh: VecDeque::new(),
+            lookups: VecDeque::new(),
+            hand_overs: VecDeque::new(),
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Moment {
-        let timers = self.check_at.min(self.sweep_at);
-        self.page_at.map_or(timers, |page_at| timers.min(page_at))
+    pub(crate) fn next_deadline(&self, core: &Core) -> Moment {
+        let timers = self.check_at.min(self.sweep_at(core));
+        let others = [self.page_at, core.refresh_wanted];
+        others.into_iter().flatten().fold(timers, Moment::min)
+    }
+
+    fn sweep_at(&self, core: &Core) -> Moment {
+        self.swept_at + core.replicate_every().mul_f64(self.sweep_factor)
+    }
+}
+
+/// A factor by which an interval is shorter or longer.
+fn factor(rng: &mut impl Rng) -> f64 {
+    jittered(Duration::from_secs(1), rng).as_secs_f64()
+}
+
+impl Core {
+    /// How often what is held is replicated now.
+    pub(crate) fn replicate_every(&self) -> Duration {
+        let fixed = self.config.replicate_every;
+        fixed.unwrap_or_else(|| self.churn.replicate_every())
+    }
+
+    /// Has the buckets filled that are not, now that a join has ended; a little later when this node
+    /// comes back to where it was.
+    pub(crate) fn want_refresh(&mut self, is_return: bool, now: Time) {
+        let share = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
+        let wait = if is_return {
+            RETURN_WITHIN.mul_f64(share)
+        } else {
+            Duration::ZERO
+        };
+        self.refresh_wanted = Some(now.moment + wait);
     }
 }
 
@@ -99,44 +175,138 @@ impl Engine {
         self.tell_watchers(now);
         if now.moment >= self.upkeep.check_at {
             self.upkeep.check_at = now.moment + CHECK_EVERY;
+            self.core.ledger.tick(now.moment);
+            let live = self.core.table.live();
+            self.core.churn.tick(live, now.moment);
             self.expire(now);
-            let stale = self
-                .core
-                .table
-                .stale_buckets(now.moment, self.core.config.refresh_after);
-            self.refresh(&stale);
+            self.revalidate(now);
+            self.refresh(now);
+            self.find_hand_overs(now);
         }
-        if std::mem::take(&mut self.core.is_refresh_wanted) {
-            let all = self.core.table.stale_buckets(now.moment, Duration::ZERO);
-            self.refresh(&all);
+        if self.core.refresh_wanted.is_some_and(|at| at <= now.moment) {
+            self.core.refresh_wanted = None;
+            self.fill(now);
         }
-        if now.moment >= self.upkeep.sweep_at {
-            let every = self.core.config.replicate_every;
-            self.upkeep.sweep_at = now.moment + jittered(every, &mut self.core.rng);
+        if now.moment >= self.upkeep.sweep_at(&self.core) {
+            self.upkeep.swept_at = now.moment;
+            self.upkeep.sweep_factor = factor(&mut self.core.rng);
             self.upkeep.sweep.get_or_insert_default();
         }
+        self.begin_leaving();
         self.renew(now);
         self.upkeep.page_at = None;
         while self.background() < self.core.config.limits.background {
-            if let Some(target) = self.upkeep.refresh.pop_front() {
-                let operation = LookupOperation::new(&self.core, target, now);
-                self.start_background(now, Box::new(operation));
+            if let Some(lookup) = self.next_lookup(now) {
+                self.start_background(now, Box::new(lookup));
+            } else if let Some(handing) = self.next_hand_over() {
+                self.start_background(now, Box::new(handing));
             } else if let Some(operation) = self.next_due(now) {
-                self.start_background(now, Box::new(operation));
+                let operation = self.start_background(now, Box::new(operation));
+                self.note_leaving(operation);
             } else {
-                return;
+                break;
             }
+        }
+        self.end_leaving();
+    }
+
+    /// Asks contacts for a sign of life that have been silent for long.
+    fn revalidate(&mut self, now: Time) {
+        let core = &mut self.core;
+        let live = core.table.live();
+        let silent = core.table.fell_silent(10 * CHECK_EVERY, now.moment);
+        let longest = core.churn.check_every(live, silent);
+        let most = CHECKS.max(core.table.len() / 5);
+        for contact in core.table.due_checks(now.moment, longest, most) {
+            core.ping(None, &contact);
         }
     }
 
-    /// Looks up a random point in each of these buckets, as far as none waits for it already.
-    fn refresh(&mut self, buckets: &[u32]) {
-        if !self.upkeep.refresh.is_empty() {
+    /// Has one bucket filled that lacks contacts, the neighbourhood looked after, and the size of
+    /// the network estimated, each when it is time.
+    fn refresh(&mut self, now: Time) {
+        if !self.upkeep.lookups.is_empty() || self.core.table.is_empty() {
             return;
         }
-        for bucket in buckets {
-            let target = self.core.table.random_target(*bucket, &mut self.core.rng);
-            self.upkeep.refresh.push_back(target);
+        let after = self.core.config.refresh_after;
+        let core = &mut self.core;
+        let (moment, idle) = (now.moment, jittered(after, &mut core.rng));
+        let thin = core.table.thin_buckets(moment, idle, K);
+        // One at a time, so that what became due together is spread.
+        let chosen = thin.get(below(thin.len(), &mut core.rng)).copied();
+        let bucket = chosen.map(|bucket| Refresh::Bucket {
+            bucket,
+            enough: K,
+            effort: Effort::few(FEW),
+        });
+        let near = core.table.idle_neighbourhood(moment, idle);
+        let near = near.map(Refresh::Neighbourhood);
+        self.upkeep.lookups.extend(bucket.into_iter().chain(near));
+        let is_due = moment >= self.upkeep.sample_at;
+        if is_due || (self.core.table.len() >= K && self.core.is_outgrown()) {
+            self.sample(now);
+        }
+    }
+
+    /// Has the size of the network estimated by one more lookup.
+    fn sample(&mut self, now: Time) {
+        let size = &self.core.network.size;
+        let is_sure = !size.needs_more() && size.estimate().is_some_and(|size| size.error > 0.0);
+        let after = self.core.config.refresh_after;
+        let after = if is_sure {
+            after
+        } else {
+            after / SAMPLES_SOONER
+        };
+        self.upkeep.sample_at = now.moment + jittered(after, &mut self.core.rng);
+        self.upkeep.lookups.push_back(Refresh::Sample);
+    }
+
+    /// Has all buckets filled that lack contacts: a join has ended. The lookup for the own id has
+    /// found the neighbourhood.
+    fn fill(&mut self, now: Time) {
+        self.upkeep.lookups.clear();
+        self.sample(now);
+        let thin = self
+            .core
+            .table
+            .thin_buckets(now.moment, Duration::ZERO, ENOUGH);
+        let thin = thin.into_iter().map(|bucket| Refresh::Bucket {
+            bucket,
+            enough: ENOUGH,
+            effort: Effort::few(FEW),
+        });
+        self.upkeep.lookups.extend(thin);
+    }
+
+    /// The next lookup that waits and is still needed.
+    fn next_lookup(&mut self, now: Time) -> Option<LookupOperation> {
+        let core = &mut self.core;
+        loop {
+            let (target, effort, cause) = match self.upkeep.lookups.pop_front()? {
+                Refresh::Bucket {
+                    bucket,
+                    enough,
+                    effort,
+                } => {
+                    let thin = core.table.thin_buckets(now.moment, Duration::ZERO, enough);
+                    if !thin.contains(&bucket) {
+                        continue;
+                    }
+                    let target = core.table.random_target(bucket, &mut core.rng);
+                    (target, effort, Cause::Refresh)
+                }
+                Refresh::Neighbourhood(bucket) => {
+                    let target = core.table.random_target(bucket, &mut core.rng);
+                    (target, Effort::PLAIN, Cause::Refresh)
+                }
+                Refresh::Sample => {
+                    let mut bytes = [0; KEY_LENGTH];
+                    core.rng.fill_bytes(&mut bytes);
+                    (Key::from_bytes(bytes), Effort::PLAIN, Cause::Estimate)
+                }
+            };
+            return Some(LookupOperation::with(core, target, effort, cause, now));
         }
     }
 
@@ -159,19 +329,22 @@ impl Engine {
         if self.core.table.is_empty() {
             self.upkeep.sweep = None;
         }
+        let every = self.core.replicate_every();
         let bits = schedule::region_bits(self.core.nodes_nearby());
         let sweep = self.upkeep.sweep.as_mut()?;
         if sweep.due.is_empty() && !sweep.is_read {
-            sweep.read(&mut self.core, now);
+            sweep.read(&mut self.core, every, now);
         }
         if let Some(first) = sweep.due.front() {
             let (_, last) = schedule::region(&first.slot, bits);
             let together = sweep.due.iter().take_while(|place| place.slot <= last);
             let together = together.take(TOGETHER).count();
-            return Some(Replication::new(
-                sweep.due.drain(..together).collect(),
-                bits,
-            ));
+            let places = sweep.due.drain(..together).collect();
+            return Some(if sweep.is_leaving {
+                Replication::leaving(places, bits)
+            } else {
+                Replication::new(places, bits)
+            });
         }
         if sweep.is_read {
             self.upkeep.sweep = None;
@@ -185,8 +358,7 @@ impl Engine {
 impl Sweep {
     /// Reads a page of the store. What lives longer than anything may, since it was taken in while
     /// the time was not known, is dropped.
-    fn read(&mut self, core: &mut Core, now: Time) {
-        let every = core.config.replicate_every;
+    fn read(&mut self, core: &mut Core, every: Duration, now: Time) {
         if self.after.is_none() {
             core.replicated.forget(every, now.moment);
         }
@@ -215,7 +387,14 @@ impl Sweep {
                 continue;
             }
             let is_due = if place.first == Kind::Value.number() {
+                let every = if self.is_leaving {
+                    Duration::ZERO
+                } else {
+                    every
+                };
                 Held::is_due(entry, every, now)
+            } else if self.is_leaving {
+                true
             } else {
                 core.replicated.is_due(&place, every, now.moment)
             };
@@ -236,4 +415,10 @@ impl Sweep {
             (entry.slot, id.unwrap_or_else(|| entry.id.clone()))
         });
     }
+}
+
+/// A number below `end`, 0 when that is 0.
+fn below(end: usize, rng: &mut impl Rng) -> usize {
+    let number = usize::try_from(rng.next_u32()).unwrap_or(0);
+    number.checked_rem(end).unwrap_or(0)
 }

@@ -1,18 +1,23 @@
-//! One lookup on its way: the pure [`Lookup`] joined to requests and answers.
+//! One lookup on its way: the pure [`Lookup`] joined to requests and answers, and what follows when
+//! everybody within a distance is wanted (`walk/ring.rs`).
 //!
 //! What must stay true: every contact that the lookup asked is told back to it as answered or
 //! failed. What the walk is for (a get, a put, a refresh) is the business of its operation.
+
+mod ring;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use qadom_routing::{Contact, Key, Lookup, LookupConfig, Moment, Next, NodeId, Noted};
-use qadom_wire::{Answer, Find, FindNode, Found, IdRange, K, Kind, Reason, Record, Request, Value};
+use qadom_wire::{Answer, Find, FindNode, Found, IdRange, Kind, Reason, Record, Request, Value};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
+use crate::network::Effort;
 use crate::operation::{LookupReport, OperationId};
 use crate::time::Time;
+use ring::Rings;
 
 /// The time within which a request that was not answered is sent once more.
 const HASTY: Duration = Duration::from_millis(500);
@@ -54,6 +59,7 @@ pub(crate) enum Brought {
 #[derive(Debug)]
 pub(crate) struct Walk {
     lookup: Lookup,
+    rings: Rings,
     query: Query,
     began: Time,
     /// Nodes whose value was too long for a cold answer and that were asked once more.
@@ -124,26 +130,32 @@ pub(crate) const fn is_oversize(answer: &Answer) -> bool {
 }
 
 impl Walk {
-    pub(crate) fn new(core: &Core, target: Key, query: Query, now: Time) -> Self {
-        Self::through(core, target, query, core.seeds(&target), now)
+    pub(crate) fn new(core: &Core, target: Key, query: Query, effort: Effort, now: Time) -> Self {
+        let seeds = core.seeds(&target);
+        Self::through(core, (target, query), effort, seeds, now)
     }
 
     /// A walk that begins with these nodes.
     pub(crate) fn through(
         core: &Core,
-        target: Key,
-        query: Query,
+        (target, query): (Key, Query),
+        effort: Effort,
         seeds: Vec<Contact>,
         now: Time,
     ) -> Self {
         let config = LookupConfig {
+            k: effort.k,
             alpha: core.config.alpha,
+            paths: effort.paths,
+            reach: effort.reach,
             families: core.config.families,
+            is_local: core.config.local,
             ..LookupConfig::default()
         };
         let lookup = Lookup::new(core.own, target, config, seeds, now.moment);
         Self {
             lookup,
+            rings: Rings::default(),
             query,
             began: now,
             asked_again: BTreeSet::new(),
@@ -159,9 +171,20 @@ impl Walk {
         &self.lookup
     }
 
+    /// Asks none of these nodes, which did not have what is looked for.
+    pub(crate) fn exclude<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        self.lookup.exclude(nodes);
+    }
+
     /// Asks whom the lookup wants asked; true when the lookup is over.
     pub(crate) fn go_on(&mut self, context: &mut Context<'_>) -> bool {
         loop {
+            if self.rings.is_under_way() {
+                if !self.go_on_around(context) {
+                    return false;
+                }
+                continue;
+            }
             match self.lookup.next(context.now.moment) {
                 Next::Ask(contact) => {
                     if !self.ask(context, &contact) {
@@ -170,6 +193,7 @@ impl Walk {
                 }
                 Next::Waiting => return false,
                 Next::Done if !self.promised.is_empty() => return false,
+                Next::Done if self.begin_ring(context) => {}
                 Next::Done => {
                     let target = *self.lookup.target();
                     context.core.table.on_lookup(&target, context.now.moment);
@@ -186,6 +210,9 @@ impl Walk {
         from: &Contact,
         answer: Answer,
     ) -> Brought {
+        if self.on_ring_answer(from, &answer, context.now.moment) {
+            return Brought::Nothing;
+        }
         let target = *self.lookup.target();
         self.promised.remove(from.id());
         let is_value = self.query == Query::Value;
@@ -210,7 +237,7 @@ impl Walk {
             _ => self.lookup.on_failure(from.id(), moment),
         };
         value.map_or(Brought::Nothing, |value| {
-            self.lookup.finish();
+            self.finish();
             Brought::Value(value)
         })
     }
@@ -221,7 +248,8 @@ impl Walk {
     }
 
     /// Ends the walk before its time, since what it was for is reached.
-    pub(crate) const fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
+        self.rings.end();
         self.lookup.finish();
     }
 
@@ -247,6 +275,7 @@ impl Walk {
     }
 
     pub(crate) fn on_slow(&mut self, from: &Contact, now: Time) {
+        self.rings.on_slow(from, now.moment);
         self.lookup.on_slow(from.id(), now.moment);
     }
 
@@ -260,6 +289,9 @@ impl Walk {
         failure: &RequestFailure,
     ) {
         let now = context.now.moment;
+        if self.rings.on_failed(from, now) {
+            return;
+        }
         let asked_at = self.asked_at.get(from.id());
         let is_hasty = asked_at.is_some_and(|at| now.since(*at) < HASTY);
         if *failure == RequestFailure::Timeout
@@ -273,9 +305,9 @@ impl Walk {
         self.lookup.on_failure(from.id(), now);
     }
 
-    /// The nodes that answered, nearest first, up to k.
+    /// The nodes that answered, nearest first: the k closest, and all within the reach of the effort.
     pub(crate) fn closest(&self) -> Vec<Contact> {
-        self.lookup.answered().take(K).cloned().collect()
+        self.lookup.found().cloned().collect()
     }
 
     pub(crate) fn report(&self, now: Time) -> LookupReport {
@@ -292,8 +324,9 @@ impl Walk {
 
     /// Requests sent beyond those of the lookup itself.
     pub(crate) fn asked_again(&self) -> u32 {
-        let count = self.asked_again.len() + self.asked_twice.len();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let again = self.asked_again.len() + self.asked_twice.len();
+        let again = u32::try_from(again).unwrap_or(u32::MAX);
+        again.saturating_add(self.rings.queries())
     }
 
     fn ask(&mut self, context: &mut Context<'_>, contact: &Contact) -> bool {

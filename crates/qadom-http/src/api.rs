@@ -273,6 +273,8 @@ pub struct Status {
     pub peers: u64,
     /// How many nodes the network seems to have; none while too little is known.
     pub network_size: Option<NetworkSize>,
+    /// Whether nodes crowd round the keys that were looked up here.
+    pub density: Density,
     /// Every limit beside its use.
     pub limits: Vec<Limit>,
     /// Messages and requests dropped or refused, by reason.
@@ -316,6 +318,23 @@ pub struct NetworkSize {
     pub error: f64,
 }
 
+/// How densely nodes stand round the keys that were looked up, as an alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Density {
+    /// The figure of the last lookup, in nats; above 0.94 it counts as an alarm.
+    pub latest: f64,
+    /// The largest figure so far.
+    pub highest: f64,
+    /// Lookups that had a figure.
+    pub lookups: u64,
+    /// Those of them that were an alarm; about three in a thousand are without any attack.
+    pub alarms: u64,
+    /// Whether there are more alarms than chance explains.
+    pub suspicious: bool,
+    /// All that in words.
+    pub detail: String,
+}
+
 /// A limit and its use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
@@ -328,7 +347,7 @@ pub struct Limit {
 }
 
 /// What went over the network since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Bytes received.
     pub bytes_in: u64,
@@ -338,6 +357,28 @@ pub struct Traffic {
     pub datagrams_in: u64,
     /// Datagrams sent.
     pub datagrams_out: u64,
+    /// What messages cost by what they were for, with the headers of UDP and IP; handshakes and
+    /// repeats are left out.
+    #[serde(default)]
+    pub causes: Vec<CauseCost>,
+}
+
+/// What messages cost that were for one thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CauseCost {
+    /// What they were for: `users`, `join`, `refresh`, `estimate`, `revalidation`, `replication`,
+    /// `hand-over`, `renewal`, `watch`, `caching`, `hello`, `reachability` or `serving`.
+    pub cause: String,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes per second both ways, over the last ten to twenty minutes.
+    pub bytes_per_second: f64,
 }
 
 /// Whether the node is of use to its clients.

@@ -213,7 +213,7 @@ impl Builder {
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (stopping, stopped) = watch::channel(None);
         let signals = Arc::new(Signals::default());
-        let known = saved.contacts;
+        let (known, known_since) = (saved.contacts, saved.known_since);
         let (identity_folder, identities) = identities;
         let bootstrap = Bootstrap::new(self.join, known.clone(), commands.downgrade(), &facts);
         tracing::info!(address = %facts.address, network = %facts.network, is_local, "node started");
@@ -230,6 +230,7 @@ impl Builder {
             store,
             folder,
             known,
+            known_since,
             sockets,
             quic: Arc::clone(&quic),
             queue,

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use qadom_engine::Time;
 use qadom_routing::Moment;
 
+/// The moments begin this long before the start, so that what was before it has one too: since when
+/// saved contacts have been known.
+const BEFORE: Duration = Duration::from_hours(24 * 400);
+
 /// Measures the time since a node's start. Copies of one clock agree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -30,14 +34,19 @@ impl Clock {
     pub(crate) fn now(&self) -> Time {
         let elapsed = self.origin.elapsed();
         Time {
-            moment: Moment::ORIGIN + elapsed,
+            moment: Moment::ORIGIN + BEFORE + elapsed,
             utc_micros: micros(wall_clock().max(self.floor + elapsed)),
         }
     }
 
+    /// The time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
     /// The instant of a moment, to sleep until.
     pub(crate) fn instant(&self, moment: Moment) -> tokio::time::Instant {
-        (self.origin + moment.since(Moment::ORIGIN)).into()
+        (self.origin + moment.since(Moment::ORIGIN + BEFORE)).into()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The nodes that a node comes back to after a restart, and the time at which it wrote them down.
 //!
-//! The file `contacts`: `qadom contacts\n` | version 1 | UTC in microseconds 8 | groups of at most
-//! 60 contacts, each group its length 2 and the contacts as packed on the wire | CRC-32 of what
-//! precedes. Numbers are little-endian.
+//! The file `contacts`: `qadom contacts\n` | version 2 | UTC in microseconds 8 | groups of at most
+//! 60 contacts, each group its length 2, the contacts as packed on the wire, and for each contact
+//! since when it has been known, in seconds of UTC, 8 | CRC-32 of what precedes. Numbers are
+//! little-endian. Version 1 has no ages and is read as well.
 //!
 //! What must stay true: a damaged file costs the saved contacts and nothing else; a newer version
 //! is refused and stays as it is.
@@ -15,7 +16,7 @@ use crate::error::StartError;
 use crate::folder::{CONTACTS, Folder};
 
 const MAGIC: &[u8] = b"qadom contacts\n";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Contacts that are written down at most, nearest to the node first.
 pub(crate) const SAVED_MAX: usize = 600;
@@ -30,6 +31,9 @@ const PACKED_MAX: usize = 57;
 pub(crate) struct Saved {
     /// Nodes that were in the routing table.
     pub(crate) contacts: Vec<Contact>,
+    /// Since when each has been known, in seconds of UTC, in the same order; 0 when that is not
+    /// known.
+    pub(crate) known_since: Vec<u64>,
     /// The wall clock when they were written down, in microseconds of UTC; 0 for never.
     pub(crate) utc_micros: u64,
 }
@@ -72,11 +76,16 @@ fn encode(saved: &Saved) -> Vec<u8> {
     content.push(VERSION);
     content.extend_from_slice(&saved.utc_micros.to_le_bytes());
     let kept = saved.contacts.get(..SAVED_MAX).unwrap_or(&saved.contacts);
+    let mut ages = saved.known_since.iter();
     for group in kept.chunks(GROUP) {
         let packed = qadom_wire::pack_contacts(group, GROUP * PACKED_MAX);
         let length = u16::try_from(packed.len()).unwrap_or(u16::MAX);
         content.extend_from_slice(&length.to_le_bytes());
         content.extend_from_slice(&packed);
+        for _ in group {
+            let since = ages.next().copied().unwrap_or(0);
+            content.extend_from_slice(&since.to_le_bytes());
+        }
     }
     let checksum = crc32fast::hash(&content);
     content.extend_from_slice(&checksum.to_le_bytes());
@@ -90,21 +99,33 @@ fn decode(content: &[u8]) -> Result<Saved, Unreadable> {
         return Err(Unreadable::TooNew(version));
     }
     let (body, checksum) = content.split_last_chunk::<4>().ok_or(Unreadable::Damaged)?;
-    if version != VERSION || crc32fast::hash(body).to_le_bytes() != *checksum {
+    if version == 0 || crc32fast::hash(body).to_le_bytes() != *checksum {
         return Err(Unreadable::Damaged);
     }
     let body = body.get(MAGIC.len() + 1..).ok_or(Unreadable::Damaged)?;
     let (utc_micros, mut groups) = body.split_first_chunk::<8>().ok_or(Unreadable::Damaged)?;
-    let mut contacts = Vec::new();
+    let (mut contacts, mut known_since) = (Vec::new(), Vec::new());
     while let Some((length, rest)) = groups.split_first_chunk::<2>() {
         let length = usize::from(u16::from_le_bytes(*length));
-        let (packed, rest) = rest.split_at_checked(length).ok_or(Unreadable::Damaged)?;
+        let (packed, mut rest) = rest.split_at_checked(length).ok_or(Unreadable::Damaged)?;
         let group = qadom_wire::unpack_contacts(packed).map_err(|_| Unreadable::Damaged)?;
+        for _ in &group {
+            let since = if version == 1 {
+                [0; 8]
+            } else {
+                let split = rest.split_first_chunk::<8>();
+                let (since, behind) = split.ok_or(Unreadable::Damaged)?;
+                rest = behind;
+                *since
+            };
+            known_since.push(u64::from_le_bytes(since));
+        }
         contacts.extend(group);
         groups = rest;
     }
     Ok(Saved {
         contacts,
+        known_since,
         utc_micros: u64::from_le_bytes(*utc_micros),
     })
 }
@@ -127,6 +148,9 @@ mod tests {
     fn saved(count: u16) -> Saved {
         Saved {
             contacts: (0..count).map(contact).collect(),
+            known_since: (0..count)
+                .map(|number| 1_700_000_000 + u64::from(number))
+                .collect(),
             utc_micros: 1_800_000_000_000_000,
         }
     }
@@ -165,13 +189,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_first_version_has_no_ages() {
+        let mut content = MAGIC.to_vec();
+        content.push(1);
+        content.extend_from_slice(&7_u64.to_le_bytes());
+        let packed = qadom_wire::pack_contacts(&[contact(1), contact(2)], PACKED_MAX * 2);
+        content.extend_from_slice(&u16::try_from(packed.len()).unwrap().to_le_bytes());
+        content.extend_from_slice(&packed);
+        let checksum = crc32fast::hash(&content);
+        content.extend_from_slice(&checksum.to_le_bytes());
+        let loaded = decode(&content).unwrap();
+        assert_eq!(loaded.contacts, [contact(1), contact(2)]);
+        assert_eq!((loaded.known_since, loaded.utc_micros), (vec![0, 0], 7));
+    }
+
+    #[test]
     fn a_newer_file_is_refused_at_the_start() {
         let folder = Folder::temporary().unwrap();
-        folder.replace(CONTACTS, b"qadom contacts\n\x02").unwrap();
+        folder.replace(CONTACTS, b"qadom contacts\n\x03").unwrap();
         let refused = Saved::load(&folder);
         assert!(matches!(
             refused,
-            Err(StartError::VersionTooNew { found: 2, .. })
+            Err(StartError::VersionTooNew { found: 3, .. })
         ));
     }
 }

@@ -52,6 +52,10 @@ use health::Health;
 /// How often contacts and time are written down.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
 
+/// Neighbours that are written down first: so many of the nearest, then so many of the oldest.
+const NEAREST: usize = 32;
+const OLDEST: usize = 32;
+
 /// Commands that are carried out before datagrams get their turn again.
 const COMMANDS_AT_ONCE: usize = 64;
 
@@ -73,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) folder: Folder,
     pub(crate) known: Vec<Contact>,
+    pub(crate) known_since: Vec<u64>,
     pub(crate) sockets: Sockets,
     pub(crate) quic: Arc<Quic>,
     pub(crate) queue: mpsc::Receiver<Command>,
@@ -101,6 +106,8 @@ pub(crate) struct Driver {
     folder: Arc<Folder>,
     /// The neighbours that were last written down.
     known: Vec<Contact>,
+    /// Since when they have been known, in seconds of UTC.
+    known_since: Vec<u64>,
     /// None when the folder does not outlive the node.
     save_at: Option<Moment>,
     saving: Option<JoinHandle<()>>,
@@ -151,6 +158,12 @@ impl Driver {
         for identity in parts.identities {
             engine.add_identity(identity);
         }
+        let ages = parts.known.iter().zip(&parts.known_since);
+        for (contact, since) in ages.filter(|(_, since)| **since > 0) {
+            let age = now.utc_seconds().saturating_sub(*since);
+            let since = now.moment - Duration::from_secs(age);
+            engine.known_since(*contact.id(), since);
+        }
         let journal = parts.promises.restore(&mut engine);
         let endpoint = Endpoint::new(
             parameters.transport(&parts.identity, transport_hello(engine.hello())),
@@ -185,6 +198,7 @@ impl Driver {
             prune_at: journal::PRUNE_FROM,
             folder: Arc::new(parts.folder),
             known: parts.known,
+            known_since: parts.known_since,
             save_at,
             saving: None,
             bootstrap,
@@ -372,16 +386,32 @@ impl Driver {
         }
     }
 
-    /// The neighbours, nearest first. A node that has lost all of them keeps those it had.
+    /// The neighbours with their ages: some of the nearest, some of the oldest, then the others,
+    /// nearest first. A node that has lost all of them keeps those it had.
     fn remember(&mut self, now: Time) -> Saved {
-        let mut contacts = self.engine.contacts();
+        let own = *self.facts.id.key();
+        let mut contacts = self.engine.contacts_by_age();
         if !contacts.is_empty() {
-            let own = *self.facts.id.key();
-            contacts.sort_by_key(|contact| contact.id().key().distance(&own));
-            self.known = contacts;
+            // The oldest live longest: some of them come right behind the nearest.
+            contacts.sort_by_key(|(contact, _)| contact.id().key().distance(&own));
+            let near = contacts.len().min(NEAREST);
+            if let Some(others) = contacts.get_mut(near..) {
+                others.sort_by_key(|(_, since)| *since);
+            }
+            let old = (near + OLDEST).min(contacts.len());
+            if let Some(others) = contacts.get_mut(old..) {
+                others.sort_by_key(|(contact, _)| contact.id().key().distance(&own));
+            }
+            let since = |since| {
+                now.utc_seconds()
+                    .saturating_sub(now.moment.since(since).as_secs())
+            };
+            self.known_since = contacts.iter().map(|(_, known)| since(*known)).collect();
+            self.known = contacts.into_iter().map(|(contact, _)| contact).collect();
         }
         Saved {
             contacts: self.known.clone(),
+            known_since: self.known_since.clone(),
             utc_micros: now.utc_micros,
         }
     }

@@ -34,7 +34,7 @@ pub use doctor::{Check, Diagnosis};
 pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, IdentityError};
 pub use node::{Joined, Node};
-pub use status::{Block, Limit, NetworkSize, Peer, Status, Traffic, Verdict};
+pub use status::{Block, Limit, Peer, Status, Traffic, Verdict};
 pub use subscription::{Event, Subscription};
 pub use transfer::Streams;
 pub use views::{
@@ -42,11 +42,14 @@ pub use views::{
 };
 
 pub use qadom_engine::{
-    BlockCause, Blocked, Difference, Failure, Fetched, JoinProblem, LookupReport, Mode, PingReport,
-    Promise, Promised, PublicationId, PublicationState, Reachability, Receipt, Refusal, Refusals,
-    SignedRead, Since, Source, TooManyBlocks, WatchSlot, Withdrawn, WriteOptions, Written,
+    BlockCause, Blocked, Cause, CauseCost, Cost, Density, Difference, Failure, Fetched,
+    JoinProblem, LookupReport, Mode, PingReport, Promise, Promised, PublicationId,
+    PublicationState, Reachability, Receipt, Refusal, Refusals, SignedRead, Since, Source,
+    TooManyBlocks, WatchSlot, Withdrawn, WriteOptions, Written,
 };
-pub use qadom_routing::{Contact, Key, KeyTextError, Moment, NodeId, NodeKey, Step, StepEvent};
+pub use qadom_routing::{
+    Contact, Key, KeyTextError, Moment, NetworkSize, NodeId, NodeKey, Step, StepEvent,
+};
 pub use qadom_store::OpenError;
 pub use qadom_transport::{DataReceiver, DataSender, DataStream, QuicError};
 pub use qadom_wire::{

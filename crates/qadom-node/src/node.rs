@@ -207,8 +207,8 @@ impl Node {
     /// Stores for others from now on, or no longer; neighbours are told. Whether others reach the
     /// node changes nothing about it any more.
     ///
-    /// A node that becomes a client keeps what it holds and goes on replicating it until it
-    /// expires; handing it over at once is not done yet.
+    /// A node that becomes a client brings what it holds to those that are to hold it from now on,
+    /// in the background, and keeps its own copies until they expire.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_engine::{BlockCause, Blocked, Mode, Reachability};
-use qadom_routing::NodeId;
+use qadom_engine::{BlockCause, Blocked, CauseCost, Density, Mode, Reachability};
+use qadom_routing::{NetworkSize, NodeId};
 
 use crate::address::NodeAddress;
 
@@ -41,6 +41,8 @@ pub struct Status {
     pub peers: usize,
     /// How large the network seems; nothing as long as there is no estimate.
     pub network_size: Option<NetworkSize>,
+    /// Whether nodes crowd round the keys that were looked up here.
+    pub density: Density,
     /// Every limit beside its use.
     pub limits: Vec<Limit>,
     /// What was dropped or refused, counted by reason.
@@ -74,15 +76,6 @@ impl Verdict {
     }
 }
 
-/// An estimate of the number of storing nodes in the network.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NetworkSize {
-    /// Storing nodes.
-    pub estimate: f64,
-    /// The relative standard error of the estimate.
-    pub error: f64,
-}
-
 /// A limit beside its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -95,7 +88,7 @@ pub struct Limit {
 }
 
 /// What went over a node's sockets since its start, QUIC included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// UDP payload received in bytes.
     pub bytes_in: u64,
@@ -105,6 +98,8 @@ pub struct Traffic {
     pub datagrams_in: u64,
     /// Datagrams sent.
     pub datagrams_out: u64,
+    /// What messages cost by what they were for, handshakes and repeats left out.
+    pub costs: Vec<CauseCost>,
 }
 
 /// A neighbour: a contact of the routing table.

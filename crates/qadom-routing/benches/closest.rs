@@ -40,11 +40,19 @@ fn random(rng: &mut impl Rng) -> [u8; 32] {
     bytes
 }
 
+/// All contacts share one address.
+fn local_table() -> TableConfig {
+    TableConfig {
+        is_local: true,
+        ..TableConfig::default()
+    }
+}
+
 /// A table of at least 400 contacts, as a node of a network of millions has it.
 fn full_table() -> RoutingTable {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let own = contact(&mut rng);
-    let mut table = RoutingTable::new(*own.id(), TableConfig::default());
+    let mut table = RoutingTable::new(*own.id(), local_table());
     let mut contacts = 0;
     while contacts < 400 {
         if table.observe(contact(&mut rng), NOW) == Observation::Inserted {
@@ -91,7 +99,11 @@ fn lookup_step(bencher: Bencher<'_, '_>) {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let own = contact(&mut rng);
     let mut answer = || -> Vec<Contact> { (0..K).map(|_| contact(&mut rng)).collect() };
-    let mut lookup = Lookup::new(*own.id(), Key::ZERO, LookupConfig::default(), answer(), NOW);
+    let config = LookupConfig {
+        is_local: true,
+        ..LookupConfig::default()
+    };
+    let mut lookup = Lookup::new(*own.id(), Key::ZERO, config, answer(), NOW);
     let mut asked = Vec::new();
     for _ in 0..3 {
         while let Next::Ask(contact) = lookup.next(NOW) {

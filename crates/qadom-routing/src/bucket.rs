@@ -14,6 +14,10 @@ use crate::moment::Moment;
 
 /// Entries grow by this many at a time. Doubling would leave a third of a full bucket unused.
 const GROWTH: usize = 4;
+/// How long a contact is left alone after its first failure; twice as long after each further one.
+const BACK_OFF: Duration = Duration::from_secs(30);
+/// Doublings of that time at most.
+const DOUBLINGS_MAX: u32 = 7;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
@@ -21,15 +25,13 @@ pub(crate) struct Bucket {
     pub(crate) replacements: Vec<Entry>,
     /// The last insertion or lookup.
     pub(crate) touched: Moment,
-    /// When the owner was told to ping the least recently seen contact, until that contact answers,
-    /// fails or leaves. It stays the first entry for so long.
-    check_began: Option<Moment>,
 }
 
 /// A contact of the table with what is known of its life.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) contact: Contact,
+    pub(crate) first_seen: Moment,
     pub(crate) last_seen: Moment,
     /// Requests that failed since the contact was last heard from.
     pub(crate) silence: Option<Silence>,
@@ -42,6 +44,8 @@ pub(crate) struct Silence {
     pub(crate) since: Moment,
     /// The latest request that failed.
     pub(crate) request: u64,
+    /// Seconds from the first to the latest failure.
+    latest_after: u32,
     /// Different requests that failed.
     pub(crate) failures: NonZeroU32,
 }
@@ -62,15 +66,24 @@ impl Silence {
         Self {
             since: now,
             request,
+            latest_after: 0,
             failures: NonZeroU32::MIN,
         }
+    }
+
+    /// Until when the contact is left alone.
+    fn rests_until(&self) -> Moment {
+        let doublings = (self.failures.get() - 1).min(DOUBLINGS_MAX);
+        let latest = self.since + Duration::from_secs(self.latest_after.into());
+        latest + BACK_OFF * (1 << doublings)
     }
 }
 
 impl Entry {
-    const fn new(contact: Contact, now: Moment) -> Self {
+    pub(crate) const fn new(contact: Contact, first_seen: Moment, now: Moment) -> Self {
         Self {
             contact,
+            first_seen,
             last_seen: now,
             silence: None,
         }
@@ -78,6 +91,19 @@ impl Entry {
 
     pub(crate) fn failures(&self) -> u32 {
         self.silence.map_or(0, |silence| silence.failures.get())
+    }
+
+    pub(crate) const fn is_live(&self) -> bool {
+        self.silence.is_none()
+    }
+
+    /// When the contact is to be asked for a sign of life: the longer it is known, the later.
+    pub(crate) fn check_at(&self, min: Duration, max: Duration) -> Moment {
+        if let Some(silence) = &self.silence {
+            return silence.rests_until();
+        }
+        let age = self.last_seen.since(self.first_seen);
+        self.last_seen + (age / 2).clamp(min, max.max(min))
     }
 }
 
@@ -87,7 +113,6 @@ impl Bucket {
             entries: Vec::new(),
             replacements: Vec::new(),
             touched: now,
-            check_began: None,
         }
     }
 
@@ -95,8 +120,8 @@ impl Bucket {
         self.entries.iter().find(|entry| entry.contact.id() == id)
     }
 
-    pub(crate) fn contacts(&self) -> impl Iterator<Item = &Contact> {
-        self.entries.iter().map(|entry| &entry.contact)
+    pub(crate) fn live(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.is_live()).count()
     }
 
     /// Moves a known contact to the end, with its new description; false when it is not known.
@@ -104,20 +129,27 @@ impl Bucket {
         let Some(position) = self.position(contact.id()) else {
             return false;
         };
-        self.end_check_of(position);
         if let Some(later) = self.entries.get_mut(position..) {
             later.rotate_left(1);
         }
         if let Some(entry) = self.entries.last_mut() {
-            *entry = Entry::new(contact.clone(), now);
+            *entry = Entry::new(contact.clone(), entry.first_seen, now);
         }
         true
     }
 
     /// Adds a contact that is in the bucket neither as entry nor as replacement.
     pub(crate) fn insert(&mut self, contact: Contact, now: Moment) {
-        self.place(Entry::new(contact, now));
+        self.place(Entry::new(contact, now, now));
         self.touched = now;
+    }
+
+    /// Notes since when a contact has been known, if that is longer than noted so far.
+    pub(crate) fn known_since(&mut self, id: &NodeId, since: Moment) {
+        let mut entries = self.entries.iter_mut();
+        if let Some(entry) = entries.find(|entry| entry.contact.id() == id) {
+            entry.first_seen = entry.first_seen.min(since);
+        }
     }
 
     /// Lets a contact wait for a place; the one that waits longest gives way beyond `limit`.
@@ -128,12 +160,16 @@ impl Bucket {
         if self.replacements.len() >= limit {
             self.replacements.remove(0);
         }
-        self.replacements.push(Entry::new(contact, now));
+        self.replacements.push(Entry::new(contact, now, now));
     }
 
-    /// Gives the replacement heard from last a place among the entries.
-    pub(crate) fn promote(&mut self) -> Option<Contact> {
-        let entry = self.replacements.pop()?;
+    /// Gives a replacement a place among the entries: the one heard from last of those that
+    /// `is_liked` likes, else of all.
+    pub(crate) fn promote(&mut self, is_liked: impl Fn(&Contact) -> bool) -> Option<Contact> {
+        let liked = self.replacements.iter();
+        let liked = liked.clone().rposition(|entry| is_liked(&entry.contact));
+        let position = liked.or_else(|| self.replacements.len().checked_sub(1))?;
+        let entry = self.replacements.remove(position);
         let contact = entry.contact.clone();
         self.place(entry);
         Some(contact)
@@ -152,13 +188,12 @@ impl Bucket {
         let Some(position) = self.position(id) else {
             return false;
         };
-        self.end_check_of(position);
         self.entries.remove(position);
         true
     }
 
-    /// Notes that a request to a contact failed, and ends its check. When nobody was heard from
-    /// since the contact's first failure, this one counts as the first.
+    /// Notes that a request to a contact failed. When nobody was heard from since the contact's
+    /// first failure, this one counts as the first.
     pub(crate) fn note_failure(
         &mut self,
         id: &NodeId,
@@ -166,11 +201,8 @@ impl Bucket {
         heard_at: Moment,
         now: Moment,
     ) -> Failure {
-        let Some(position) = self.position(id) else {
-            return Failure::Unknown;
-        };
-        self.end_check_of(position);
-        let Some(entry) = self.entries.get_mut(position) else {
+        let position = self.position(id);
+        let Some(entry) = position.and_then(|position| self.entries.get_mut(position)) else {
             return Failure::Unknown;
         };
         match &mut entry.silence {
@@ -178,6 +210,8 @@ impl Bucket {
             Some(silence) if silence.since < heard_at => {
                 silence.request = request;
                 silence.failures = silence.failures.saturating_add(1);
+                let after = now.since(silence.since).as_secs();
+                silence.latest_after = u32::try_from(after).unwrap_or(u32::MAX);
                 Failure::Further
             }
             silence => {
@@ -187,35 +221,15 @@ impl Bucket {
         }
     }
 
-    /// The least recently seen contact, when it is time to find out whether it lives. The same is
-    /// not named again before it answers, fails or `after` has passed.
-    pub(crate) fn begin_check(&mut self, after: Duration, now: Moment) -> Option<Contact> {
-        let first = self.entries.first()?;
-        let is_recent = |moment: Moment| now.since(moment) < after;
-        let is_fresh = first.silence.is_none() && is_recent(first.last_seen);
-        if is_fresh || self.check_began.is_some_and(is_recent) {
-            return None;
-        }
-        self.check_began = Some(now);
-        Some(first.contact.clone())
-    }
-
     /// Puts an entry where its age belongs.
     fn place(&mut self, entry: Entry) {
         let position = self
             .entries
             .partition_point(|other| other.last_seen <= entry.last_seen);
-        self.end_check_of(position);
         if self.entries.len() == self.entries.capacity() {
             self.entries.reserve_exact(GROWTH);
         }
         self.entries.insert(position, entry);
-    }
-
-    fn end_check_of(&mut self, position: usize) {
-        if position == 0 {
-            self.check_began = None;
-        }
     }
 
     fn position(&self, id: &NodeId) -> Option<usize> {

@@ -6,10 +6,17 @@
 use core::time::Duration;
 
 use crate::contact::Families;
+use crate::distance::Distance;
 
 /// The number of nodes that keep a record, that a bucket holds and that a lookup looks for
 /// (k of the Kademlia paper), unless set otherwise.
 pub const DEFAULT_K: usize = 20;
+
+/// Nodes that a lookup ends with at most, however many lie within its reach.
+pub const REACH_MAX: usize = 60;
+
+/// Paths of one lookup at most.
+pub const PATHS_MAX: usize = 8;
 
 /// The settings of a [`RoutingTable`](crate::RoutingTable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,24 +24,34 @@ pub struct TableConfig {
     /// Contacts per bucket, at least 1 (20). The bucket that ends the neighbourhood of the own id
     /// may hold up to twice as many.
     pub k: usize,
+    /// Bits of the key space that one level of the table resolves (b of the paper, section 4.2): 1
+    /// to 8 (1). Each level has 2^b - 1 buckets, so that more bits shorten lookups and make the
+    /// table larger.
+    pub bits_per_level: u32,
     /// Contacts per full bucket that wait for a place, the latest heard from are kept (10).
     pub replacements: usize,
-    /// A contact that was heard from within this time is not pinged to make room, and a ping that
-    /// brought neither answer nor failure is given up after it (1 min). Shorter finds dead contacts
-    /// sooner and pings more.
-    pub check_after: Duration,
+    /// How long a contact that is known for a short time may be silent before it is checked (5 min).
+    pub check_min: Duration,
+    /// The same for a contact that is known for long (1 h). In between it is a half of the time for
+    /// which the contact is known. Shorter finds dead contacts sooner and costs more.
+    pub check_max: Duration,
     /// When more than half of the table fell silent within this time, no contact is evicted: the
     /// fault is likely on this side (1 min). Longer keeps more dead contacts after a mass failure.
     pub outage_window: Duration,
+    /// Local mode: no rule looks at groups of addresses.
+    pub is_local: bool,
 }
 
 impl Default for TableConfig {
     fn default() -> Self {
         Self {
             k: DEFAULT_K,
+            bits_per_level: 1,
             replacements: 10,
-            check_after: Duration::from_mins(1),
+            check_min: Duration::from_mins(5),
+            check_max: Duration::from_hours(1),
             outage_window: Duration::from_mins(1),
+            is_local: false,
         }
     }
 }
@@ -44,13 +61,45 @@ impl Default for TableConfig {
 pub struct LookupConfig {
     /// Nodes to find, at least 1 (20).
     pub k: usize,
-    /// Requests that occupy a slot at once, at least 1 (3). A slow request occupies none, so that
-    /// more than this may be unanswered while nodes are slow.
+    /// Requests that occupy a slot at once, at least 1 (3), shared among the paths, each of which
+    /// has at least one. A slow request occupies none, and as long as it is slow one more is sent,
+    /// up to twice as many.
     pub alpha: usize,
-    /// Requests of the whole lookup at most (200). It bounds what lying nodes can cost.
+    /// Paths that ask apart from each other, 1 to 8 (1): no node is asked twice, and whom a node
+    /// names is asked on its path alone, so that a liar spoils one path (S/Kademlia).
+    pub paths: usize,
+    /// Nodes within this distance of the target are all looked for, beside the k nearest, up to
+    /// [`REACH_MAX`] in all (none).
+    pub reach: Distance,
+    /// Requests of a lookup with one path at most (200). It bounds what lying nodes can cost.
     pub max_queries: usize,
+    /// Requests of each path at most, when there are several (40).
+    pub max_path_queries: usize,
     /// The address families that can be reached; contacts with none of them are skipped.
     pub families: Families,
+    /// Local mode: no rule looks at groups of addresses.
+    pub is_local: bool,
+}
+
+impl LookupConfig {
+    /// The settings within their ranges.
+    pub(crate) fn checked(self) -> Self {
+        Self {
+            k: self.k.max(1),
+            alpha: self.alpha.max(1),
+            paths: self.paths.clamp(1, PATHS_MAX),
+            ..self
+        }
+    }
+
+    /// Requests that one path may send.
+    pub(crate) fn path_budget(&self) -> usize {
+        if self.paths == 1 {
+            self.max_queries
+        } else {
+            self.max_path_queries.min(self.max_queries)
+        }
+    }
 }
 
 impl Default for LookupConfig {
@@ -58,8 +107,12 @@ impl Default for LookupConfig {
         Self {
             k: DEFAULT_K,
             alpha: 3,
+            paths: 1,
+            reach: Distance::ZERO,
             max_queries: 200,
+            max_path_queries: 40,
             families: Families::BOTH,
+            is_local: false,
         }
     }
 }

@@ -48,6 +48,41 @@ impl Distance {
         word.is_some_and(|word| word & (1 << (63 - index % 64)) != 0)
     }
 
+    /// `count` bits from bit `first` on as a number, at most 8; those behind the last are zeros.
+    pub(crate) fn bits(&self, first: u32, count: u32) -> usize {
+        (first..first + count.min(8)).fold(0, |number, index| {
+            (number << 1) | usize::from(index < 256 && self.is_bit_set(index))
+        })
+    }
+
+    /// The distance that is this fraction of the key space: zero for what is not above 0, the
+    /// largest for 1 and above.
+    pub fn from_fraction(fraction: f64) -> Self {
+        const WORD: f64 = 18_446_744_073_709_551_616.0;
+        if fraction >= 1.0 {
+            return Self::MAX;
+        }
+        let mut words = [0; 4];
+        let mut left = fraction.max(0.0);
+        for word in &mut words {
+            left *= WORD;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the whole part of a number from 0 to 2^64 is what is wanted"
+            )]
+            let whole = left as u64;
+            *word = whole;
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "what was cut off of a float is one without loss"
+            )]
+            let taken = whole as f64;
+            left -= taken;
+        }
+        Self(words)
+    }
+
     /// The distance as a fraction of the key space, 0 to 1.
     pub fn to_fraction(&self) -> f64 {
         const WORD: f64 = 18_446_744_073_709_551_616.0;
@@ -83,6 +118,7 @@ pub(crate) fn words(bytes: &[u8; KEY_LENGTH]) -> [u64; 4] {
 
 #[cfg(test)]
 mod tests {
+    use super::Distance;
     use crate::key::Key;
 
     #[test]
@@ -95,6 +131,22 @@ mod tests {
             assert!((0..256).all(|bit| distance.is_bit_set(bit) == (bit == index)));
         }
         assert_eq!(Key::ZERO.distance(&Key::ZERO).shared_bits(), 256);
+    }
+
+    #[test]
+    fn a_fraction_and_its_distance_agree() {
+        for fraction in [0.0, 1e-30, 0.001, 0.25, 0.5, 0.9999] {
+            let back = Distance::from_fraction(fraction).to_fraction();
+            assert!(
+                (back - fraction).abs() <= fraction * 1e-15,
+                "{fraction}: {back}"
+            );
+        }
+        assert_eq!(Distance::from_fraction(-1.0), Distance::ZERO);
+        assert_eq!(Distance::from_fraction(1.0), Distance::MAX);
+        assert_eq!(Distance::from_fraction(0.5).shared_bits(), 0);
+        assert_eq!(Distance::from_fraction(0.25).bits(0, 3), 0b010);
+        assert_eq!(Distance::MAX.bits(254, 4), 0b1100);
     }
 
     #[test]

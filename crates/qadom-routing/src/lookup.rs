@@ -1,23 +1,28 @@
-//! The iterative lookup of the Kademlia paper (section 2.3).
+//! The iterative lookup of the Kademlia paper (section 2.3), over one path or several that share
+//! no node (S/Kademlia, section 4.4).
 //!
-//! The algorithm is one ordered map: every node heard of, by its distance to the target. A step
-//! reads the map from the near end. The nodes that answered or are being asked are counted until
-//! there are k of them; the first node before that point that nobody has asked yet is asked next;
-//! when there is none and nothing is awaited, the k nearest live nodes have answered and the
-//! lookup is done.
+//! The algorithm is one ordered map: every node heard of, by its distance to the target, with the
+//! paths that heard of it. For a path a step reads the map from the near end. The nodes that
+//! answered or are being asked are counted until there are k of them, and on to the reach that is
+//! asked for; the first node before that point that nobody has asked yet is asked next; when there
+//! is none and nothing is awaited, the path is over, and with the last path the lookup. Whom a node
+//! names is heard of on the path alone that asked it.
 //!
-//! What must stay true: at most alpha nodes are in [`State::Asked`], no node is asked twice, the
-//! own id is never in the map, and everything has a bound: requests by
-//! [`LookupConfig::max_queries`], the map by that plus four times k, the trace by four steps a
-//! request. What a request is, and when it counts as slow or failed, is the caller's business.
+//! What must stay true: a path has at most its share of alpha nodes in [`State::Asked`], and while
+//! requests are slow up to twice that; no node is asked twice; the own id is never in the map;
+//! nodes that share addresses with nearer ones come after all others; and everything has a bound:
+//! requests by [`LookupConfig::max_queries`] or by the budget of each path, the map by that plus
+//! four times k, the trace by four steps a request. What a request is, and when it counts as slow
+//! or failed, is the caller's business.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
-use crate::config::LookupConfig;
+use crate::config::{LookupConfig, PATHS_MAX, REACH_MAX};
 use crate::contact::{Contact, NodeId};
 use crate::distance::Distance;
+use crate::diversity::{AddressGroups, GroupCount, GroupLimits};
 use crate::key::Key;
 use crate::moment::Moment;
 
@@ -55,8 +60,20 @@ pub struct Lookup {
     trace: Vec<Step>,
     /// The latest moment that an input told.
     now: Moment,
-    queries: u32,
+    paths: [Path; PATHS_MAX],
+    /// The path whose turn it is.
+    turn: usize,
+    /// Nodes that are taken for failed before anything was heard of them.
+    excluded: Vec<Distance>,
     is_finished: bool,
+}
+
+/// What one path has under way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    queries: usize,
+    asked: usize,
+    slow: usize,
 }
 
 /// What to do next for a lookup.
@@ -125,6 +142,12 @@ struct Candidate {
     contact: Contact,
     hop: u32,
     state: State,
+    /// The paths that heard of it, a bit each.
+    heard_on: u8,
+    /// The path that asked it.
+    asked_on: u8,
+    /// None when no rule looks at its addresses.
+    groups: Option<AddressGroups>,
 }
 
 /// Where a candidate stands. `Heard` → `Asked` → `Answered`, with `Slow` and `Failed` on the way
@@ -134,7 +157,7 @@ enum State {
     /// Somebody named it; no request was sent. The only state in which it may be dropped, the
     /// farthest first, when the map is full.
     Heard,
-    /// A request is under way and occupies one of the alpha slots. It is taken for live: the
+    /// A request is under way and occupies one of the path's slots. It is taken for live: the
     /// lookup does not end before it has been decided, and asks nobody in its stead.
     Asked,
     /// A request is under way and occupies no slot. It is taken for dead: others are asked in its
@@ -158,21 +181,48 @@ impl Lookup {
         let mut lookup = Self {
             own,
             target,
-            config: LookupConfig {
-                k: config.k.max(1),
-                alpha: config.alpha.max(1),
-                ..config
-            },
+            config: config.checked(),
             candidates: BTreeMap::new(),
             trace: Vec::new(),
             now,
-            queries: 0,
+            paths: [Path::default(); PATHS_MAX],
+            turn: 0,
+            excluded: Vec::new(),
             is_finished: false,
         };
-        for seed in seeds {
-            lookup.hear_of(seed, 1);
+        for (place, seed) in seeds.into_iter().enumerate() {
+            lookup.hear_of(seed, 1, place % lookup.config.paths);
         }
         lookup
+    }
+
+    /// Asks none of these nodes, since they have been asked before and did not have what is looked
+    /// for. They do not count as found. To be called before the first [`next`](Self::next).
+    pub fn exclude<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>) {
+        for node in nodes {
+            let distance = self.distance(node);
+            self.excluded.push(distance);
+            if let Some(candidate) = self.candidates.get_mut(&distance) {
+                candidate.state = State::Failed;
+            }
+        }
+        self.excluded.sort_unstable();
+    }
+
+    /// Goes on with nodes that were heard of elsewhere, on every path, though the lookup may have
+    /// said that it is done.
+    pub fn widen(&mut self, contacts: impl IntoIterator<Item = Contact>) {
+        self.is_finished = false;
+        for contact in contacts {
+            for path in 0..self.config.paths {
+                self.hear_of(contact.clone(), 1, path);
+            }
+        }
+    }
+
+    /// Until where nodes are all looked for, beside the k nearest.
+    pub const fn reach(&self) -> Distance {
+        self.config.reach
     }
 
     /// The key that is looked for.
@@ -184,21 +234,42 @@ impl Lookup {
     /// after every input.
     pub fn next(&mut self, now: Moment) -> Next {
         self.now = now;
-        let Some(distance) = self.undecided() else {
+        let mut is_over = true;
+        for _ in 0..self.config.paths {
+            let path = self.turn;
+            let Some(distance) = self.undecided(path) else {
+                self.turn = (path + 1) % self.config.paths;
+                continue;
+            };
+            is_over = false;
+            self.turn = (path + 1) % self.config.paths;
+            if let Some(contact) = self.ask(path, distance) {
+                return Next::Ask(contact);
+            }
+        }
+        if is_over {
             self.is_finished = true;
             return Next::Done;
-        };
-        let is_slot_free = self.count(State::Asked) < self.config.alpha;
-        match self.candidates.get_mut(&distance) {
-            Some(candidate) if candidate.state == State::Heard && is_slot_free => {
-                candidate.state = State::Asked;
-                let contact = candidate.contact.clone();
-                self.queries += 1;
-                self.record(distance, StepEvent::Asked);
-                Next::Ask(contact)
-            }
-            _ => Next::Waiting,
         }
+        Next::Waiting
+    }
+
+    /// Marks a node as asked, if it was not yet and the path has a slot for it.
+    fn ask(&mut self, path: usize, distance: Distance) -> Option<Contact> {
+        let share = self.config.alpha.div_ceil(self.config.paths);
+        let under_way = self.paths.get_mut(path)?;
+        let slots = share + under_way.slow.min(share);
+        let candidate = self.candidates.get_mut(&distance)?;
+        if candidate.state != State::Heard || under_way.asked >= slots {
+            return None;
+        }
+        under_way.asked += 1;
+        under_way.queries += 1;
+        candidate.state = State::Asked;
+        candidate.asked_on = u8::try_from(path).unwrap_or(0);
+        let contact = candidate.contact.clone();
+        self.record(distance, StepEvent::Asked);
+        Some(contact)
     }
 
     /// Takes an answer in, with the contacts that it names. Those that cannot be reached are
@@ -215,12 +286,13 @@ impl Lookup {
         if noted == Noted::Unknown {
             return noted;
         }
-        let hop = self.hops_of(from).unwrap_or(0) + 1;
+        let asked = self.candidates.get(&distance);
+        let (hop, path) = asked.map_or((1, 0), |asked| (asked.hop + 1, asked.asked_on));
         let nearest = self.candidates.keys().next().copied();
         let (mut named, mut nearer) = (0, 0);
         for contact in contacts {
             named += 1;
-            let added = self.hear_of(contact, hop);
+            let added = self.hear_of(contact, hop, path.into());
             nearer += usize::from(added.is_some() && added < nearest);
         }
         let contacts = named;
@@ -276,8 +348,24 @@ impl Lookup {
     }
 
     /// Requests so far.
-    pub const fn queries(&self) -> u32 {
-        self.queries
+    pub fn queries(&self) -> u32 {
+        let queries = self.paths.iter().map(|path| path.queries).sum::<usize>();
+        u32::try_from(queries).unwrap_or(u32::MAX)
+    }
+
+    /// The nodes that answered, nearest first: the k nearest and all within the reach, up to
+    /// [`REACH_MAX`].
+    pub fn found(&self) -> impl Iterator<Item = &Contact> {
+        let (k, reach) = (self.config.k, self.config.reach);
+        let most = REACH_MAX.max(k);
+        let answered = self.candidates.iter();
+        let answered = answered.filter(|(_, candidate)| candidate.state == State::Answered);
+        answered
+            .enumerate()
+            .take_while(move |(place, (distance, _))| {
+                *place < k || (*place < most && **distance <= reach)
+            })
+            .map(|(_, (_, candidate))| &candidate.contact)
     }
 
     /// Everything that happened, in order.
@@ -295,33 +383,56 @@ impl Lookup {
             .collect()
     }
 
-    /// The node that the lookup cannot end without: the nearest one to ask or, when there is none
-    /// to ask, the nearest one to wait for. None when the lookup is over.
-    fn undecided(&self) -> Option<Distance> {
+    /// The node that a path cannot end without: the nearest one to ask or, when there is none to
+    /// ask, the nearest one to wait for. None when the path is over.
+    fn undecided(&self, path: usize) -> Option<Distance> {
         if self.is_finished {
             return None;
         }
-        let is_spent =
-            usize::try_from(self.queries).is_ok_and(|sent| sent >= self.config.max_queries);
+        let under_way = self.paths.get(path)?;
+        let is_spent = under_way.queries >= self.config.path_budget();
+        let (k, most) = (self.config.k, REACH_MAX.max(self.config.k));
         let mut live = 0;
-        let (mut asked, mut slow) = (None, None);
+        let mut near = GroupCount::new(GroupLimits::BUCKET);
+        let (mut asked, mut slow, mut crowded) = (None, None, None);
         for (distance, candidate) in &self.candidates {
+            if candidate.heard_on & (1 << path) == 0 {
+                continue;
+            }
+            if live >= most || (live >= k && *distance > self.config.reach) {
+                return asked;
+            }
             match candidate.state {
                 State::Heard if is_spent => {}
-                State::Heard => return Some(*distance),
+                State::Heard => match candidate.groups {
+                    Some(groups) if !near.has_room(groups) => {
+                        crowded.get_or_insert(*distance);
+                    }
+                    _ => return Some(*distance),
+                },
                 State::Asked => {
                     live += 1;
                     asked = Some(*distance);
+                    candidate
+                        .groups
+                        .into_iter()
+                        .for_each(|groups| near.take(groups));
                 }
                 State::Slow => slow = Some(*distance),
                 State::Failed => {}
-                State::Answered => live += 1,
-            }
-            if live == self.config.k {
-                return asked;
+                State::Answered => {
+                    live += 1;
+                    candidate
+                        .groups
+                        .into_iter()
+                        .for_each(|groups| near.take(groups));
+                }
             }
         }
-        asked.or(slow)
+        if live >= k {
+            return asked;
+        }
+        crowded.or(asked).or(slow)
     }
 
     fn distance(&self, id: &NodeId) -> Distance {
@@ -332,10 +443,6 @@ impl Lookup {
         self.candidates
             .values()
             .filter(move |candidate| candidate.state == state)
-    }
-
-    fn count(&self, state: State) -> usize {
-        self.in_state(state).count()
     }
 
     /// Moves an asked candidate on, if the step from its state to the new one exists.
@@ -353,28 +460,53 @@ impl Lookup {
             }
             _ => return Noted::Unknown,
         };
-        candidate.state = to;
+        let from = core::mem::replace(&mut candidate.state, to);
+        if let Some(path) = self.paths.get_mut(usize::from(candidate.asked_on)) {
+            match from {
+                State::Asked => path.asked = path.asked.saturating_sub(1),
+                State::Slow => path.slow = path.slow.saturating_sub(1),
+                _ => {}
+            }
+            path.slow += usize::from(to == State::Slow);
+        }
         noted
     }
 
-    /// Adds a candidate and gives its distance; none when it is known, unreachable, a client, the
-    /// own node or too far to be kept.
-    fn hear_of(&mut self, contact: Contact, hop: u32) -> Option<Distance> {
+    /// Adds a candidate on a path and gives its distance; none when it is known, unreachable, a
+    /// client, the own node or too far to be kept.
+    fn hear_of(&mut self, contact: Contact, hop: u32, path: usize) -> Option<Distance> {
         let is_reachable = contact.address(self.config.families).is_some();
         if contact.id() == &self.own || !is_reachable || !contact.is_storing() {
             return None;
         }
         let distance = self.distance(contact.id());
-        let Entry::Vacant(place) = self.candidates.entry(distance) else {
-            return None;
+        let heard_on = 1_u8
+            .checked_shl(u32::try_from(path).unwrap_or(0))
+            .unwrap_or(1);
+        let place = match self.candidates.entry(distance) {
+            Entry::Vacant(place) => place,
+            Entry::Occupied(mut known) => {
+                known.get_mut().heard_on |= heard_on;
+                return None;
+            }
         };
+        let is_excluded = self.excluded.binary_search(&distance).is_ok();
+        let groups = AddressGroups::of_contact(&contact);
         place.insert(Candidate {
+            groups: groups.filter(|_| !self.config.is_local),
             contact,
             hop,
-            state: State::Heard,
+            state: if is_excluded {
+                State::Failed
+            } else {
+                State::Heard
+            },
+            heard_on,
+            asked_on: 0,
         });
         let room = self.config.k.saturating_mul(4);
-        let is_over = self.candidates.len() > room.saturating_add(self.config.max_queries);
+        let budget = self.config.path_budget().saturating_mul(self.config.paths);
+        let is_over = self.candidates.len() > room.saturating_add(budget) + self.excluded.len();
         let is_kept = !is_over || self.drop_farthest() != Some(distance);
         is_kept.then_some(distance)
     }

@@ -1,28 +1,30 @@
 //! The routing table: who this node knows, kept so that whoever lives long stays in it.
 //!
-//! A contact's bucket is the number of leading bits that its id shares with the own id, so half of
-//! the key space is in bucket 0, half of the rest in bucket 1 and so on. A full bucket takes
-//! nobody in: a newcomer waits until a contact of the bucket has proven dead (Kademlia,
-//! sections 2.2 and 4.1).
+//! A contact's bucket is told by the first bits in which its id differs from the own id: with one
+//! bit per level half of the key space is in bucket 0, half of the rest in bucket 1 and so on. A
+//! full bucket takes nobody in: a newcomer waits until a contact of the bucket has proven dead
+//! (Kademlia, sections 2.2, 2.4 and 4.1), or until it is found that too many of the bucket share
+//! addresses. Which buckets there are lies in `table/levels.rs`, who shares addresses in
+//! `table/crowding.rs`, what is to be checked and refreshed in `table/upkeep.rs`.
 //!
 //! What must stay true: the own id and clients are never in the table; a bucket holds at most k
 //! contacts, the one that ends the own neighbourhood at most 2 k; a contact leaves only after two
-//! different requests to it failed, never while this node itself seems to be cut off. Whether a
-//! node may enter (its puzzle, its session) is decided by the caller before.
+//! different requests to it failed, never while this node itself seems to be cut off, or for one
+//! whose addresses are not crowded. Nothing that is heard from makes this node send anything.
+//! Whether a node may enter (its puzzle, its session) is decided by the caller before.
+
+mod crowding;
+mod levels;
+mod upkeep;
 
 use alloc::vec::Vec;
-use core::time::Duration;
-
-use rand_core::Rng;
 
 use crate::bucket::{Bucket, Entry, Failure};
 use crate::config::TableConfig;
 use crate::contact::{Contact, NodeId};
-use crate::key::{KEY_LENGTH, Key};
+use crate::diversity::{GroupLimits, diverse};
+use crate::key::Key;
 use crate::moment::Moment;
-
-/// Buckets at most, one for each length of a prefix shared with the own id.
-const BUCKETS: u32 = 256;
 
 /// The contacts of one node, in buckets by their distance from its own id.
 ///
@@ -44,11 +46,13 @@ const BUCKETS: u32 = 256;
 pub struct RoutingTable {
     own: NodeId,
     config: TableConfig,
-    /// Up to one beyond the deepest bucket that ever had a contact, which stands for all deeper
-    /// ones.
+    /// From the farthest to the nearest, up to the level beyond the deepest one that ever had a
+    /// contact, which stands for all deeper ones.
     buckets: Vec<Bucket>,
     /// When any contact was last heard from.
     heard_at: Moment,
+    /// Contacts that came in, stayed out of answers or left for what they share with others.
+    crowded: u64,
 }
 
 /// What the table did with a node that was heard from.
@@ -58,14 +62,13 @@ pub enum Observation {
     Inserted,
     /// It was one already and is now the most recently seen of its bucket, with the address given.
     Refreshed,
-    /// Its bucket is full; it waits for a place. The least recently seen contact of the bucket is
-    /// to be pinged: it moves up when it answers, and counts a failure when not.
-    Queued {
-        /// Whom to ping.
-        ping: Contact,
+    /// It is a contact of the table from now on, in the place of one that shares its addresses with
+    /// too many others of the bucket.
+    Displaced {
+        /// Who left.
+        gone: Contact,
     },
-    /// Its bucket is full; it waits for a place. Nobody is to be pinged: a ping is under way, or
-    /// the least recently seen contact was heard from a moment ago.
+    /// Its bucket is full; it waits for a place.
     Waiting,
     /// Nothing changed: it is this node itself or keeps no records for others.
     Ignored,
@@ -95,6 +98,8 @@ pub struct TableEntry<'a> {
     pub contact: &'a Contact,
     /// Leading bits that its id shares with the own id, 0 to 255.
     pub bucket: u32,
+    /// Since when it has been known.
+    pub first_seen: Moment,
     /// When it was last heard from.
     pub last_seen: Moment,
     /// Different requests that failed since.
@@ -108,10 +113,12 @@ impl RoutingTable {
             own,
             config: TableConfig {
                 k: config.k.max(1),
+                bits_per_level: config.bits_per_level.clamp(1, 8),
                 ..config
             },
             buckets: Vec::new(),
             heard_at: Moment::ORIGIN,
+            crowded: 0,
         }
     }
 
@@ -128,7 +135,7 @@ impl RoutingTable {
     /// Contacts to which no request failed since they were last heard from. The last silent ones
     /// are kept, so that only this tells whether anybody is left.
     pub fn live(&self) -> usize {
-        self.held().filter(|entry| entry.silence.is_none()).count()
+        self.held().filter(|entry| entry.is_live()).count()
     }
 
     /// Whether there is no contact.
@@ -152,14 +159,35 @@ impl RoutingTable {
             return Observation::Refreshed;
         }
         bucket.unqueue(contact.id());
-        if bucket.entries.len() < capacity {
-            bucket.insert(contact, now);
+        let is_full = bucket.entries.len() >= capacity;
+        let is_crowded = self.is_crowded(index, &contact);
+        if !is_full {
+            self.crowded += u64::from(is_crowded);
+            self.insert(index, contact, now);
             return Observation::Inserted;
         }
-        bucket.queue(contact, now, self.config.replacements);
-        match bucket.begin_check(self.config.check_after, now) {
-            Some(ping) => Observation::Queued { ping },
-            None => Observation::Waiting,
+        if !is_crowded && let Some(gone) = self.remove_crowded(index) {
+            self.crowded += 1;
+            self.insert(index, contact, now);
+            return Observation::Displaced { gone };
+        }
+        let limit = self.config.replacements;
+        if let Some(bucket) = self.buckets.get_mut(index) {
+            bucket.queue(contact, now, limit);
+        }
+        Observation::Waiting
+    }
+
+    /// Notes since when a contact has been known, as an earlier run of this node has noted it.
+    pub fn known_since(&mut self, id: &NodeId, since: Moment) {
+        if let Some(bucket) = self.bucket_mut(id) {
+            bucket.known_since(id, since);
+        }
+    }
+
+    fn insert(&mut self, index: usize, contact: Contact, now: Moment) {
+        if let Some(bucket) = self.buckets.get_mut(index) {
+            bucket.insert(contact, now);
         }
     }
 
@@ -223,14 +251,61 @@ impl RoutingTable {
         n: usize,
         accept: impl Fn(&Contact) -> bool,
     ) -> Vec<&Contact> {
+        self.nearest(target, n, |entry| accept(&entry.contact))
+    }
+
+    /// Up to `n` contacts to begin a lookup with: the nearest that are not silent, and when these
+    /// are too few the nearest silent ones behind them.
+    pub fn seeds(&self, target: &Key, n: usize) -> Vec<&Contact> {
+        let mut seeds = self.nearest(target, n, Entry::is_live);
+        let missing = n.saturating_sub(seeds.len());
+        if missing > 0 {
+            seeds.extend(self.nearest(target, missing, |entry| !entry.is_live()));
+        }
+        seeds
+    }
+
+    /// Up to `n` contacts to answer a question with, nearest first: of those that `accept` likes
+    /// and that are not silent, as long as there are any, and the ones whose addresses are not
+    /// crowded before others.
+    pub fn reply(
+        &mut self,
+        target: &Key,
+        n: usize,
+        accept: impl Fn(&Contact) -> bool,
+    ) -> Vec<Contact> {
+        let is_any_live = self.held().any(Entry::is_live);
+        let is_wanted = |entry: &Entry| (entry.is_live() || !is_any_live) && accept(&entry.contact);
+        if self.config.is_local {
+            return self
+                .nearest(target, n, is_wanted)
+                .into_iter()
+                .cloned()
+                .collect();
+        }
+        let ranked = self.nearest(target, n.saturating_mul(3), is_wanted);
+        let (chosen, passed_over) = diverse(ranked, n, GroupLimits::REPLY);
+        let chosen = chosen.into_iter().cloned().collect();
+        self.crowded += passed_over as u64;
+        chosen
+    }
+
+    /// How often a contact came in, was left out of an answer or left the table because it shares
+    /// its addresses with too many others.
+    pub const fn crowded(&self) -> u64 {
+        self.crowded
+    }
+
+    fn nearest(&self, target: &Key, n: usize, accept: impl Fn(&Entry) -> bool) -> Vec<&Contact> {
         let mut ranked = Vec::with_capacity(n.min(self.len()));
         for bucket in self.by_distance(target) {
             let first = ranked.len();
             if first >= n {
                 break;
             }
-            let accepted = bucket.contacts().filter(|contact| accept(contact));
-            ranked.extend(accepted.map(|contact| (contact.id().key().distance(target), contact)));
+            let accepted = bucket.entries.iter().filter(|entry| accept(entry));
+            let contacts = accepted.map(|entry| &entry.contact);
+            ranked.extend(contacts.map(|contact| (contact.id().key().distance(target), contact)));
             if let Some(added) = ranked.get_mut(first..) {
                 added.sort_unstable_by_key(|(distance, _)| *distance);
             }
@@ -239,67 +314,20 @@ impl RoutingTable {
         ranked.into_iter().map(|(_, contact)| contact).collect()
     }
 
-    /// Every contact, by bucket and in it from the least to the most recently seen.
+    /// Every contact, from the farthest bucket to the nearest and in it from the least to the most
+    /// recently seen.
     pub fn entries(&self) -> impl Iterator<Item = TableEntry<'_>> {
-        (0..).zip(&self.buckets).flat_map(|(bucket, held)| {
-            held.entries.iter().map(move |entry| TableEntry {
-                contact: &entry.contact,
-                bucket,
-                last_seen: entry.last_seen,
-                failures: entry.failures(),
-            })
+        self.held().map(|entry| TableEntry {
+            contact: &entry.contact,
+            bucket: self.shared_bits(entry.contact.id()),
+            first_seen: entry.first_seen,
+            last_seen: entry.last_seen,
+            failures: entry.failures(),
         })
     }
 
-    /// The buckets that neither an insertion nor a lookup touched for `idle`, up to one beyond the
-    /// deepest that holds a contact. None while the table is empty.
-    pub fn stale_buckets(&self, now: Moment, idle: Duration) -> Vec<u32> {
-        let is_filled = |bucket: &Bucket| !bucket.entries.is_empty();
-        let Some(deepest) = self.buckets.iter().rposition(is_filled) else {
-            return Vec::new();
-        };
-        (0..BUCKETS)
-            .zip(self.buckets.iter().take(deepest + 2))
-            .filter(|(_, bucket)| now.since(bucket.touched) >= idle)
-            .map(|(index, _)| index)
-            .collect()
-    }
-
-    /// A random key of a bucket (0 to 255; above stands for 255), to refresh it with a lookup.
-    pub fn random_target(&self, bucket: u32, rng: &mut impl Rng) -> Key {
-        let own = self.own.key().as_bytes();
-        let mut bytes = [0; KEY_LENGTH];
-        rng.fill_bytes(&mut bytes);
-        let bucket = bucket.min(BUCKETS - 1);
-        for (first_bit, (byte, own)) in (0..).step_by(8).zip(bytes.iter_mut().zip(own)) {
-            // Bits before the bucket's are the own ones, that one is their opposite.
-            let shared = !(0xff_u8
-                .checked_shr(bucket.saturating_sub(first_bit))
-                .unwrap_or(0));
-            let opposite = bucket
-                .checked_sub(first_bit)
-                .and_then(|bit| 0x80_u8.checked_shr(bit));
-            let opposite = opposite.unwrap_or(0);
-            let random = !(shared | opposite);
-            *byte = (own & shared) | (!own & opposite) | (*byte & random);
-        }
-        Key::from_bytes(bytes)
-    }
-
-    /// Notes that a lookup for `target` ended: it refreshed the target's bucket.
-    pub fn on_lookup(&mut self, target: &Key, now: Moment) {
-        let shared = self.own.key().distance(target).shared_bits();
-        let last = self.buckets.len().saturating_sub(1);
-        let index = usize::try_from(shared).map_or(last, |shared| shared.min(last));
-        if let Some(bucket) = self.buckets.get_mut(index) {
-            bucket.touched = now;
-        }
-    }
-
-    /// The bucket of an id; none for the own one.
-    fn index(&self, id: &NodeId) -> Option<usize> {
-        let shared = self.own.key().distance(id.key()).shared_bits();
-        usize::try_from(shared).ok().filter(|_| shared < BUCKETS)
+    fn shared_bits(&self, id: &NodeId) -> u32 {
+        self.own.key().distance(id.key()).shared_bits()
     }
 
     fn bucket_mut(&mut self, id: &NodeId) -> Option<&mut Bucket> {
@@ -307,28 +335,20 @@ impl RoutingTable {
         self.buckets.get_mut(index)
     }
 
-    /// Makes the bucket exist, and the next deeper one, so that its refresh can be noted.
-    fn grow(&mut self, index: usize, now: Moment) {
-        let wanted = index + 2;
-        if self.buckets.len() < wanted {
-            self.buckets.reserve_exact(wanted - self.buckets.len());
-            self.buckets.resize_with(wanted, || Bucket::new(now));
-        }
-    }
-
     /// How many contacts a bucket may hold for an id to be taken in: k, and twice that when the id
     /// is one of the k nearest to the own id, which are kept together (section 2.4 splits such
     /// buckets to that end).
     fn capacity(&self, index: usize, id: &NodeId) -> usize {
         let k = self.config.k;
-        let deeper = self.buckets.iter().skip(index + 1);
-        let deeper: usize = deeper.map(|bucket| bucket.entries.len()).sum();
-        let Some(bucket) = self.buckets.get(index).filter(|_| deeper < k) else {
+        let nearer = self.buckets.iter().skip(index + 1);
+        let nearer: usize = nearer.map(|bucket| bucket.entries.len()).sum();
+        let Some(bucket) = self.buckets.get(index).filter(|_| nearer < k) else {
             return k;
         };
         let distance = self.own.key().distance(id.key());
-        let is_nearer = |contact: &&Contact| self.own.key().distance(contact.id().key()) < distance;
-        let nearer = deeper + bucket.contacts().filter(is_nearer).count();
+        let is_nearer =
+            |entry: &&Entry| self.own.key().distance(entry.contact.id().key()) < distance;
+        let nearer = nearer + bucket.entries.iter().filter(is_nearer).count();
         if nearer < k { k.saturating_mul(2) } else { k }
     }
 
@@ -341,40 +361,45 @@ impl RoutingTable {
         2 * self.held().filter(fell_silent).count() > self.len()
     }
 
-    /// The buckets in the order of their distance to a target.
-    ///
-    /// Where the target and the own id differ, the bucket of that bit is nearer to the target than
-    /// all deeper ones; where they agree, it is farther. So no contact of one bucket stands between
-    /// two of another, and only the contacts of one bucket have to be sorted.
-    fn by_distance(&self, target: &Key) -> impl Iterator<Item = &Bucket> {
-        let own = self.own.key().distance(target);
-        let buckets = (0..BUCKETS).zip(&self.buckets);
-        let nearer = buckets
-            .clone()
-            .filter(move |(index, _)| own.is_bit_set(*index));
-        let farther = buckets
-            .rev()
-            .filter(move |(index, _)| !own.is_bit_set(*index));
-        nearer.chain(farther).map(|(_, bucket)| bucket)
-    }
-
     fn held(&self) -> impl Iterator<Item = &Entry> {
         self.buckets.iter().flat_map(|bucket| &bucket.entries)
     }
 
     fn evict(&mut self, index: usize, id: &NodeId) -> Removal {
-        let k = self.config.k;
-        let Some(bucket) = self.buckets.get_mut(index) else {
-            return Removal::Unknown;
+        if let Some(bucket) = self.buckets.get_mut(index) {
+            bucket.remove(id);
+        }
+        let (k, length) = match self.buckets.get(index) {
+            Some(bucket) => (self.config.k, bucket.entries.len()),
+            None => return Removal::Unknown,
         };
-        bucket.remove(id);
-        if bucket.entries.len() >= k {
+        // Beyond k only who belongs to the own neighbourhood now has a place.
+        let has_place = |contact: &Contact| length < self.capacity(index, contact.id());
+        let waiting = || {
+            self.buckets
+                .get(index)
+                .into_iter()
+                .flat_map(|bucket| &bucket.replacements)
+        };
+        if length >= k && !waiting().any(|entry| has_place(&entry.contact)) {
             return Removal::Removed;
         }
-        match bucket.promote() {
-            Some(by) => Removal::Replaced { by },
-            None => Removal::Removed,
-        }
+        let liked: Vec<NodeId> = waiting()
+            .map(|entry| &entry.contact)
+            .filter(|contact| has_place(contact) && !self.is_crowded(index, contact))
+            .map(|contact| *contact.id())
+            .collect();
+        let placed: Vec<NodeId> = waiting()
+            .map(|entry| &entry.contact)
+            .filter(|contact| has_place(contact))
+            .map(|contact| *contact.id())
+            .collect();
+        let chosen = if liked.is_empty() { placed } else { liked };
+        let promoted = self
+            .buckets
+            .get_mut(index)
+            .and_then(|bucket| bucket.promote(|contact| chosen.contains(contact.id())));
+        promoted.map_or(Removal::Removed, |by| Removal::Replaced { by })
     }
 }
 

@@ -23,7 +23,16 @@ struct Network {
     contacts: Vec<Contact>,
     tables: BTreeMap<NodeId, RoutingTable>,
     dead: BTreeSet<NodeId>,
+    config: LookupConfig,
     rng: ChaCha8Rng,
+}
+
+/// All contacts share one address.
+fn local_table() -> TableConfig {
+    TableConfig {
+        is_local: true,
+        ..TableConfig::default()
+    }
 }
 
 impl Network {
@@ -36,7 +45,7 @@ impl Network {
         for id in own {
             let shift = usize::try_from(rng.next_u32()).unwrap() % size;
             contacts.rotate_left(shift);
-            let mut table = RoutingTable::new(id, TableConfig::default());
+            let mut table = RoutingTable::new(id, local_table());
             for contact in &contacts {
                 table.observe(contact.clone(), Moment::ORIGIN);
             }
@@ -46,6 +55,10 @@ impl Network {
             contacts,
             tables,
             dead: BTreeSet::new(),
+            config: LookupConfig {
+                is_local: true,
+                ..LookupConfig::default()
+            },
             rng,
         }
     }
@@ -71,7 +84,7 @@ impl Network {
             .into_iter()
             .cloned();
         let now = Moment::ORIGIN;
-        let mut lookup = Lookup::new(*own, target, LookupConfig::default(), seeds, now);
+        let mut lookup = Lookup::new(*own, target, self.config, seeds, now);
         let (mut asked, mut slow) = (Vec::new(), BTreeSet::new());
         loop {
             match lookup.next(now) {
@@ -144,6 +157,27 @@ fn every_lookup_finds_the_nearest_nodes() {
     }
     assert!(hops <= 4, "{hops} hops in a network of 500");
     assert!(queries <= 40, "{queries} requests in a network of 500");
+}
+
+#[test]
+fn several_paths_find_the_same_nodes() {
+    let mut network = Network::new(500, 4);
+    for paths in [2, 4, 8] {
+        network.config.paths = paths;
+        let mut queries = 0;
+        for _ in 0..100 {
+            let target = network.random_key();
+            let own = *network.contacts[0].id();
+            network.contacts.rotate_left(1);
+            let (lookup, _) = network.run(&own, target, 0);
+            let others = network.contacts.iter();
+            let others = others.filter(|contact| *contact.id() != own);
+            let nearest: Vec<Contact> = closest(others, &target, K).into_iter().cloned().collect();
+            queries += lookup.queries();
+            assert_eq!(lookup.into_closest(), nearest);
+        }
+        println!("{paths} paths: {:.1} requests", f64::from(queries) / 100.0);
+    }
 }
 
 /// The tables still name the dead, so nobody names more than the k nearest nodes, dead ones

@@ -7,7 +7,6 @@
     reason = "the helpers of a test panic as the test does"
 )]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -19,8 +18,11 @@ use qadom_routing::{
 const CONFIG: TableConfig = TableConfig {
     k: 3,
     replacements: 2,
-    check_after: Duration::from_secs(10),
+    bits_per_level: 1,
+    check_min: Duration::from_secs(10),
+    check_max: Duration::from_secs(40),
     outage_window: Duration::from_secs(20),
+    is_local: true,
 };
 
 #[derive(Clone, Debug)]
@@ -37,8 +39,6 @@ struct Model {
     own: NodeId,
     members: Vec<Row>,
     waiting: Vec<Row>,
-    /// Who was pinged when, for each bucket.
-    checks: BTreeMap<u32, (NodeId, Moment)>,
     heard_at: Moment,
 }
 
@@ -58,10 +58,6 @@ impl Model {
         self.members.iter().any(|row| row.contact.id() == id)
     }
 
-    fn end_check(&mut self, id: &NodeId) {
-        self.checks.retain(|_, (checked, _)| checked != id);
-    }
-
     fn observe(&mut self, contact: &Contact, now: Moment) -> Observation {
         let id = contact.id();
         if id == &self.own {
@@ -75,7 +71,6 @@ impl Model {
         };
         let bucket = self.bucket(id);
         if self.is_member(id) {
-            self.end_check(id);
             self.members.retain(|row| row.contact.id() != id);
             self.members.push(row);
             return Observation::Refreshed;
@@ -98,23 +93,10 @@ impl Model {
             self.waiting.remove(same[0]);
         }
         self.waiting.push(row);
-        let first = self.members_of(bucket)[0].clone();
-        let is_recent = |moment| now.since(moment) < CONFIG.check_after;
-        let is_checked = self
-            .checks
-            .get(&bucket)
-            .is_some_and(|(_, at)| is_recent(*at));
-        if is_checked || (first.silence.is_none() && is_recent(first.last_seen)) {
-            return Observation::Waiting;
-        }
-        self.checks.insert(bucket, (*first.contact.id(), now));
-        Observation::Queued {
-            ping: first.contact,
-        }
+        Observation::Waiting
     }
 
     fn fail(&mut self, id: &NodeId, request: u64, now: Moment) -> Removal {
-        self.end_check(id);
         let heard_at = self.heard_at;
         let Some(row) = self.members.iter_mut().find(|row| row.contact.id() == id) else {
             self.waiting.retain(|row| row.contact.id() != id);
@@ -144,22 +126,30 @@ impl Model {
             return Removal::Kept;
         }
         self.members.retain(|row| row.contact.id() != id);
-        let is_over = self.members_of(bucket).len() >= CONFIG.k;
-        let Some(replacement) = replacement.filter(|_| !is_over) else {
+        // Beyond k only who is one of the k nearest now has a place.
+        let has_place = |row: &Row| {
+            let own = self.own.key();
+            let distance = own.distance(row.contact.id().key());
+            let nearer = |other: &&Row| own.distance(other.contact.id().key()) < distance;
+            let is_near = self.members.iter().filter(nearer).count() < CONFIG.k;
+            let room = if is_near { 2 * CONFIG.k } else { CONFIG.k };
+            self.members_of(bucket).len() < room
+        };
+        let placed = self
+            .waiting
+            .iter()
+            .rposition(|row| self.bucket(row.contact.id()) == bucket && has_place(row));
+        let Some(replacement) = placed else {
             return Removal::Removed;
         };
         let row = self.waiting.remove(replacement);
         let by = row.contact.clone();
         self.members.push(row);
         self.members.sort_by_key(|row| row.last_seen);
-        if self.members_of(bucket)[0].contact == by {
-            self.checks.remove(&bucket);
-        }
         Removal::Replaced { by }
     }
 
     fn remove(&mut self, id: &NodeId) -> bool {
-        self.end_check(id);
         let before = self.members.len() + self.waiting.len();
         self.members.retain(|row| row.contact.id() != id);
         self.waiting.retain(|row| row.contact.id() != id);
@@ -247,7 +237,6 @@ proptest! {
             own,
             members: Vec::new(),
             waiting: Vec::new(),
-            checks: BTreeMap::new(),
             heard_at: now,
         };
         for input in inputs {

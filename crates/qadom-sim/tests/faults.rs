@@ -211,7 +211,7 @@ fn clients_read_and_write_and_stand_in_no_table() {
             let receipt = network
                 .put(*client, format!("value {}", keys.len()))
                 .unwrap();
-            assert_eq!(receipt.stored, 20);
+            assert!(receipt.stored >= 20);
             keys.push(receipt.key);
         }
         for (number, key) in keys.iter().enumerate() {
@@ -300,7 +300,7 @@ fn a_put_waits_for_the_commits_of_its_holders() {
                 ..Settings::default()
             };
             let receipt = joined(settings).put(NodeIndex::from(2), "disks").unwrap();
-            assert_eq!(receipt.stored, 20);
+            assert!(receipt.stored >= 20);
             receipt.took
         });
         assert!(

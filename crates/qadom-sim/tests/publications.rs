@@ -41,7 +41,7 @@ fn a_publication_costs_at_most_a_twentieth_of_a_lookup_each_time() {
             seed,
             // Only what the publications cost is of interest.
             configure: |config| {
-                config.replicate_every = 1000 * HOUR;
+                config.replicate_every = Some(1000 * HOUR);
                 config.refresh_after = 1000 * HOUR;
                 config.test_every = 1000 * HOUR;
             },
@@ -154,7 +154,7 @@ fn assert_alive(network: &mut Network, publisher: NodeIndex, slots: &[Key]) -> u
     let promises: Vec<_> = network.engine(publisher).unwrap().publications().collect();
     assert_eq!(promises.len(), slots.len());
     for promise in promises {
-        assert_eq!(promise.stored, 20, "{promise:?}");
+        assert!(promise.stored >= 20, "{promise:?}");
         assert!(promise.expires_at > now + 22 * 3600, "{promise:?}");
     }
     let mut others = 0;

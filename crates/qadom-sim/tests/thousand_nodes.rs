@@ -31,7 +31,10 @@ fn a_thousand_nodes_keep_and_find_two_hundred_values() {
 
         let receipts = put_all(&mut network);
         for (writer, receipt) in &receipts {
-            assert_eq!(receipt.stored, 20, "the put of node {writer}: {receipt:?}");
+            assert!(
+                receipt.stored >= 20,
+                "the put of node {writer}: {receipt:?}"
+            );
         }
         get_all(&mut network, &receipts);
         let exact = exact_lookups(&mut network);

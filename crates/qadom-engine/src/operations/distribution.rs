@@ -19,6 +19,7 @@ use qadom_wire::{
 
 use crate::core::{Core, Purpose, Waiting};
 use crate::effect::RequestFailure;
+use crate::network::{Effort, leave_own_place};
 use crate::operations::distribution::item::Item;
 use crate::operations::reason_of;
 use crate::publications::region::Survey;
@@ -198,9 +199,10 @@ impl Distribution {
                 return true;
             };
             let mut seeds = context.core.seeds(&target);
-            seeds.extend(self.survey.nearest(&target).into_iter().cloned());
+            seeds.extend(self.survey.nearest(&target, K).into_iter().cloned());
             let (core, now) = (&*context.core, context.now);
-            self.walk = Some(Walk::through(core, target, Query::Node, seeds, now));
+            let query = (target, Query::Node);
+            self.walk = Some(Walk::through(core, query, Effort::PLAIN, seeds, now));
         }
     }
 
@@ -208,16 +210,17 @@ impl Distribution {
     /// when it is one of them.
     fn assign(&mut self, core: &Core) {
         let is_storing = core.is_storing();
+        let reach = core.thorough().reach;
         for (index, item) in self.items.iter_mut().enumerate() {
             let slot = item.id.slot;
-            let mut nearest = self.survey.nearest(&slot);
+            let mut nearest = self.survey.holders(&slot, reach);
             let own = core.own.key().distance(&slot);
             let farthest = nearest
                 .get(K - 1)
                 .map(|node| node.id().key().distance(&slot));
             item.is_own_near = is_storing && farthest.is_none_or(|farthest| own < farthest);
             if item.is_own_near {
-                nearest.truncate(K - 1);
+                leave_own_place(&slot, &mut nearest, reach);
             }
             item.holders = nearest.len() + usize::from(item.is_own_near);
             for node in nearest {

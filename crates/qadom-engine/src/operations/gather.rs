@@ -15,11 +15,12 @@ pub(crate) mod union;
 use std::collections::{BTreeMap, VecDeque};
 
 use qadom_routing::{Contact, Key, NodeId};
-use qadom_wire::{Answer, Found, IdRange, K, Reason, Record, SignedRecord};
+use qadom_wire::{Answer, Found, IdRange, Reason, Record, SignedRecord};
 
 use crate::blocks::is_lie;
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
+use crate::network::{Effort, leave_own_place};
 use crate::operation::Source;
 use crate::operations::reason_of;
 use crate::time::Time;
@@ -98,7 +99,11 @@ impl Gather {
             kind: place.kind,
             range: place.range,
         };
-        let walk = Walk::new(core, place.slot, query, now);
+        let effort = match until {
+            Until::First { .. } => Effort::PLAIN,
+            Until::Walked | Until::Complete => core.thorough(),
+        };
+        let walk = Walk::new(core, place.slot, query, effort, now);
         let mut gather = Self::empty(core, place, until, now);
         gather.take_own(core, now);
         gather.walk = Some(walk);
@@ -183,7 +188,7 @@ impl Gather {
         walked.unwrap_or_else(|| u32::from(!self.holders.is_empty()))
     }
 
-    /// Up to k nodes that answered, nearest first.
+    /// The k closest nodes that answered, and those within reach, nearest first.
     pub(crate) fn closest(&self) -> Vec<Contact> {
         self.walk.as_ref().map(Walk::closest).unwrap_or_default()
     }
@@ -401,9 +406,10 @@ impl Gather {
         };
         self.messages += walk.lookup().queries() + walk.asked_again();
         let mut closest = walk.closest();
-        self.own_is_near = context.core.is_near(&self.union.place().slot, &closest);
+        let place = *self.union.place();
+        self.own_is_near = context.core.is_near(&place.slot, &closest);
         if self.own_is_near {
-            closest.truncate(K - 1);
+            leave_own_place(&place.slot, &mut closest, walk.lookup().reach());
         }
         for contact in closest {
             let heard = self.heard.get(contact.id()).cloned();

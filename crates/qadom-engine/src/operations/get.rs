@@ -1,5 +1,7 @@
 //! Getting a value: from the own store, else from the first node on the way that has it; then a
-//! copy is left with the nearest node that lacked it (the paper, section 2.3).
+//! copy is left with the nearest node that lacked it (the paper, section 2.3). When the k closest
+//! that were found do not have it, others are asked over disjoint paths, and everybody near enough to
+//! have been given a copy.
 
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use qadom_routing::{Contact, Key};
 use qadom_wire::{Answer, K, Record, Request, Store, StoreClass, StoreItem, Value};
 
 use crate::core::{Core, Purpose};
+use crate::network::Effort;
 use crate::operation::{Failure, Fetched, Outcome, Source};
 use crate::operations::{Operation, Progress};
 use crate::records::CACHED_TTL;
@@ -19,14 +22,17 @@ pub(crate) struct GetOperation {
     key: Key,
     walk: Walk,
     began: Time,
+    /// Requests and answers of the first walk, once it has ended in vain.
+    first: Option<(u32, u32)>,
 }
 
 impl GetOperation {
     pub(crate) fn new(core: &Core, key: Key, now: Time) -> Self {
         Self {
             key,
-            walk: Walk::new(core, key, Query::Value, now),
+            walk: Walk::new(core, key, Query::Value, Effort::PLAIN, now),
             began: now,
+            first: None,
         }
     }
 
@@ -39,9 +45,37 @@ impl GetOperation {
             source: Source::Node(*from.id()),
             age: Duration::ZERO,
             hops: lookup.hops_of(from.id()).unwrap_or_else(|| lookup.hops()),
-            messages: lookup.queries() + self.walk.asked_again(),
+            messages: self.messages(),
             took: context.now.moment.since(self.began.moment),
         }))
+    }
+
+    fn messages(&self) -> u32 {
+        let first = self.first.map_or(0, |(messages, _)| messages);
+        first + self.walk.lookup().queries() + self.walk.asked_again()
+    }
+
+    fn answered(&self) -> u32 {
+        let first = self.first.map_or(0, |(_, answered)| answered);
+        let answered = self.walk.lookup().answered().count();
+        first + u32::try_from(answered).unwrap_or(u32::MAX)
+    }
+
+    /// Begins to ask over disjoint paths, and everybody who should have a copy, after a miss; false
+    /// when that was done or everybody was asked.
+    fn begin_again(&mut self, context: &Context<'_>) -> bool {
+        let effort = context.core.thorough();
+        let is_all = self.walk.lookup().answered().nth(K - 1).is_none();
+        if self.first.is_some() || is_all || !effort.is_more() {
+            return false;
+        }
+        self.first = Some((self.messages(), self.answered()));
+        let (core, now) = (&*context.core, context.now);
+        let mut again = Walk::new(core, self.key, Query::Value, effort, now);
+        let trace = self.walk.lookup().trace();
+        again.exclude(trace.iter().map(|step| step.contact.id()));
+        self.walk = again;
+        true
     }
 
     /// Leaves a copy with the nearest node that answered without the value. It lives 10 min,
@@ -74,9 +108,7 @@ impl GetOperation {
             exclusive: false,
         };
         let request = Request::Store(Store { items: vec![item] });
-        context
-            .core
-            .send(None, Purpose::Background, &nearest, &request);
+        context.core.send(None, Purpose::Cache, &nearest, &request);
     }
 }
 
@@ -86,11 +118,20 @@ impl Operation for GetOperation {
     }
 
     fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
-        if !self.walk.go_on(context) {
-            return Progress::Going;
+        loop {
+            if !self.walk.go_on(context) {
+                return Progress::Going;
+            }
+            if self.first.is_none() {
+                let closest = self.walk.closest();
+                context.core.note_density(&self.key, &closest);
+            }
+            if !self.begin_again(context) {
+                break;
+            }
         }
-        let answered = u32::try_from(self.walk.lookup().answered().count()).unwrap_or(u32::MAX);
-        let unanswered = self.walk.lookup().queries().saturating_sub(answered);
+        let answered = self.answered();
+        let unanswered = self.messages().saturating_sub(answered);
         Progress::failed(Failure::NotFound {
             key: self.key,
             answered,

@@ -4,6 +4,7 @@ use qadom_routing::{Contact, Key};
 use qadom_wire::Answer;
 
 use crate::core::{Core, Purpose};
+use crate::ledger::Cause;
 use crate::operation::Outcome;
 use crate::operations::{Operation, Progress};
 use crate::time::Time;
@@ -18,12 +19,16 @@ pub(crate) struct HoldersOperation {
 
 impl HoldersOperation {
     pub(crate) fn new(core: &Core, slot: Key, now: Time) -> Self {
-        let walk = Walk::new(core, slot, Query::Node, now);
+        let walk = Walk::new(core, slot, Query::Node, core.thorough(), now);
         Self { slot, walk }
     }
 }
 
 impl Operation for HoldersOperation {
+    fn cause(&self) -> Cause {
+        Cause::Watch
+    }
+
     fn walk(&mut self) -> Option<&mut Walk> {
         Some(&mut self.walk)
     }

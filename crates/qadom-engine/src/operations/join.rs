@@ -8,6 +8,8 @@ use qadom_wire::Answer;
 
 use crate::core::Purpose;
 use crate::effect::RequestFailure;
+use crate::ledger::Cause;
+use crate::network::Effort;
 use crate::operation::{Failure, JoinProblem, Joined, Outcome};
 use crate::operations::{Operation, Progress};
 use crate::walk::{Context, Query, Walk};
@@ -26,12 +28,15 @@ pub(crate) struct JoinOperation {
     problems: Vec<(SocketAddr, JoinProblem)>,
     walk: Option<Walk>,
     is_walked: bool,
+    /// Whether the node comes back to contacts that it knew before.
+    is_return: bool,
 }
 
 impl JoinOperation {
     pub(crate) fn new(addresses: Vec<SocketAddr>, mut contacts: Vec<Contact>) -> Self {
         contacts.truncate(CONTACTS_TRIED);
         Self {
+            is_return: !contacts.is_empty(),
             addresses,
             contacts,
             waiting_for: 0,
@@ -65,8 +70,8 @@ impl JoinOperation {
         seeds.extend(Contact::new(*first.key(), first.v4(), first.v6(), true));
         self.walk = Some(Walk::through(
             context.core,
-            own,
-            Query::Node,
+            (own, Query::Node),
+            Effort::PLAIN,
             seeds,
             context.now,
         ));
@@ -74,6 +79,10 @@ impl JoinOperation {
 }
 
 impl Operation for JoinOperation {
+    fn cause(&self) -> Cause {
+        Cause::Join
+    }
+
     fn walk(&mut self) -> Option<&mut Walk> {
         self.walk.as_mut().filter(|_| !self.is_walked)
     }
@@ -89,7 +98,7 @@ impl Operation for JoinOperation {
         if !self.is_reached {
             return Progress::failed(Failure::NotJoined { problems });
         }
-        context.core.is_refresh_wanted = true;
+        context.core.want_refresh(self.is_return, context.now);
         let peers = u32::try_from(context.core.table.len()).unwrap_or(u32::MAX);
         Progress::done(Outcome::Joined(Joined { peers, problems }))
     }

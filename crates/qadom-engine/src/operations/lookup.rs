@@ -1,32 +1,60 @@
-//! A lookup for its own sake, or to refresh a bucket (the paper, section 2.3).
+//! A lookup for its own sake, to refresh a bucket (the paper, section 2.3), or to estimate how many
+//! nodes there are.
 
 use qadom_routing::{Contact, Key};
 use qadom_wire::Answer;
 
 use crate::core::{Core, Purpose};
+use crate::ledger::Cause;
+use crate::network::Effort;
 use crate::operation::Outcome;
 use crate::operations::{Operation, Progress};
 use crate::time::Time;
 use crate::walk::{Context, Query, Walk};
 
-/// Finds the k closest nodes to a target.
+/// Finds the closest nodes to a target.
 #[derive(Debug)]
-pub(crate) struct LookupOperation(Walk);
+pub(crate) struct LookupOperation {
+    walk: Walk,
+    cause: Cause,
+}
 
 impl LookupOperation {
+    /// What a user asks for.
     pub(crate) fn new(core: &Core, target: Key, now: Time) -> Self {
-        Self(Walk::new(core, target, Query::Node, now))
+        Self::with(core, target, Effort::PLAIN, Cause::Users, now)
+    }
+
+    /// What fills a bucket; the result is nobody's to wait for.
+    pub(crate) fn with(core: &Core, target: Key, effort: Effort, cause: Cause, now: Time) -> Self {
+        let walk = Walk::new(core, target, Query::Node, effort, now);
+        Self { walk, cause }
+    }
+
+    fn end(&self, context: &mut Context<'_>) -> Progress {
+        let (target, moment) = (*self.walk.lookup().target(), context.now.moment);
+        let closest = self.walk.closest();
+        match self.cause {
+            Cause::Estimate => context.core.note_sample(&target, &closest, moment),
+            Cause::Users => context.core.note_density(&target, &closest),
+            _ => {}
+        }
+        Progress::done(Outcome::Looked(self.walk.report(context.now)))
     }
 }
 
 impl Operation for LookupOperation {
+    fn cause(&self) -> Cause {
+        self.cause
+    }
+
     fn walk(&mut self) -> Option<&mut Walk> {
-        Some(&mut self.0)
+        Some(&mut self.walk)
     }
 
     fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
-        if self.0.go_on(context) {
-            Progress::done(Outcome::Looked(self.0.report(context.now)))
+        if self.walk.go_on(context) {
+            self.end(context)
         } else {
             Progress::Going
         }
@@ -39,7 +67,7 @@ impl Operation for LookupOperation {
         _purpose: Purpose,
         answer: Answer,
     ) -> Progress {
-        self.0.on_answer(context, from, answer);
+        self.walk.on_answer(context, from, answer);
         self.go_on(context)
     }
 }

@@ -6,6 +6,7 @@ use qadom_wire::{Answer, Reason};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
+use crate::ledger::Cause;
 use crate::operations::distribution::Distribution;
 use crate::operations::distribution::item::Item;
 use crate::operations::{Operation, Progress};
@@ -42,6 +43,10 @@ impl RenewalOperation {
 }
 
 impl Operation for RenewalOperation {
+    fn cause(&self) -> Cause {
+        Cause::Renewal
+    }
+
     fn begin(&mut self, context: &mut Context<'_>) -> Progress {
         context.core.promises.renewing.insert(context.operation);
         self.go_on(context)

@@ -1,6 +1,7 @@
 //! Bringing what is held to the nodes that should hold it now, and fetching what they have of it
 //! (the paper, section 2.5): a survey of the region that the slots lie in, then one exchange with
-//! each holder.
+//! each holder. A newcomer that is nearer than this node is brought what it is to hold at once,
+//! without a survey; and a node that leaves brings everything to others.
 //!
 //! What must stay true: a payload travels only to a node that lacks it; few holders are asked at
 //! once, each one thing after the other; an exchange that finds no end is given up. What one step
@@ -16,6 +17,8 @@ use qadom_wire::{Answer, K, Kind};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
+use crate::ledger::Cause;
+use crate::network::{Effort, leave_own_place};
 use crate::operations::{Operation, Progress};
 use crate::publications::region::Survey;
 use crate::walk::{Context, Query, Walk};
@@ -36,6 +39,7 @@ pub(crate) struct Replication {
     /// Where something was fetched that other holders may lack.
     gained: BTreeSet<Container>,
     is_second_round: bool,
+    cause: Cause,
 }
 
 impl Replication {
@@ -51,6 +55,29 @@ impl Replication {
             under_way: 0,
             gained: BTreeSet::new(),
             is_second_round: false,
+            cause: Cause::Replication,
+        }
+    }
+
+    /// Brings what is in these places, as this node leaves.
+    pub(crate) fn leaving(places: Vec<Container>, bits: u32) -> Self {
+        Self {
+            cause: Cause::HandOver,
+            ..Self::new(places, bits)
+        }
+    }
+
+    /// Brings what is in these places to one node.
+    pub(crate) fn hand_over(places: Vec<Container>, to: Contact) -> Self {
+        let mut exchange = Exchange::new(to);
+        exchange.plan(&places);
+        let id = *exchange.contact.id();
+        Self {
+            survey: Survey::new(&[], 0),
+            is_surveyed: true,
+            exchanges: BTreeMap::from([(id, exchange)]),
+            cause: Cause::HandOver,
+            ..Self::new(places, 0)
         }
     }
 
@@ -68,23 +95,26 @@ impl Replication {
                 return true;
             };
             let mut seeds = context.core.seeds(&target);
-            seeds.extend(self.survey.nearest(&target).into_iter().cloned());
+            seeds.extend(self.survey.nearest(&target, K).into_iter().cloned());
             let (core, now) = (&*context.core, context.now);
-            self.walk = Some(Walk::through(core, target, Query::Node, seeds, now));
+            let query = (target, Query::Node);
+            self.walk = Some(Walk::through(core, query, Effort::PLAIN, seeds, now));
         }
     }
 
     /// Plans the exchanges: for each place with the k closest nodes, this one counted when it is
     /// one of them.
     fn assign(&mut self, core: &Core) {
+        let reach = core.thorough().reach;
+        let is_staying = core.is_storing() && core.leaving.is_none();
         let mut of_holder: BTreeMap<NodeId, (Contact, Vec<Container>)> = BTreeMap::new();
         for place in &self.places {
-            let mut nearest = self.survey.nearest(&place.slot);
+            let mut nearest = self.survey.holders(&place.slot, reach);
             let own = core.own.key().distance(&place.slot);
             let farthest = nearest.get(K - 1);
             let farthest = farthest.map(|node| node.id().key().distance(&place.slot));
-            if core.is_storing() && farthest.is_none_or(|farthest| own < farthest) {
-                nearest.truncate(K - 1);
+            if is_staying && farthest.is_none_or(|farthest| own < farthest) {
+                leave_own_place(&place.slot, &mut nearest, reach);
             }
             for node in nearest {
                 let holder = of_holder.entry(*node.id());
@@ -136,6 +166,10 @@ impl Replication {
 }
 
 impl Operation for Replication {
+    fn cause(&self) -> Cause {
+        self.cause
+    }
+
     fn walk(&mut self) -> Option<&mut Walk> {
         self.walk.as_mut()
     }
@@ -156,6 +190,16 @@ impl Operation for Replication {
             if !self.begin_second_round() {
                 break;
             }
+        }
+        let done = self.places.iter();
+        let done = done.filter(|place| self.exchanges.values().any(|to| to.is_done_with(place)));
+        if let Some(leaving) = &mut context.core.leaving
+            && leaving.under_way.remove(&context.operation)
+        {
+            leaving.brought += done.count() as u64;
+        }
+        if self.cause != Cause::Replication {
+            return Progress::Quiet;
         }
         let signed = self
             .places

@@ -24,6 +24,8 @@ use self::holders::{Candidate, Holders};
 use self::search::Searches;
 use crate::core::{Core, Purpose};
 use crate::effect::{Effect, RequestFailure};
+use crate::ledger::Cause;
+use crate::network::Effort;
 use crate::operation::OperationId;
 use crate::operations::{Operation, Progress};
 use crate::reachability::Reachability;
@@ -115,7 +117,8 @@ impl SubscribeOperation {
         let now = context.now.moment;
         if self.walk.is_none() && now >= self.walk_at {
             let target = self.slot.slot;
-            self.walk = Some(Walk::new(context.core, target, Query::Node, context.now));
+            let (effort, now) = (Effort::PLAIN, context.now);
+            self.walk = Some(Walk::new(context.core, target, Query::Node, effort, now));
         }
         let Some(mut walk) = self.walk.take() else {
             return;
@@ -256,6 +259,10 @@ impl SubscribeOperation {
 }
 
 impl Operation for SubscribeOperation {
+    fn cause(&self) -> Cause {
+        Cause::Watch
+    }
+
     fn begin(&mut self, context: &mut Context<'_>) -> Progress {
         context
             .core

@@ -69,7 +69,8 @@ pub(crate) struct WriteOperation {
 
 impl WriteOperation {
     pub(crate) fn value(core: &Core, value: Value, options: WriteOptions, now: Time) -> Self {
-        let walk = Walk::new(core, *value.key(), Query::Node, now);
+        let effort = core.thorough();
+        let walk = Walk::new(core, *value.key(), Query::Node, effort, now);
         Self::new(
             Task::Value(value),
             options,
@@ -84,9 +85,12 @@ impl WriteOperation {
         options: WriteOptions,
         now: Time,
     ) -> Self {
-        let stage = match change.reads() {
-            Some((place, until)) => Stage::Reading(Box::new(Gather::new(core, place, until, now))),
-            None => Stage::Finding(Box::new(Walk::new(core, change.slot, Query::Node, now))),
+        let stage = if let Some((place, until)) = change.reads() {
+            Stage::Reading(Box::new(Gather::new(core, place, until, now)))
+        } else {
+            let effort = core.thorough();
+            let walk = Walk::new(core, change.slot, Query::Node, effort, now);
+            Stage::Finding(Box::new(walk))
         };
         Self::new(Task::Signed(Box::new(change)), options, stage, now)
     }
@@ -190,6 +194,7 @@ impl WriteOperation {
         let holders = walk.closest();
         self.spread.messages = walk.lookup().queries() + walk.asked_again();
         self.spread.hops = walk.lookup().hops();
+        context.core.note_density(walk.lookup().target(), &holders);
         if let Task::Signed(change) = &self.task
             && change.kind == Kind::Event
         {

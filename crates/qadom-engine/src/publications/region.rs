@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use qadom_routing::{Contact, Distance, Key, NodeId};
+use qadom_routing::{Contact, Distance, Key, NodeId, REACH_MAX};
 use qadom_wire::K;
 use rand_core::Rng;
 
@@ -87,14 +87,21 @@ impl Survey {
         }
     }
 
-    /// Up to k nodes nearest to a slot, nearest first.
-    pub(crate) fn nearest(&self, slot: &Key) -> Vec<&Contact> {
+    /// The k nodes nearest to a slot and all others within the reach, up to 60, nearest first.
+    pub(crate) fn holders(&self, slot: &Key, reach: Distance) -> Vec<&Contact> {
+        let is_within = |id: &&NodeId| id.key().distance(slot) <= reach;
+        let within = self.nodes.keys().filter(is_within).count();
+        self.nearest(slot, within.clamp(K, REACH_MAX))
+    }
+
+    /// Up to `n` nodes nearest to a slot, nearest first.
+    pub(crate) fn nearest(&self, slot: &Key, n: usize) -> Vec<&Contact> {
         let mut ranked: Vec<(Distance, &Contact)> = self
             .nodes
             .iter()
             .map(|(id, node)| (id.key().distance(slot), node))
             .collect();
-        let kth = K.min(ranked.len());
+        let kth = n.min(ranked.len());
         if kth < ranked.len() {
             ranked.select_nth_unstable_by_key(kth, |(distance, _)| *distance);
             ranked.truncate(kth);

@@ -18,6 +18,8 @@ pub(super) fn store(core: &mut Core, now: Time, inbound: &Inbound, store: Store)
         Some(Reason::NotConfirmed)
     } else if !core.is_storing() {
         Some(Reason::ClientMode)
+    } else if core.leaving.is_some() {
+        Some(Reason::ShuttingDown)
     } else if core.held_answers() >= core.config.limits.held_answers {
         Some(Reason::Busy)
     } else {

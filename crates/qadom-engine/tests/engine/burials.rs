@@ -125,7 +125,8 @@ fn a_record_that_is_over_without_its_secret_is_listed_as_expired_until_the_secre
     let signed = record(&first, &stranger);
     let slot = *signed.slot();
     publish(&mut first, Promised::Signed(signed));
-    pass(&mut first, &mut holders, 40);
+    // Also when its last renewal comes just before it is over.
+    pass(&mut first, &mut holders, 50);
     assert_eq!(states(&first), [PublicationState::Expired]);
     let drops = first.engine.status().drops;
     let expired = drops.iter().find(|(reason, _)| *reason == Reason::Expired);

@@ -34,6 +34,7 @@ mod subscribing;
 mod subscribing_at_home;
 mod subscribing_in_doubt;
 mod topics;
+mod upkeep;
 mod views;
 mod watched;
 mod world;

@@ -70,6 +70,9 @@ impl One {
             utc_micros: 1_800_000_000_000_000,
         };
         let mut config = Config::new(node_key(0), network());
+        // Replication in its own time alone.
+        config.replicate_every = Some(Duration::from_hours(1));
+        config.hands_over = false;
         configure(&mut config);
         let engine = Engine::new(config, store.clone(), [1; 32], now);
         Self { engine, store, now }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use qadom_node::{Contact, Mode, Reason};
 
 use super::{
-    Check, Closest, Diagnosis, Fetched, JoinProblem, Joined, Limit, Lookup, LookupEnd, LookupEvent,
-    LookupStep, NetworkSize, NodeText, Peer, Pong, Receipt, Refusal, Source, Status, Timestamp,
-    Traffic, Verdict, Written,
+    CauseCost, Check, Closest, Density, Diagnosis, Fetched, JoinProblem, Joined, Limit, Lookup,
+    LookupEnd, LookupEvent, LookupStep, NetworkSize, NodeText, Peer, Pong, Receipt, Refusal,
+    Source, Status, Timestamp, Traffic, Verdict, Written,
 };
 
 /// Milliseconds, exact to the microsecond.
@@ -237,9 +237,10 @@ impl From<qadom_node::Status> for Status {
             reasons: status.reasons,
             peers: status.peers as u64,
             network_size: status.network_size.map(|size| NetworkSize {
-                estimate: size.estimate,
+                estimate: size.nodes,
                 error: size.error,
             }),
+            density: (&status.density).into(),
             limits: limits.collect(),
             drops: status.drops,
             traffic: Traffic {
@@ -247,7 +248,34 @@ impl From<qadom_node::Status> for Status {
                 bytes_out: status.traffic.bytes_out,
                 datagrams_in: status.traffic.datagrams_in,
                 datagrams_out: status.traffic.datagrams_out,
+                causes: status.traffic.costs.iter().map(Into::into).collect(),
             },
+        }
+    }
+}
+
+impl From<&qadom_node::Density> for Density {
+    fn from(density: &qadom_node::Density) -> Self {
+        Self {
+            latest: density.latest,
+            highest: density.highest,
+            lookups: density.lookups,
+            alarms: density.alarms,
+            suspicious: density.is_suspicious(),
+            detail: density.text(),
+        }
+    }
+}
+
+impl From<&qadom_node::CauseCost> for CauseCost {
+    fn from(line: &qadom_node::CauseCost) -> Self {
+        Self {
+            cause: line.cause.as_str().to_owned(),
+            messages_out: line.cost.messages_out,
+            bytes_out: line.cost.bytes_out,
+            messages_in: line.cost.messages_in,
+            bytes_in: line.cost.bytes_in,
+            bytes_per_second: line.bytes_per_second,
         }
     }
 }

@@ -91,6 +91,21 @@ fn state(encoder: &mut DescriptorEncoder<'_>, status: &api::Status) -> fmt::Resu
     )
 }
 
+/// What messages cost by what they were for.
+fn costs(encoder: &mut DescriptorEncoder<'_>, traffic: &api::Traffic) -> fmt::Result {
+    let mut bytes = encoder.encode_descriptor(
+        "qadom_cause_bytes",
+        "What messages cost both ways since the start, by what they were for",
+        None,
+        MetricType::Counter,
+    )?;
+    for line in &traffic.causes {
+        let both = line.bytes_in.saturating_add(line.bytes_out);
+        counter(&mut bytes, "cause", &line.cause, both)?;
+    }
+    Ok(())
+}
+
 /// What the node knows of the network, and what went over it.
 fn network(encoder: &mut DescriptorEncoder<'_>, status: &api::Status) -> fmt::Result {
     let peers = u32::try_from(status.peers).unwrap_or(u32::MAX);
@@ -114,6 +129,15 @@ fn network(encoder: &mut DescriptorEncoder<'_>, status: &api::Status) -> fmt::Re
             size.error,
         )?;
     }
+    if status.density.lookups > 0 {
+        gauge(
+            encoder,
+            "qadom_lookup_density_nats",
+            "How densely nodes stand round the key looked up last; above 0.94 is an alarm",
+            status.density.latest,
+        )?;
+    }
+    costs(encoder, &status.traffic)?;
     let traffic = &status.traffic;
     let mut bytes = encoder.encode_descriptor(
         "qadom_traffic_bytes",

@@ -76,7 +76,7 @@ pub(super) fn row(
     clock: Clock,
     cpu_before: Option<Duration>,
 ) -> Row {
-    let elapsed = clock.now().moment.since(qadom_routing::Moment::ORIGIN);
+    let elapsed = clock.elapsed();
     let count = spans.len();
     let operations = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     let cpu = usage::cpu()

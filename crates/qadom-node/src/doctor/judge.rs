@@ -74,6 +74,7 @@ impl Facts<'_> {
             self.reachability(),
             self.clock(),
             self.diversity(),
+            self.density(),
             self.disk(),
             self.drops(),
         ]
@@ -217,6 +218,17 @@ impl Facts<'_> {
         }
     }
 
+    /// Whether nodes crowd round the keys that were looked up.
+    fn density(&self) -> Check {
+        let density = &self.status.density;
+        if density.is_suspicious() {
+            let advice = "read back what matters from several places, and renew it";
+            bad("density", density.text(), advice)
+        } else {
+            good("density", density.text())
+        }
+    }
+
     fn disk(&self) -> Check {
         let failing = self
             .reason("disk-full")
@@ -241,7 +253,11 @@ impl Facts<'_> {
     /// Whether much of what comes is dropped.
     fn drops(&self) -> Check {
         let drops = &self.status.drops;
-        let all = drops.values().sum::<u64>();
+        // Who shares an address comes last, and nothing of it is dropped.
+        let counted = drops
+            .iter()
+            .filter(|(reason, _)| *reason != "address-group");
+        let all = counted.map(|(_, count)| count).sum::<u64>();
         let came = self.status.traffic.datagrams_in;
         if all <= DROPS_MIN || all.saturating_mul(DROPS_SHARE) <= came {
             return good("drops", format!("{all} of {came} datagrams and requests"));

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use qadom_engine::{Failure, Mode, Outcome, Time};
+use qadom_engine::{CauseCost, Failure, Mode, Outcome, Time};
 use qadom_routing::{Contact, Moment, NodeId, NodeKey};
 use qadom_transport::Quic;
 use qadom_wire::Reason;
@@ -233,7 +233,12 @@ impl Driver {
         let endpoint_drops = endpoint_drops.map(|(reason, count)| (reason.as_str(), count));
         let socket_drops = self.sockets.dropped().into_iter();
         let socket_drops = socket_drops.chain(quic_drops(&self.quic));
-        for (reason, count) in engine_drops.chain(endpoint_drops).chain(socket_drops) {
+        let crowded = [("address-group", engine.crowded)].into_iter();
+        for (reason, count) in engine_drops
+            .chain(crowded)
+            .chain(endpoint_drops)
+            .chain(socket_drops)
+        {
             if count > 0 {
                 *drops.entry(reason.to_owned()).or_default() += count;
             }
@@ -255,21 +260,23 @@ impl Driver {
             verdict,
             reasons,
             peers: engine.peers,
-            network_size: None,
+            network_size: Some(engine.network_size),
+            density: engine.density,
             limits: self.limits(&engine),
             drops,
-            traffic: self.traffic(),
+            traffic: self.traffic(engine.costs),
         }
     }
 
     /// What went over the sockets, by the endpoint and by QUIC.
-    fn traffic(&self) -> Traffic {
+    fn traffic(&self, costs: Vec<CauseCost>) -> Traffic {
         let (own, quic) = (self.endpoint.usage().traffic, self.sockets.quic_traffic());
         Traffic {
             bytes_in: own.bytes_in + quic.bytes_in,
             bytes_out: own.bytes_out + quic.bytes_out,
             datagrams_in: own.datagrams_in + quic.datagrams_in,
             datagrams_out: own.datagrams_out + quic.datagrams_out,
+            costs,
         }
     }
 }

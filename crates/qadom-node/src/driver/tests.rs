@@ -48,6 +48,7 @@ pub(super) fn build_with(
         store,
         folder,
         known: Vec::new(),
+        known_since: Vec::new(),
         quic: sockets.quic(),
         sockets,
         queue,

@@ -12,6 +12,18 @@ use crate::contact::{Families, NodeKey};
 
 const NOW: Moment = Moment::ORIGIN;
 
+/// All contacts here share one address.
+const LOCAL: LookupConfig = LookupConfig {
+    k: 20,
+    alpha: 3,
+    paths: 1,
+    reach: Distance::ZERO,
+    max_queries: 200,
+    max_path_queries: 40,
+    families: Families::BOTH,
+    is_local: true,
+};
+
 fn contact(number: u16) -> Contact {
     let mut key = [7; 32];
     key[..2].copy_from_slice(&number.to_be_bytes());
@@ -27,11 +39,7 @@ fn ranked(count: u16) -> Vec<Contact> {
 }
 
 fn lookup(k: usize, alpha: usize, seeds: &[Contact]) -> Lookup {
-    let config = LookupConfig {
-        k,
-        alpha,
-        ..LookupConfig::default()
-    };
+    let config = LookupConfig { k, alpha, ..LOCAL };
     let own = *contact(u16::MAX).id();
     Lookup::new(own, Key::ZERO, config, seeds.iter().cloned(), NOW)
 }
@@ -175,7 +183,7 @@ fn requests_and_candidates_are_bounded() {
     let config = LookupConfig {
         k: 6,
         max_queries: 5,
-        ..LookupConfig::default()
+        ..LOCAL
     };
     let own = *contact(u16::MAX).id();
     let mut lookup = Lookup::new(own, Key::ZERO, config, nodes[300..].iter().cloned(), NOW);
@@ -186,6 +194,159 @@ fn requests_and_candidates_are_bounded() {
     assert_eq!(lookup.queries(), 5);
     let mut kept = nodes[..24].iter();
     assert!(kept.all(|node| lookup.hops_of(node.id()).is_some()));
+}
+
+#[test]
+fn while_requests_are_slow_more_are_under_way() {
+    let nodes = ranked(12);
+    let mut lookup = lookup(10, 3, &nodes);
+    for node in &nodes[..3] {
+        assert_eq!(&ask(&mut lookup), node);
+    }
+    assert_eq!(lookup.next(NOW), Next::Waiting);
+    for (slow, node) in nodes[..3].iter().enumerate() {
+        lookup.on_slow(node.id(), NOW);
+        // Its slot, and one more.
+        assert_eq!(ask(&mut lookup), nodes[3 + 2 * slow]);
+        assert_eq!(ask(&mut lookup), nodes[4 + 2 * slow]);
+        assert_eq!(lookup.next(NOW), Next::Waiting);
+    }
+    for node in &nodes[..3] {
+        lookup.on_answer(node.id(), [], NOW);
+    }
+    assert_eq!(
+        lookup.next(NOW),
+        Next::Waiting,
+        "six are under way for three slots"
+    );
+}
+
+#[test]
+fn paths_share_no_node_and_a_liar_spoils_one() {
+    let nodes = ranked(30);
+    let (far, near) = (&nodes[20..22], &nodes[..20]);
+    let config = LookupConfig {
+        k: 3,
+        paths: 2,
+        ..LOCAL
+    };
+    let own = *contact(u16::MAX).id();
+    let mut lookup = Lookup::new(own, Key::ZERO, config, far.iter().cloned(), NOW);
+    assert_eq!(
+        [ask(&mut lookup), ask(&mut lookup)],
+        [far[0].clone(), far[1].clone()]
+    );
+    // The one names colluders alone, who name nobody; the other whom it knows.
+    lookup.on_answer(far[0].id(), nodes[3..6].iter().cloned(), NOW);
+    lookup.on_answer(far[1].id(), near.iter().cloned(), NOW);
+    let mut asked = BTreeSet::from([*far[0].id(), *far[1].id()]);
+    while let Next::Ask(contact) = lookup.next(NOW) {
+        assert!(asked.insert(*contact.id()), "asked twice");
+        lookup.on_answer(contact.id(), [], NOW);
+    }
+    assert_eq!(lookup.into_closest(), nodes[..3]);
+}
+
+#[test]
+fn each_path_has_a_budget_of_its_own() {
+    let nodes = ranked(60);
+    let config = LookupConfig {
+        k: 20,
+        paths: 2,
+        max_path_queries: 5,
+        ..LOCAL
+    };
+    let own = *contact(u16::MAX).id();
+    let mut lookup = Lookup::new(own, Key::ZERO, config, nodes.iter().cloned(), NOW);
+    while let Next::Ask(asked) = lookup.next(NOW) {
+        lookup.on_failure(asked.id(), NOW);
+    }
+    assert_eq!(lookup.queries(), 10);
+}
+
+#[test]
+fn everybody_within_reach_is_found_up_to_sixty() {
+    let nodes = ranked(200);
+    let own = *contact(u16::MAX).id();
+    for (within, expected) in [(0, 3), (3, 3), (10, 10), (60, 60), (61, 60), (150, 60)] {
+        let place: usize = within;
+        let reach = place
+            .checked_sub(1)
+            .map(|last| nodes[last].id().key().distance(&Key::ZERO));
+        let reach = reach.unwrap_or(Distance::ZERO);
+        let config = LookupConfig {
+            k: 3,
+            reach,
+            ..LOCAL
+        };
+        let mut lookup = Lookup::new(own, Key::ZERO, config, nodes.iter().cloned(), NOW);
+        while let Next::Ask(asked) = lookup.next(NOW) {
+            lookup.on_answer(asked.id(), [], NOW);
+        }
+        assert!(lookup.found().eq(&nodes[..expected]), "{within}");
+    }
+}
+
+#[test]
+fn a_lookup_goes_on_with_whom_it_is_told_of() {
+    let nodes = ranked(4);
+    let mut lookup = lookup(2, 3, &nodes[2..]);
+    while let Next::Ask(asked) = lookup.next(NOW) {
+        lookup.on_answer(asked.id(), [], NOW);
+    }
+    lookup.widen(nodes[..2].iter().cloned());
+    assert_eq!(
+        [ask(&mut lookup), ask(&mut lookup)],
+        [nodes[0].clone(), nodes[1].clone()]
+    );
+    lookup.on_answer(nodes[0].id(), [], NOW);
+    lookup.on_answer(nodes[1].id(), [], NOW);
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(lookup.into_closest(), nodes[..2]);
+}
+
+#[test]
+fn whoever_was_asked_before_is_not_asked_and_does_not_count() {
+    let nodes = ranked(6);
+    let mut lookup = lookup(2, 3, &nodes[..3]);
+    lookup.exclude([nodes[0].id(), nodes[3].id()]);
+    assert_eq!(
+        [ask(&mut lookup), ask(&mut lookup)],
+        [nodes[1].clone(), nodes[2].clone()]
+    );
+    lookup.on_answer(nodes[1].id(), nodes.iter().cloned(), NOW);
+    lookup.on_failure(nodes[2].id(), NOW);
+    assert_eq!(ask(&mut lookup), nodes[4]);
+    lookup.on_answer(nodes[4].id(), [], NOW);
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(lookup.into_closest(), [nodes[1].clone(), nodes[4].clone()]);
+}
+
+#[test]
+fn whoever_shares_addresses_with_nearer_ones_comes_last_but_comes() {
+    let elsewhere = |contact: &Contact, third| {
+        let address = ([198, 51, third, 1], 4001).into();
+        Contact::at(*contact.key(), address, true)
+    };
+    let mut nodes = ranked(6);
+    nodes[4] = elsewhere(&nodes[4], 1);
+    nodes[5] = elsewhere(&nodes[5], 2);
+    for (is_local, expected) in [(false, [0, 1, 4, 5, 2, 3]), (true, [0, 1, 2, 3, 4, 5])] {
+        let config = LookupConfig {
+            k: 6,
+            alpha: 1,
+            is_local,
+            ..LOCAL
+        };
+        let own = *contact(u16::MAX).id();
+        let mut lookup = Lookup::new(own, Key::ZERO, config, nodes.iter().cloned(), NOW);
+        for place in expected {
+            let asked = ask(&mut lookup);
+            assert_eq!(asked, nodes[place], "local: {is_local}");
+            lookup.on_answer(asked.id(), [], NOW);
+        }
+        assert_eq!(lookup.next(NOW), Next::Done);
+    }
 }
 
 /// What becomes of a request next.
@@ -212,6 +373,7 @@ proptest! {
     fn every_lookup_ends_within_its_bounds(
         k in 1_usize..6,
         alpha in 1_usize..5,
+        (paths, reach, is_local) in (1_usize..=8, 0.0..1.2, any::<bool>()),
         max_queries in 0_usize..40,
         seeds in prop::collection::vec(0_u16..40, 0..8),
         own in 0_u16..40,
@@ -221,7 +383,8 @@ proptest! {
         ),
     ) {
         let own = *contact(own).id();
-        let config = LookupConfig { k, alpha, max_queries, families: Families::BOTH };
+        let reach = if reach > 1.0 { Distance::ZERO } else { Distance::from_fraction(reach) };
+        let config = LookupConfig { k, alpha, paths, reach, max_queries, is_local, ..LOCAL };
         let seeds = seeds.into_iter().map(contact);
         let mut lookup = Lookup::new(own, Key::ZERO, config, seeds, NOW);
         let mut script = script.into_iter().cycle();
@@ -267,8 +430,9 @@ proptest! {
                 Next::Done => break,
             }
             let in_flight = states.values().filter(|state| **state == State::Asked).count();
-            prop_assert!(in_flight <= alpha);
-            prop_assert!(states.len() <= max_queries);
+            // Twice its share of alpha on each path, as long as requests are slow.
+            prop_assert!(in_flight <= 2 * alpha.div_ceil(paths) * paths);
+            prop_assert!(states.len() <= max_queries * paths);
         }
         let answered: BTreeSet<NodeId> = states
             .iter()

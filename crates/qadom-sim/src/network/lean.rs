@@ -129,7 +129,7 @@ impl Network {
         config.mode = Mode::Storing;
         config.mode_is_fixed = true;
         config.refresh_after = NEVER;
-        config.replicate_every = NEVER;
+        config.replicate_every = Some(NEVER);
         config.test_every = NEVER;
     }
 }

@@ -320,9 +320,7 @@ impl Gather {
             left -= lacks.len();
             for batch in self.batches(&lacks) {
                 let request = Request::Store(batch);
-                context
-                    .core
-                    .send(None, Purpose::Background, &contact, &request);
+                context.core.send(None, Purpose::Repair, &contact, &request);
             }
         }
     }

@@ -377,7 +377,7 @@ impl Holders {
         };
         let WatchSlot { slot, kind } = slot;
         let request = Request::Unwatch(Unwatch { slot, kind });
-        core.send(None, Purpose::Background, &contact, &request);
+        core.send(None, Purpose::Unwatch, &contact, &request);
     }
 }
 

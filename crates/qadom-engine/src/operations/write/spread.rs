@@ -10,6 +10,7 @@ use qadom_wire::{
 
 use crate::core::{Core, Purpose, Waiting};
 use crate::keep::Origin;
+use crate::network::leave_own_place;
 use crate::operation::{Receipt, Refusal};
 use crate::records::Held;
 use crate::time::Time;
@@ -108,7 +109,8 @@ impl Spread {
         Ok(())
     }
 
-    /// Sends a copy to each of the k closest, this node counted when it is one of them.
+    /// Sends a copy to each of the holders: the k closest, this node counted when it is one of them,
+    /// and who else is within reach.
     pub(crate) fn send(
         &mut self,
         context: &mut Context<'_>,
@@ -116,9 +118,14 @@ impl Spread {
         item: &Item,
         is_exclusive: bool,
     ) {
+        if is_exclusive {
+            // More than half of the k closest have to agree: copies beyond them would be no votes.
+            holders.truncate(K);
+        }
         self.own_is_near = context.core.is_near(item.slot(), &holders);
         if self.own_is_near {
-            holders.truncate(K - 1);
+            let reach = context.core.thorough().reach;
+            leave_own_place(item.slot(), &mut holders, reach);
         }
         self.reachable = holders.len() + usize::from(self.own_is_near);
         let (record, ttl_seconds) = match item {

@@ -40,7 +40,7 @@ fn run(survey: &mut Survey, network: &[Contact], rng: &mut ChaCha8Rng) -> usize 
 fn check(survey: &Survey, network: &[Contact], slots: &[Key]) {
     for slot in slots {
         let ids = |nodes: Vec<&Contact>| nodes.iter().map(|node| *node.id()).collect::<Vec<_>>();
-        assert_eq!(ids(survey.nearest(slot)), ids(closest(network, slot, K)));
+        assert_eq!(ids(survey.nearest(slot, K)), ids(closest(network, slot, K)));
     }
 }
 

@@ -7,6 +7,7 @@ use qadom_routing::NodeKey;
 use super::*;
 use crate::address::NodeAddress;
 use crate::status::Traffic;
+use qadom_engine::Density;
 
 /// A node of a network that works.
 fn healthy() -> Status {
@@ -27,6 +28,7 @@ fn healthy() -> Status {
         reasons: Vec::new(),
         peers: 40,
         network_size: None,
+        density: Density::default(),
         limits: Vec::new(),
         drops: BTreeMap::new(),
         traffic: Traffic {
@@ -34,6 +36,7 @@ fn healthy() -> Status {
             bytes_out: 1_000_000,
             datagrams_in: 10_000,
             datagrams_out: 10_000,
+            costs: Vec::new(),
         },
     }
 }
@@ -188,4 +191,17 @@ fn a_table_of_one_provider_is_told_outside_local_mode() {
         crowd(facts);
     });
     assert_eq!(local, [""; 0]);
+}
+
+#[test]
+fn keys_that_nodes_crowd_round_are_named() {
+    let crowd = |status: &mut Status, _: &mut Facts<'_>| {
+        status.density = Density {
+            latest: 2.0,
+            highest: 2.0,
+            lookups: 20,
+            alarms: 20,
+        };
+    };
+    assert_eq!(failing(crowd), ["density"]);
 }

@@ -82,8 +82,15 @@ impl Folder {
         } else if quarantine.join(ENGINE).exists() {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let moved = fs::copy(self.path.join(ENGINE), quarantine.join(ENGINE))
-            .and_then(|_| fs::rename(self.path.join(place), quarantine.join(place)));
+        let moved = fs::read(self.path.join(ENGINE))
+            .and_then(|mark| {
+                replace(
+                    &quarantine.join(ENGINE),
+                    &quarantine.join(ENGINE_NEW),
+                    &mark,
+                )
+            })
+            .and_then(|()| fs::rename(self.path.join(place), quarantine.join(place)));
         if moved.is_err() {
             // So that trying again does not leave a folder each time.
             let _ = fs::remove_file(quarantine.join(ENGINE));
@@ -92,7 +99,6 @@ impl Folder {
             }
         }
         moved?;
-        File::open(quarantine.join(ENGINE))?.sync_all()?;
         sync_folder(quarantine)?;
         sync_parent(quarantine)?;
         sync_folder(&self.path)

@@ -19,7 +19,7 @@ mod shares;
 pub(crate) use record::Record;
 
 use record::{ByExpiry, ByName, Line};
-use shares::{Crowd, Shares, sum};
+use shares::{Crowd, Shares, sum, victim_of_few, victim_of_owner_among_few};
 
 /// `T` is what a store keeps of each entry in memory.
 #[derive(Debug)]
@@ -172,17 +172,16 @@ impl<T: Default> Index<T> {
             Scope::Container(container) => (container, None),
             Scope::Owner(container, owner) => (container, Some(owner)),
         };
-        let small: Crowd<T>;
-        let crowd = if let Some(crowd) = self.crowds.get(&container) {
-            crowd
-        } else {
-            small = self.records_in(&container).collect();
-            &small
-        };
-        match owner {
-            None => crowd.shares.victims().find(may_leave).cloned(),
-            Some(owner) => crowd.victims_of(owner).find(may_leave).cloned(),
+        let crowd = self.crowds.get(&container);
+        match (crowd, owner) {
+            (Some(crowd), None) => crowd.shares.victims().find(may_leave),
+            (Some(crowd), Some(owner)) => crowd.victims_of(owner).find(may_leave),
+            (None, None) => victim_of_few(self.records_in(&container), may_leave),
+            (None, Some(owner)) => {
+                victim_of_owner_among_few(self.records_in(&container), owner, may_leave)
+            }
         }
+        .cloned()
     }
 }
 

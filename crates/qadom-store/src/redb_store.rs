@@ -192,4 +192,8 @@ const UNFINISHED: &str = "entries.redb.new";
 const CACHE_SIZE: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod recorder;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::record::{ByOwner, ByShare, Line, Record};
+use super::record::{ByOwner, ByShare, Line, Order, Record};
 use crate::{Class, Columns, LargestGroup, Usage};
 
 type Group = [u8; 8];
@@ -131,6 +131,51 @@ pub(crate) fn sum<'a>(columns: impl Iterator<Item = &'a Columns>) -> Usage {
         usage.add(columns.charge);
         usage
     })
+}
+
+/// The one of few records that is the next to leave, found without any lists.
+pub(crate) fn victim_of_few<'a, T>(
+    records: impl Iterator<Item = &'a Arc<Record<T>>>,
+    may_leave: impl Fn(&&'a Arc<Record<T>>) -> bool,
+) -> Option<&'a Arc<Record<T>>> {
+    let mut few: Vec<_> = records.collect();
+    few.sort_unstable_by(|one, other| ByShare::compare(one, other));
+    let charge = |part: &[&Arc<Record<T>>]| sum(part.iter().map(|record| &record.columns)).charge;
+    let mut first = None;
+    for group in few.chunk_by(|one, other| {
+        let share = |record: &Record<T>| (record.columns.class, record.columns.group);
+        share(one) == share(other)
+    }) {
+        let of_group = charge(group);
+        for part in group.chunk_by(|one, other| one.columns.owner == other.columns.owner) {
+            let Some(record) = part.iter().copied().find(&may_leave) else {
+                continue;
+            };
+            let columns = &record.columns;
+            let key = (
+                columns.class,
+                of_group,
+                columns.group,
+                charge(part),
+                columns.owner,
+            );
+            if first.is_none_or(|(best, _)| best < key) {
+                first = Some((key, record));
+            }
+        }
+    }
+    first.map(|(_, record)| record)
+}
+
+/// The one of few records of `owner` that is the next to leave.
+pub(crate) fn victim_of_owner_among_few<'a, T>(
+    records: impl Iterator<Item = &'a Arc<Record<T>>>,
+    owner: Owner,
+    may_leave: impl Fn(&&'a Arc<Record<T>>) -> bool,
+) -> Option<&'a Arc<Record<T>>> {
+    let own = records.filter(|record| record.columns.owner == owner);
+    own.filter(may_leave)
+        .min_by(|one, other| ByOwner::compare(one, other))
 }
 
 /// The records of a container that has many, with what each owner has in it.

@@ -4,6 +4,7 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let sources = [
+        "proto/qadom/v1/file.proto",
         "proto/qadom/v1/message.proto",
         "proto/qadom/v1/record.proto",
     ];

@@ -2,6 +2,7 @@
 //! `args/`, by theme.
 
 mod bench;
+mod files;
 mod guides;
 mod network;
 mod node;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 pub(crate) use bench::Bench;
+pub(crate) use files::{File, Get as FileGet, Source as FileSource};
 pub(crate) use guides::{Completions, Man};
 pub(crate) use network::{Join, Lookup, Mode, ModeName, Ping};
 pub(crate) use node::{Demo, Node, Testnet};
@@ -80,6 +82,9 @@ pub(crate) enum Verb {
     Topic(Topic),
     /// Print what is written to a bag, a dict name, a namespace or a topic as it is written
     Watch(Watch),
+    /// Files of any size, fetched from many nodes at once
+    #[command(subcommand)]
+    File(File),
     /// What this node keeps alive
     #[command(subcommand)]
     Publications(Publications),

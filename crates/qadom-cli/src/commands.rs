@@ -8,6 +8,7 @@ mod demo;
 mod detach;
 mod dict;
 mod doctor;
+mod file;
 mod get;
 mod guides;
 mod identity;
@@ -56,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Namespace(namespace) => namespace::run(namespace, &client(global)?, output).await,
         Verb::Topic(topic) => topic::run(topic, &client(global)?, output).await,
         Verb::Watch(watch) => topic::watch(&watch, &client(global)?, output).await,
+        Verb::File(file) => file::run(file, &client(global)?, output).await,
         Verb::Publications(verb) => publications::run(&verb, &client(global)?, output).await,
         Verb::Identity(identity) => identity::run(identity, &client(global)?, output).await,
         Verb::Block(what) => block::block(what, &client(global)?, output).await,

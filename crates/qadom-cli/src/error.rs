@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qadom_http::api::{Held, Written};
+use qadom_http::api::{Held, NamedFile, Written};
 use qadom_http::{ClientError, LifetimeError, Problem, SocketError, TcpError};
 use qadom_node::{Error, Reason, StartError};
 use serde::Serialize;
@@ -25,6 +25,9 @@ pub(crate) struct Failure {
     /// What is there instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<Box<Held>>,
+    /// The files to choose from.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<NamedFile>,
 }
 
 impl Failure {
@@ -36,6 +39,7 @@ impl Failure {
             advice: None,
             written: None,
             held: None,
+            files: Vec::new(),
         }
     }
 
@@ -64,6 +68,11 @@ impl Failure {
     /// What the user can do about it.
     pub(crate) fn advice(&self) -> Option<&str> {
         self.advice.as_deref()
+    }
+
+    /// The files to choose from.
+    pub(crate) fn files(&self) -> &[NamedFile] {
+        &self.files
     }
 
     /// What was written all the same.
@@ -133,6 +142,7 @@ impl From<ClientError> for Failure {
             advice: advice.map(str::to_owned),
             written: None,
             held: None,
+            files: Vec::new(),
         }
     }
 }
@@ -145,6 +155,7 @@ impl From<Problem> for Failure {
             advice: problem.advice,
             written: problem.written,
             held: problem.held,
+            files: problem.choice.map_or_else(Vec::new, |choice| choice.files),
         }
     }
 }

@@ -335,6 +335,11 @@ impl Engine {
         })
     }
 
+    /// Whether something is blocked now.
+    pub fn is_blocked(&self, now: Time, what: &Blocked) -> bool {
+        self.core.blocks.is_blocked(what, now.moment)
+    }
+
     /// Everything that is blocked now.
     pub fn blocks(&self, now: Time) -> Vec<Block> {
         self.core.blocks.iter(now.moment).collect()

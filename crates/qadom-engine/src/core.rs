@@ -64,6 +64,8 @@ pub(crate) enum Purpose {
     Ping,
     /// The keys of both sides for QUIC.
     Stream,
+    /// What a node has, or would keep, of a file.
+    File,
     /// The question for a lease.
     Watch,
     /// What is missing between the events of a writer.
@@ -261,7 +263,10 @@ impl Core {
         let (first_ok, size, patience) = match request {
             Request::Ping(_) => (true, Size::Small, Duration::ZERO),
             Request::FindNode(_) | Request::Find(_) => (true, Size::Full, Duration::ZERO),
-            Request::Store(_) => (false, Size::Small, COMMIT_PATIENCE),
+            // What these are answered waits for a disk.
+            Request::Store(_) | Request::Offer(_) | Request::Holds(_) => {
+                (false, Size::Small, COMMIT_PATIENCE)
+            }
             Request::Stream(_)
             | Request::Digest(_)
             | Request::Watch(_)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qadom_routing::NodeKey;
 use qadom_store::Ticket;
-use qadom_wire::{Hello, Verified};
+use qadom_wire::{Hello, Holds, Offer, Verified};
 
 use crate::journal::JournalEntry;
 use crate::operation::{Difference, Failure, OperationId, Outcome};
@@ -93,6 +93,26 @@ pub enum Effect {
         address: SocketAddr,
         /// The SHA-256 of the Ed25519 public key that it drew at its start.
         fingerprint: [u8; 32],
+    },
+    /// A peer, whose session is confirmed, asks this node to keep chunks of a file; decide with
+    /// [`Engine::answer_offer`](crate::Engine::answer_offer).
+    Offer {
+        /// The request, as it came in.
+        inbound: InboundId,
+        /// The peer.
+        key: NodeKey,
+        /// Where its packets come from.
+        address: SocketAddr,
+        /// What it offers.
+        offer: Offer,
+    },
+    /// A peer, whose session is confirmed, asks which chunks of a file are here; tell it with
+    /// [`Engine::answer_holds`](crate::Engine::answer_holds).
+    Holds {
+        /// The request, as it came in.
+        inbound: InboundId,
+        /// What it asks for.
+        holds: Holds,
     },
     /// A subscription has something to tell.
     Event {

@@ -3,6 +3,7 @@
 //! What must stay true: every operation that was begun ends in exactly one [`Effect::Done`], and a
 //! peer's bytes never do more than be counted when they make no sense.
 
+mod files;
 mod publications;
 mod records;
 mod watch;

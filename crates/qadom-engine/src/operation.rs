@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_routing::{Contact, Key, NodeId, NodeKey, Step};
-use qadom_wire::{ContentSignature, Reason, Verified, Writer};
+use qadom_wire::{ContentSignature, Held, OfferResult, Reason, Verified, Writer};
 
 /// Names an operation from the call that began it to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,10 @@ pub enum Outcome {
     Pong(PingReport),
     /// A node is ready to speak QUIC.
     Stream(StreamKey),
+    /// A node says which chunks of a file it will keep: one result for each that it was offered.
+    Offered(Vec<OfferResult>),
+    /// A node says which chunks of a file it has.
+    Held(Held),
     /// What was published in a slot is no longer kept alive.
     Withdrawn(Withdrawn),
     /// A signed record reached enough nodes.

@@ -6,6 +6,7 @@
 
 pub(crate) mod directed;
 pub(crate) mod distribution;
+pub(crate) mod file;
 pub(crate) mod gather;
 pub(crate) mod get;
 pub(crate) mod holders;

@@ -73,17 +73,46 @@ pub(crate) fn serve(core: &mut Core, now: Time, inbound: &Inbound) {
             let notified = core.serve_notify(inbound, &batch);
             answer(core, inbound, &notified);
         }
-        Request::Stream(stream) if inbound.confirmed => core.emit(Effect::Stream {
-            inbound: inbound.id,
-            key: inbound.key,
-            address: inbound.address,
-            fingerprint: stream.fingerprint,
-        }),
-        Request::Stream(_) => {
-            core.drops.count(Reason::NotConfirmed);
-            answer(core, inbound, &Answer::Refused(Reason::NotConfirmed));
+        Request::Stream(_) | Request::Offer(_) | Request::Holds(_) => {
+            pass_on(core, inbound, request);
         }
     }
+}
+
+/// Hands up what the driver answers, once it is known who asks.
+fn pass_on(core: &mut Core, inbound: &Inbound, request: Request) {
+    let refuse = |core: &mut Core, reason| {
+        core.drops.count(reason);
+        answer(core, inbound, &Answer::Refused(reason));
+    };
+    if !inbound.confirmed {
+        return refuse(core, Reason::NotConfirmed);
+    }
+    let (inbound_id, key) = (inbound.id, inbound.key);
+    let effect = match request {
+        Request::Offer(offer) if core.is_key_blocked(&Key::from_bytes(offer.file)) => {
+            return refuse(core, Reason::Blocked);
+        }
+        Request::Offer(_) if !core.is_storing() => return refuse(core, Reason::ClientMode),
+        Request::Offer(offer) => Effect::Offer {
+            inbound: inbound_id,
+            key,
+            address: inbound.address,
+            offer,
+        },
+        Request::Holds(holds) => Effect::Holds {
+            inbound: inbound_id,
+            holds,
+        },
+        Request::Stream(stream) => Effect::Stream {
+            inbound: inbound_id,
+            key,
+            address: inbound.address,
+            fingerprint: stream.fingerprint,
+        },
+        _ => return refuse(core, Reason::UnknownKind),
+    };
+    core.emit(effect);
 }
 
 fn answer(core: &mut Core, inbound: &Inbound, answer: &Answer) {

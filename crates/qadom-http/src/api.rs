@@ -5,6 +5,7 @@
 //! moments, bytes) are in `api/text.rs`.
 
 mod convert;
+mod files;
 mod records;
 mod text;
 mod timestamp;
@@ -16,6 +17,10 @@ use bytes::Bytes;
 use qadom_node::Key;
 use serde::{Deserialize, Serialize};
 
+pub use files::{
+    AddRequest, Choice, FetchRequest, FileAdded, FileEvent, FileFetched, FileItem, FileList,
+    FileProgress, FileRemoved, FileStatus, NamedFile, NamedFiles,
+};
 pub use records::{
     BagItem, BagList, Block, BlockRequest, Blocks, DictUpdate, DictWritten, Entry, Event,
     EventRecord, Gap, Held, Identities, Identity, IdentityRequest, Publication, Publications,

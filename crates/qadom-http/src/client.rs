@@ -3,6 +3,7 @@
 //! Each call opens a connection of its own: nothing has to be kept alive, nothing can be stale.
 
 mod events;
+mod files;
 mod records;
 
 use std::fmt::Write;
@@ -24,7 +25,7 @@ use crate::api;
 use crate::problem::Problem;
 use crate::socket::{SocketError, check_path};
 
-pub use events::Events;
+pub use events::{Events, FileEvents};
 pub use records::{Page, WriteQuery};
 
 /// The longest answer that is read, in bytes (64 MiB): a full bag as JSON.
@@ -259,8 +260,13 @@ impl Client {
     }
 
     /// Begins to follow a stream of events; only its beginning has to come in time.
-    async fn events(&self, route: &str) -> Result<Events, ClientError> {
-        let request = request(Method::GET, route, "text/event-stream", Bytes::new())?;
+    async fn events<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        route: &str,
+        body: Bytes,
+    ) -> Result<Events<T>, ClientError> {
+        let request = request(method, route, "text/event-stream", body)?;
         let stream = TokioIo::new(self.connect().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
         let connection = tokio::spawn(async move {

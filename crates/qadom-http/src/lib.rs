@@ -9,6 +9,7 @@
 pub mod api;
 mod client;
 mod duration;
+mod gateway;
 mod guard;
 mod problem;
 mod router;
@@ -18,8 +19,9 @@ mod socket;
 mod tcp;
 mod texts;
 
-pub use client::{Client, ClientError, Events, Page, ReadFrom, WriteQuery};
+pub use client::{Client, ClientError, Events, FileEvents, Page, ReadFrom, WriteQuery};
 pub use duration::{DurationTextError, LifetimeError, parse_duration, parse_lifetime};
+pub use gateway::{Gateway, gateway_router};
 pub use problem::{PROBLEM_TYPE_PREFIX, Problem};
 pub use router::{App, router};
 pub use server::{Server, ServerLimits};

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use qadom_node::{Error, Failure, Reason};
+use qadom_node::{Error, Failure, FileError, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::api;
@@ -20,7 +20,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     /// The status code as text, such as `Not Found`.
-    pub title: String,
+    pub title: Box<str>,
     /// The HTTP status code.
     pub status: u16,
     /// What is wrong with this request, in one line.
@@ -34,6 +34,9 @@ pub struct Problem {
     /// What is there instead, for `stale-seq`, if anything is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Box<api::Held>>,
+    /// The files to choose from, for `ambiguous`.
+    #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
+    pub choice: Option<Box<api::Choice>>,
 }
 
 impl Problem {
@@ -42,12 +45,13 @@ impl Problem {
         let status = status(reason);
         Self {
             kind: format!("{PROBLEM_TYPE_PREFIX}{}", reason.as_str()),
-            title: status.canonical_reason().unwrap_or("Unknown").to_owned(),
+            title: status.canonical_reason().unwrap_or("Unknown").into(),
             status: status.as_u16(),
             detail: detail.into(),
             advice: None,
             written: None,
             held: None,
+            choice: None,
         }
     }
 
@@ -83,10 +87,7 @@ impl Problem {
     /// Takes another status code than the reason has.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        status
-            .canonical_reason()
-            .unwrap_or("Unknown")
-            .clone_into(&mut self.title);
+        self.title = status.canonical_reason().unwrap_or("Unknown").into();
         self.status = status.as_u16();
         self
     }
@@ -109,6 +110,13 @@ impl From<Error> for Problem {
                     ..
                 },
             ) => problem.written = Some(Box::new(receipt.into())),
+            Error::File(FileError::TooFewCopies(pushed)) => {
+                problem.written = Some(Box::new((&pushed.receipt).into()));
+            }
+            Error::File(FileError::Ambiguous { files, .. }) => {
+                let files = api::NamedFiles::from(files.as_slice()).items;
+                problem.choice = Some(Box::new(api::Choice { files }));
+            }
             Error::Failed(Failure::StaleSeq { seq, held }) => {
                 problem.detail = match held {
                     Some(held) if held.is_tombstone() => {

@@ -18,7 +18,7 @@ use qadom_node::{Node, Reason};
 use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
-use crate::routes::{daemon, events, keeping, metrics, network, records, values};
+use crate::routes::{content, daemon, events, files, keeping, metrics, network, records, values};
 use crate::server::ServerLimits;
 
 /// What the routes work on: one node, and what is counted about the requests themselves.
@@ -105,6 +105,12 @@ pub fn router(app: App) -> Router {
         .route("/v1/identities/{name}", get(keeping::export_identity))
         .route("/v1/blocks", get(keeping::blocks).post(keeping::block))
         .route("/v1/blocks/{what}", delete(keeping::unblock))
+        .route("/v1/files", get(files::list).post(files::add))
+        .route("/v1/files/{id}", get(files::status).delete(files::remove))
+        .route("/v1/files/{id}/manifest", get(files::manifest))
+        .route("/v1/files/{id}/fetch", post(files::fetch))
+        .route("/files/{id}", get(content::by_id))
+        .route("/name/{name}", get(content::by_name))
         .route("/v1/peers", get(network::peers))
         .route("/v1/lookups/{key}", get(network::lookup))
         .route("/v1/ping", post(network::ping))
@@ -124,14 +130,14 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn no_route(uri: Uri) -> Problem {
+pub(crate) async fn no_route(uri: Uri) -> Problem {
     Problem::new(
         Reason::NotFound,
         format!("there is no route {}", uri.path()),
     )
 }
 
-async fn no_method(uri: Uri) -> Problem {
+pub(crate) async fn no_method(uri: Uri) -> Problem {
     Problem::new(
         Reason::Usage,
         format!("{} does not take this method", uri.path()),

@@ -1,7 +1,9 @@
 //! The work behind each route, and how the routes read what they are sent.
 
+pub(crate) mod content;
 pub(crate) mod daemon;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod keeping;
 pub(crate) mod metrics;
 pub(crate) mod network;

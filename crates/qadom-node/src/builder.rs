@@ -5,10 +5,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use qadom_engine::Mode;
+use qadom_routing::NodeKey;
 use qadom_store::{MemoryStore, OpenError, SledStore, Store};
 use qadom_wire::Network;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +23,8 @@ use crate::command::{COMMANDS_MAX, Signals};
 use crate::contacts::Saved;
 use crate::driver::{Driver, Parts, Promises};
 use crate::error::StartError;
-use crate::folder::{Folder, STORE};
+use crate::files::{self, ASKED_MAX, FileSettings, Service};
+use crate::folder::{FILES, Folder, STORE};
 use crate::identities::IdentityFolder;
 use crate::identity::Identity;
 use crate::node::{Facts, Inner, Node};
@@ -69,6 +72,7 @@ pub struct Builder {
     id_bits: Option<u8>,
     local: Option<bool>,
     mode: Option<Mode>,
+    files: FileSettings,
 }
 
 impl fmt::Debug for Builder {
@@ -175,6 +179,29 @@ impl Builder {
         self
     }
 
+    /// Sends chunks of files at this many bytes per second at most, all peers together. Without this
+    /// there is no limit.
+    #[must_use]
+    pub const fn upload_rate(mut self, bytes_per_second: u64) -> Self {
+        self.files.upload_rate = Some(bytes_per_second);
+        self
+    }
+
+    /// Sends chunks of files to this many nodes at once (64).
+    #[must_use]
+    pub const fn uploads(mut self, nodes: usize) -> Self {
+        self.files.uploads = nodes;
+        self
+    }
+
+    /// How often it is looked after whether enough nodes still have what was pushed (1 h), within a
+    /// tenth.
+    #[must_use]
+    pub const fn file_repair(mut self, every: Duration) -> Self {
+        self.files.repair_every = every;
+        self
+    }
+
     /// Starts the node on the current tokio runtime. It is ready when this returns, before it has
     /// joined.
     ///
@@ -197,28 +224,28 @@ impl Builder {
             saved,
             promises,
             store,
+            files,
         } = self.open_disk(id_bits).await?;
+        let (identity_folder, identities) = identities;
+        let clock = Clock::start(saved.utc_micros);
+        let files = Service::new(files, folder.path().join(FILES), clock, self.files.clone());
 
-        let facts = Arc::new(Facts {
-            address: NodeAddress::new(identity.key, self.own_place(&sockets)),
-            id: identity.key.id(),
-            local_addresses: sockets.addresses(),
-            families: sockets.families(),
-            data_dir: folder.path().to_owned(),
-            network: name,
-            network_id: network.id(),
-            is_local,
-        });
+        let facts = Arc::new(self.facts(name, &network, &sockets, (identity.key, folder.path())));
         let quic = sockets.quic();
+        let streams = quic.accept();
+        let (asked, questions) = mpsc::channel(ASKED_MAX);
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (stopping, stopped) = watch::channel(None);
         let signals = Arc::new(Signals::default());
-        let (known, known_since) = (saved.contacts, saved.known_since);
-        let (identity_folder, identities) = identities;
-        let bootstrap = Bootstrap::new(self.join, known.clone(), commands.downgrade(), &facts);
+        let bootstrap = Bootstrap::new(
+            self.join,
+            saved.contacts.clone(),
+            commands.downgrade(),
+            &facts,
+        );
         tracing::info!(address = %facts.address, network = %facts.network, is_local, "node started");
         let driver = Driver::new(Parts {
-            clock: Clock::start(saved.utc_micros),
+            clock,
             network,
             id_bits,
             mode: self.mode.unwrap_or(Mode::Storing),
@@ -229,24 +256,49 @@ impl Builder {
             promises,
             store,
             folder,
-            known,
-            known_since,
+            known: saved.contacts,
+            known_since: saved.known_since,
             sockets,
             quic: Arc::clone(&quic),
             queue,
             signals: Arc::clone(&signals),
             facts: Arc::clone(&facts),
             bootstrap,
+            files: Arc::clone(&files),
+            asked,
         })?;
         tokio::spawn(driver.run(stopping));
-        Ok(Node::new(Inner {
+        let node = Node::new(Inner {
             commands,
             signals,
             stopped,
             facts,
             quic,
             identities: Arc::new(identity_folder),
-        }))
+            files: Arc::clone(&files),
+        });
+        files::start(&files, &node, questions, streams);
+        Ok(node)
+    }
+
+    /// What will not change while the node runs.
+    fn facts(
+        &self,
+        name: String,
+        network: &Network,
+        sockets: &Sockets,
+        (key, data_dir): (NodeKey, &Path),
+    ) -> Facts {
+        Facts {
+            address: NodeAddress::new(key, self.own_place(sockets)),
+            id: key.id(),
+            local_addresses: sockets.addresses(),
+            families: sockets.families(),
+            data_dir: data_dir.to_owned(),
+            network: name,
+            network_id: network.id(),
+            is_local: self.is_local(),
+        }
     }
 
     /// The name of the network, and what follows from it.
@@ -316,6 +368,7 @@ struct Disk {
     saved: Saved,
     promises: Promises,
     store: Arc<dyn Store>,
+    files: qadom_files::Folder,
 }
 
 impl Disk {
@@ -339,6 +392,7 @@ impl Disk {
             (Arc::new(open_store(&folder)?), promises)
         };
         let identities = IdentityFolder::open(folder.path());
+        let files = open_files(&folder)?;
         let identity = Identity::load_or_make(&folder, id_bits, is_given_up)?;
         Ok(identity.map(|identity| Self {
             folder,
@@ -347,8 +401,18 @@ impl Disk {
             saved,
             promises,
             store,
+            files,
         }))
     }
+}
+
+/// Opens the folder of the files.
+fn open_files(folder: &Folder) -> Result<qadom_files::Folder, StartError> {
+    let path = folder.path().join(FILES);
+    let config = qadom_files::FolderConfig::default();
+    qadom_files::Folder::open(&path, config).map_err(|error| StartError::Files {
+        problem: error.to_string(),
+    })
 }
 
 /// Opens the store; a damaged one is moved away, since the network still holds its records.

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Blocked, Failure, Mode, Outcome, Promise, ReadFrom, Since, WatchSlot, WriteOptions,
+    Blocked, Failure, InboundId, Mode, Outcome, Promise, ReadFrom, Since, WatchSlot, WriteOptions,
 };
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
-use qadom_wire::{Identity, Reason, Writer};
+use qadom_wire::{Held, Holds, Identity, Offer, OfferResult, Reason, Writer};
 use tokio::sync::{Notify, oneshot};
 
 use crate::bag_stream::Items;
@@ -49,12 +49,20 @@ pub(crate) enum Command {
     BagStream(Key, ReadFrom, Feed<Items>),
     /// Tell what this node keeps alive.
     Publications(oneshot::Sender<Vec<Promise>>),
+    /// Tell the payloads of what this node keeps alive in a slot.
+    Promised(Key, oneshot::Sender<Vec<Bytes>>),
     /// Have nothing to do with something, for this long or for ever.
     Block(Blocked, Option<Duration>, oneshot::Sender<Marked>),
     /// Take a block back.
     Unblock(Blocked, oneshot::Sender<Marked>),
     /// Tell what is blocked.
     Blocks(oneshot::Sender<Vec<Block>>),
+    /// Tell whether something is blocked.
+    IsBlocked(Blocked, oneshot::Sender<bool>),
+    /// Answer a peer that offered chunks of a file.
+    AnswerOffer(InboundId, Result<Vec<OfferResult>, Reason>),
+    /// Answer a peer that asked which chunks of a file are here.
+    AnswerHolds(InboundId, Result<Held, Reason>),
     /// Tell the neighbours.
     Peers(oneshot::Sender<Vec<Peer>>),
     /// Tell whether neighbours answer, and whom else to come back by.
@@ -75,6 +83,8 @@ pub(crate) enum Operation {
     Ping(Box<Contact>),
     /// With the fingerprint of the own key.
     Stream(Box<Contact>, [u8; 32]),
+    Offer(Box<Contact>, Box<Offer>),
+    Holds(Box<Contact>, Holds),
     Records(Box<RecordOperation>),
 }
 

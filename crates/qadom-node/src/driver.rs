@@ -27,6 +27,7 @@ use crate::command::{Command, Marked, Signals};
 use crate::contacts::Saved;
 use crate::convert::{Parameters, transport_hello, transport_time};
 use crate::error::{StartError, StopReason};
+use crate::files::{Asked, Service};
 use crate::flusher::{Flusher, Report};
 use crate::folder::Folder;
 use crate::handover::Feed;
@@ -84,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) signals: Arc<Signals>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) bootstrap: Bootstrap,
+    pub(crate) files: Arc<Service>,
+    pub(crate) asked: mpsc::Sender<Asked>,
 }
 
 /// The running node.
@@ -112,6 +115,9 @@ pub(crate) struct Driver {
     save_at: Option<Moment>,
     saving: Option<JoinHandle<()>>,
     bootstrap: Option<AbortHandle>,
+    files: Arc<Service>,
+    /// Where questions of peers about files go.
+    asked: mpsc::Sender<Asked>,
     /// Who waits for an operation of the engine.
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
     /// Where the events of watched slots go.
@@ -202,6 +208,8 @@ impl Driver {
             save_at,
             saving: None,
             bootstrap,
+            files: parts.files,
+            asked: parts.asked,
             callers: HashMap::new(),
             feeds: HashMap::new(),
             listings: HashMap::new(),

@@ -15,6 +15,7 @@ use qadom_transport::QuicError;
 use qadom_wire::{NetworkError, Reason};
 
 use crate::address::{HostPort, JoinAddress};
+use crate::files::FileError;
 use crate::identities::IdentityError;
 
 /// Why a node did not start. Nothing runs and nothing is locked afterwards; a data folder that was
@@ -106,6 +107,12 @@ pub enum StartError {
         /// What the store said.
         source: OpenError,
     },
+    /// The folder of the files did not open.
+    #[error("the files of this node cannot be used: {problem}")]
+    Files {
+        /// What is wrong.
+        problem: String,
+    },
     /// A thread of the node could not be started or ended early.
     #[error("a thread of the node could not do its work")]
     Thread,
@@ -124,6 +131,7 @@ impl StartError {
             | Self::FolderUnusable { .. }
             | Self::BadKeyFile { .. }
             | Self::BadJournal { .. }
+            | Self::Files { .. }
             | Self::Store {
                 source: OpenError::OtherEngine { .. },
             } => Reason::FolderUnusable,
@@ -152,7 +160,7 @@ impl StartError {
             Self::AddressUnavailable { .. } => "listen on an address of this machine",
             Self::FolderInUse { .. } => "stop the other node, or name another data folder",
             Self::ForeignFolder { .. } => "name an empty folder, or one that a node has used",
-            Self::FolderUnusable { .. } => {
+            Self::FolderUnusable { .. } | Self::Files { .. } => {
                 "make the folder readable and writable, or name another one"
             }
             Self::VersionTooNew { .. } => "start the newer program, or name another data folder",
@@ -231,6 +239,9 @@ pub enum Error {
         /// The version that is there.
         seq: u64,
     },
+    /// What was to be done with a file was not.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// As many things are blocked by hand as may be. Nothing was changed.
     #[error(transparent)]
     TooManyBlocks(#[from] TooManyBlocks),
@@ -262,12 +273,16 @@ impl Error {
             Self::Identity(error) => error.reason(),
             Self::OtherContent { .. } => Reason::BadSignature,
             Self::TooManyBlocks(_) => Reason::Quota,
+            Self::File(error) => error.reason(),
             Self::Internal => Reason::Internal,
         }
     }
 
     /// What the user can do about it, where something can be done.
     pub fn advice(&self) -> Option<String> {
+        if let Self::File(error) = self {
+            return error.advice().map(str::to_owned);
+        }
         let advice = match self.reason() {
             Reason::TooFewCopies => {
                 "the copies that were stored remain; try again, or ask for fewer"

@@ -28,11 +28,16 @@ pub(crate) const JOURNAL_FRESH: &str = "journal.new";
 /// The folder of the writers' secrets.
 pub(crate) const IDENTITIES: &str = "identities";
 
+/// What the node has pushed and looks after.
+pub(crate) const PUSHES: &str = "pushes";
+/// The folder of the files.
+pub(crate) const FILES: &str = "files";
+
 const LOCK: &str = "lock";
 const CONTROL_SOCKET: &str = "control.sock";
 const QUARANTINE: &str = "quarantine-";
 /// Everything else that belongs into a data folder.
-const OTHERS: [&str; 3] = ["daemon.log", "files", "qadom.toml"];
+const OTHERS: [&str; 5] = ["daemon.log", FILES, PUSHES, "pushes.new", "qadom.toml"];
 
 /// A data folder that this process holds the lock of.
 #[derive(Debug)]

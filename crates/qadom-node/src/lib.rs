@@ -12,6 +12,7 @@ mod convert;
 mod doctor;
 mod driver;
 mod error;
+mod files;
 mod flusher;
 mod folder;
 mod handover;
@@ -32,6 +33,10 @@ pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_ben
 pub use builder::{Builder, DEFAULT_PORT};
 pub use doctor::{Check, Diagnosis};
 pub use error::{Error, StartError, StopReason, join_problem_text};
+pub use files::{
+    AddOptions, FileAdded, FileBytes, FileError, FileFetched, FileName, FilePhase, FileProgress,
+    FilePushed, FileReader, FileStatus, FileTask, Files, GetOptions, NamedFile, PUSH_COPIES,
+};
 pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, IdentityError};
 pub use node::{Joined, Node};
 pub use status::{Block, Limit, Peer, Status, Traffic, Verdict};
@@ -46,6 +51,10 @@ pub use qadom_engine::{
     JoinProblem, LookupReport, Mode, PingReport, Promise, Promised, PublicationId,
     PublicationState, Reachability, Receipt, Refusal, Refusals, SignedRead, Since, Source,
     TooManyBlocks, WatchSlot, Withdrawn, WriteOptions, Written,
+};
+pub use qadom_files::{
+    CHUNK_SIZE, Entry as FileItem, FileId, Kind as FileKind, Manifest, Place as FilePlace,
+    State as FileState,
 };
 pub use qadom_routing::{
     Contact, Key, KeyTextError, Moment, NetworkSize, NodeId, NodeKey, Step, StepEvent,

@@ -23,6 +23,7 @@ use crate::address::{HostPort, JoinAddress, NodeAddress, NodeName};
 use crate::builder::Builder;
 use crate::command::{COMMANDS_MAX, Command, Operation, Signals};
 use crate::error::{Error, StopReason};
+use crate::files::Service;
 use crate::identities::IdentityFolder;
 use crate::resolve::{Targets, resolve};
 use crate::status::{Peer, Status};
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) facts: Arc<Facts>,
     pub(crate) quic: Arc<Quic>,
     pub(crate) identities: Arc<IdentityFolder>,
+    pub(crate) files: Arc<Service>,
 }
 
 /// What does not change while a node runs.

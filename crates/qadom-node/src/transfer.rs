@@ -4,17 +4,47 @@
 //! not long ago, under the key that it named there. QUIC itself is the transport's business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use qadom_engine::{Outcome, StreamKey};
-use qadom_routing::{NodeId, NodeKey};
-use qadom_transport::{Accepted, DataStream, Grant, Quic};
+use qadom_routing::{Contact, NodeId, NodeKey};
+use qadom_transport::{Accepted, DataStream, Grant, Quic, QuicError};
 use qadom_wire::Reason;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::address::NodeName;
 use crate::command::Operation;
 use crate::error::{Error, reason_of_quic};
+use crate::files::lock;
 use crate::node::Node;
+
+/// Streams that wait for whoever accepts them; one more is refused.
+const STREAMS_QUEUED: usize = 64;
+/// How long a stream may take to say what it is for.
+const PURPOSE_TIME: Duration = Duration::from_secs(10);
+
+/// What a stream is for: its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Purpose {
+    /// For the programs at both ends.
+    Application = 0,
+    /// Chunks of files.
+    Files = 1,
+}
+
+/// Reads what a stream is for; nothing when it does not say so in time, or something unknown.
+pub(crate) async fn purpose(mut stream: DataStream) -> Option<(Purpose, DataStream)> {
+    let first = timeout(PURPOSE_TIME, stream.read_u8()).await;
+    let purpose = match first.ok()?.ok()? {
+        0 => Purpose::Application,
+        1 => Purpose::Files,
+        _ => return None,
+    };
+    Some((purpose, stream))
+}
 
 /// Streams that other nodes open to this one, as they come in.
 #[derive(Debug)]
@@ -36,8 +66,7 @@ impl Streams {
 }
 
 impl Node {
-    /// Opens a stream of bytes to another node and back, for data that is too much for values. The
-    /// other node learns of the stream with the first bytes that are written.
+    /// Opens a stream of bytes to another node and back, for data that is too much for values.
     ///
     /// Streams with one node share a connection, whoever began it: a node that can only call out is
     /// reached too, while it has a session with this one. The first stream waits for the node's
@@ -74,6 +103,15 @@ impl Node {
     /// ```
     pub async fn open_stream(&self, peer: impl Into<NodeName>) -> Result<DataStream, Error> {
         let contact = self.find(&peer.into()).await?;
+        self.open_for(Purpose::Application, contact).await
+    }
+
+    /// Opens a stream to a node for chunks of files.
+    pub(crate) async fn open_file_stream(&self, contact: Contact) -> Result<DataStream, Error> {
+        self.open_for(Purpose::Files, contact).await
+    }
+
+    async fn open_for(&self, purpose: Purpose, contact: Contact) -> Result<DataStream, Error> {
         let (node, key) = (*contact.id(), *contact.key().as_bytes());
         let quic = &self.inner.quic;
         let failed = |source| Error::NoStream { node, source };
@@ -85,15 +123,18 @@ impl Node {
             };
             quic.grant(grant(&theirs)).map_err(failed)?;
         }
-        quic.open(key).await.map_err(failed)
+        let mut stream = quic.open(key).await.map_err(failed)?;
+        let begun = stream.write_all(&[purpose as u8]).await;
+        begun.map_err(|_| failed(QuicError::Lost))?;
+        Ok(stream)
     }
 
     /// From now on streams that other nodes open come out here; whoever accepted them before gets
     /// no more. A node that accepts none refuses them, as it does when 64 wait.
     pub fn accept_streams(&self) -> Streams {
-        Streams {
-            receiver: self.inner.quic.accept(),
-        }
+        let (sender, receiver) = mpsc::channel(STREAMS_QUEUED);
+        *lock(&self.inner.files.applications) = Some(sender);
+        Streams { receiver }
     }
 }
 

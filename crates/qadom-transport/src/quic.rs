@@ -259,6 +259,12 @@ impl Quic {
         receiver
     }
 
+    /// Tells the peer that nobody here takes a stream, and counts it.
+    pub fn refuse(&self, stream: DataStream) {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        stream.refuse();
+    }
+
     /// What was dropped or refused.
     pub fn drops(&self) -> QuicDrops {
         QuicDrops {

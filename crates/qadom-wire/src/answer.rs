@@ -14,6 +14,7 @@ use crate::contacts::{pack_while, unpack_contacts};
 use crate::digest::{RangeDigest, digested_within, unpack_digested};
 use crate::error::{BodyTooLong, DecodeError};
 use crate::field::framed;
+use crate::file::{Held, OfferResult, pack_offered, unpack_offered};
 use crate::find::Found;
 use crate::item_count;
 use crate::proto::{self, answer::Kind};
@@ -57,6 +58,10 @@ pub enum Answer {
     },
     /// Answers [`Request::Unwatch`](crate::Request::Unwatch).
     Unwatched,
+    /// Answers [`Request::Offer`](crate::Request::Offer): one result for each chunk, in their order.
+    Offered(Vec<OfferResult>),
+    /// Answers [`Request::Holds`](crate::Request::Holds).
+    Held(Held),
     /// Answers [`Request::Stream`](crate::Request::Stream): the key of the node that answers.
     Stream(Stream),
     /// Answers [`Request::DialBack`](crate::Request::DialBack).
@@ -148,6 +153,8 @@ impl Answer {
                 number: notified.number,
             },
             Kind::Unwatched(proto::Unwatched {}) => Self::Unwatched,
+            Kind::Offered(offered) => Self::Offered(unpack_offered(&offered)?),
+            Kind::Held(held) => Self::Held(held.try_into()?),
             Kind::Stream(stream) => Self::Stream(stream.try_into()?),
             Kind::DialedBack(dialed) => Self::DialedBack {
                 reached: dialed.reached,
@@ -174,6 +181,8 @@ impl Answer {
             Self::Watched(watched) => Kind::Watched(watched.into()),
             Self::Notified { number } => Kind::Notified(proto::Notified { number: *number }),
             Self::Unwatched => Kind::Unwatched(proto::Unwatched {}),
+            Self::Offered(results) => Kind::Offered(pack_offered(results)),
+            Self::Held(held) => Kind::Held(held.into()),
             Self::Stream(stream) => Kind::Stream(stream.into()),
             Self::DialedBack { reached } => {
                 Kind::DialedBack(proto::DialedBack { reached: *reached })

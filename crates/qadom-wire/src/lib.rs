@@ -14,6 +14,7 @@ mod digest;
 mod draft;
 mod error;
 mod field;
+mod file;
 mod find;
 mod header;
 mod hello;
@@ -39,12 +40,14 @@ pub use cursor::{Cursor, CursorEntry, CursorError};
 pub use digest::{Digest, DigestRange, Position, RangeDigest};
 pub use draft::Draft;
 pub use error::{BodyTooLong, DecodeError, RecordError};
+pub use file::{FileEntry, FileEntryError, Held, Holds, Offer, OfferResult, Provider, is_file_url};
 pub use find::{Find, Found, IdRange, Oversize};
 pub use hello::{HELLO_LENGTH_MAX, Hello, HelloError};
 pub use limits::{
-    BAG_ITEM_MAX, BODY_MAX, CONTACTS_MAX, CURSOR_WRITERS_MAX, DIGEST_RANGES_MAX,
-    DIGEST_RECORDS_MAX, DIGEST_SPLIT, ENVELOPE_LENGTH, FIRST_RECORD_MAX, ITEMS_MAX, K, MAX_TTL,
-    MESSAGE_MAX, NAME_MAX, VALUE_MAX, VALUE_TTL_MAX,
+    BAG_ITEM_MAX, BODY_MAX, CONTACTS_MAX, CONTENT_TYPE_MAX, CURSOR_WRITERS_MAX, DIGEST_RANGES_MAX,
+    DIGEST_RECORDS_MAX, DIGEST_SPLIT, ENVELOPE_LENGTH, FILE_URL_MAX, FILE_URLS_MAX,
+    FIRST_RECORD_MAX, HELD_BYTES_MAX, ITEMS_MAX, K, MAX_TTL, MESSAGE_MAX, NAME_MAX,
+    OFFER_CHUNKS_MAX, VALUE_MAX, VALUE_TTL_MAX,
 };
 pub use network::{DEFAULT_NETWORK, Network, NetworkError, NetworkId, PROTOCOL_MAJOR};
 pub use order::{Relation, fingerprint, merge, relation};

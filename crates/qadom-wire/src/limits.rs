@@ -50,3 +50,18 @@ pub const MAX_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// The longest life of a copy of a value, counted from the last put.
 pub const VALUE_TTL_MAX: Duration = Duration::from_hours(36);
+
+/// The most chunks in one offer.
+pub const OFFER_CHUNKS_MAX: usize = 256;
+
+/// The longest bitfield of chunks in one answer, in bytes: 16 GiB of a file.
+pub const HELD_BYTES_MAX: usize = 8192;
+
+/// The longest media type of a file in bytes.
+pub const CONTENT_TYPE_MAX: usize = 127;
+
+/// The most URLs of one file.
+pub const FILE_URLS_MAX: usize = 8;
+
+/// The longest URL of a file in bytes.
+pub const FILE_URL_MAX: usize = 512;

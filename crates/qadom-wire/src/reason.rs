@@ -124,7 +124,7 @@ impl Reason {
     }
 
     /// The reason with a number; [`Reason::Internal`] when this revision does not know it.
-    pub(crate) fn from_number(number: i32) -> Self {
+    pub fn from_number(number: i32) -> Self {
         Self::ALL
             .iter()
             .copied()

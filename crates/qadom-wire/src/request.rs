@@ -13,6 +13,7 @@ use crate::address::{pack_observed, unpack_observed};
 use crate::digest::Digest;
 use crate::error::DecodeError;
 use crate::field;
+use crate::file::{Holds, Offer};
 use crate::find::Find;
 use crate::hello::Hello;
 use crate::item_count;
@@ -56,6 +57,12 @@ pub enum Request {
     /// Tell me no more. Answered by [`Answer::Unwatched`](crate::Answer::Unwatched); needs a
     /// confirmed session.
     Unwatch(Unwatch),
+    /// Will you keep chunks of this file? Answered by [`Answer::Offered`](crate::Answer::Offered);
+    /// needs a confirmed session.
+    Offer(Offer),
+    /// Which chunks of this file do you have? Answered by [`Answer::Held`](crate::Answer::Held);
+    /// needs a confirmed session.
+    Holds(Holds),
     /// Let us talk over QUIC. Answered by [`Answer::Stream`](crate::Answer::Stream); needs a
     /// confirmed session.
     Stream(Stream),
@@ -102,7 +109,7 @@ const LISTING: &[u32] = &[4, 5, 7];
 
 impl Request {
     /// Encodes the request. At most [`BODY_MAX`](crate::BODY_MAX) bytes, provided that a [`Store`],
-    /// a [`Digest`] or a [`Notify`] keeps its limits.
+    /// a [`Digest`], a [`Notify`] or an [`Offer`] keeps its limits.
     pub fn encode(&self) -> Bytes {
         let kind = match self {
             Self::Ping(ping) => Kind::Ping(proto::Ping {
@@ -119,6 +126,8 @@ impl Request {
             Self::Watch(watch) => Kind::Watch(watch.into()),
             Self::Notify(notify) => Kind::Notify(notify.into()),
             Self::Unwatch(unwatch) => Kind::Unwatch(unwatch.into()),
+            Self::Offer(offer) => Kind::Offer(offer.into()),
+            Self::Holds(holds) => Kind::Holds(holds.into()),
             Self::Stream(stream) => Kind::Stream(stream.into()),
             Self::DialBack(dial) => Kind::DialBack(dial.into()),
         };
@@ -152,6 +161,8 @@ impl Request {
             Kind::Watch(watch) => Self::Watch(watch.try_into()?),
             Kind::Notify(notify) => Self::Notify(notify.try_into()?),
             Kind::Unwatch(unwatch) => Self::Unwatch(unwatch.try_into()?),
+            Kind::Offer(offer) => Self::Offer(offer.try_into()?),
+            Kind::Holds(holds) => Self::Holds(holds.try_into()?),
             Kind::Stream(stream) => Self::Stream(stream.try_into()?),
             Kind::DialBack(dial) => Self::DialBack(dial.try_into()?),
         })

@@ -31,7 +31,7 @@ fn bodies() -> Vec<(String, Vec<u8>)> {
         })
         .collect();
     bodies.sort();
-    assert_eq!(bodies.len(), 30);
+    assert_eq!(bodies.len(), 34);
     bodies
 }
 

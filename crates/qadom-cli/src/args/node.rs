@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use qadom_http::parse_duration;
 use qadom_node::JoinAddress;
 
 /// `qadom node`
@@ -66,6 +68,16 @@ pub(crate) struct Node {
     /// The file with the token that requests over TCP have to show: 16 to 1024 characters
     #[arg(long, value_name = "FILE", env = "QADOM_HTTP_TOKEN_FILE")]
     pub(crate) http_token_file: Option<PathBuf>,
+    /// Serve the files of the network to anybody over HTTP, read only
+    #[arg(long, value_name = "ADDR:PORT", env = "QADOM_GATEWAY")]
+    pub(crate) gateway: Option<SocketAddr>,
+    /// Send chunks of files at this many bytes per second at most
+    #[arg(long, value_name = "BYTES", env = "QADOM_UPLOAD_RATE")]
+    pub(crate) upload_rate: Option<u64>,
+    /// How often to look whether enough nodes have what was pushed [default: 1h]
+    #[arg(long, value_name = "DURATION", env = "QADOM_FILE_REPAIR",
+          value_parser = parse_duration)]
+    pub(crate) file_repair: Option<Duration>,
     #[command(flatten)]
     pub(crate) start: Start,
 }

@@ -1,9 +1,11 @@
 //! `qadom node`: a daemon in this process, until it is asked to stop.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use qadom_http::{TcpSettings, Tls, Token};
+use qadom_http::{Gateway, TcpSettings, Tls, Token};
 use qadom_node::{Builder, JoinProblem, Mode, Reason, StopReason};
 
 use super::daemon::Daemon;
@@ -27,6 +29,7 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
     let is_first = arguments.join.is_empty();
     let is_memory = arguments.memory;
     let http = http(&arguments)?;
+    let gateway = arguments.gateway;
     let builder = builder(arguments, &folder)?;
     let mut signals = Signals::new()?;
     if !folder.join("node.key").exists() {
@@ -51,6 +54,10 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
             daemon.node().address()
         ));
     }
+    let gateway = match gateway {
+        Some(address) => Some(self::gateway(&daemon, address, output).await?),
+        None => None,
+    };
     daemon.announce(output)?;
 
     let stopped = tokio::select! {
@@ -62,6 +69,9 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
             StopReason::Asked
         }
     };
+    if let Some(gateway) = gateway {
+        gateway.close().await;
+    }
     // Bounded in time, so that a second signal need not cut it short.
     daemon.close().await;
     match stopped {
@@ -133,6 +143,24 @@ fn token(path: &Path) -> Result<Token, Failure> {
     Ok(Token::new(text.trim_end_matches(['\r', '\n']))?)
 }
 
+/// Serves the gateway, and says where.
+async fn gateway(daemon: &Daemon, address: SocketAddr, output: Output) -> Result<Gateway, Failure> {
+    let gateway = Gateway::start(address, daemon.node().clone()).await;
+    let gateway = gateway.map_err(|error| {
+        let reason = match error.kind() {
+            ErrorKind::AddrInUse => Reason::PortInUse,
+            _ => Reason::Usage,
+        };
+        Failure::new(
+            reason,
+            format!("the gateway cannot listen on {address}: {error}"),
+        )
+        .with_advice("name another address with --gateway")
+    })?;
+    output.note(&format!("gateway: http://{}/files/ID", gateway.address()));
+    Ok(gateway)
+}
+
 fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     let mut builder = qadom_node::Node::builder()
         .data_dir(folder)
@@ -150,6 +178,12 @@ fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     }
     if arguments.local {
         builder = builder.local(true);
+    }
+    if let Some(rate) = arguments.upload_rate {
+        builder = builder.upload_rate(rate);
+    }
+    if let Some(every) = arguments.file_repair {
+        builder = builder.file_repair(every);
     }
     if arguments.client {
         builder = builder.mode(Mode::Client);

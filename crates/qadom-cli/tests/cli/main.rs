@@ -13,6 +13,7 @@
 
 mod daemon;
 mod doctor;
+mod files;
 mod fleet;
 mod http;
 mod network;

@@ -15,6 +15,7 @@ mod burials;
 mod clock;
 mod dial_back;
 mod distrust;
+mod files;
 mod floods;
 mod hello;
 mod hostile_views;

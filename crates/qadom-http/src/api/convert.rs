@@ -1,5 +1,6 @@
 //! Turns a node's own types into the JSON of the API.
 
+mod files;
 mod records;
 
 use std::net::SocketAddr;

@@ -3,6 +3,8 @@
 //!
 //! What must stay true: a line has a limit, so that no daemon makes its client grow without end.
 
+use std::marker::PhantomData;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -18,25 +20,30 @@ const LINE_MAX: usize = 64 << 10;
 
 /// A stream of events, until it is dropped or the daemon ends it.
 #[derive(Debug)]
-pub struct Events {
+pub struct Events<T = api::Event> {
     body: Incoming,
     buffer: BytesMut,
     connection: JoinHandle<()>,
+    event: PhantomData<fn() -> T>,
 }
 
-impl Drop for Events {
+/// How far the work on a file is, then what came of it.
+pub type FileEvents<T> = Events<api::FileEvent<T>>;
+
+impl<T> Drop for Events<T> {
     fn drop(&mut self) {
         self.connection.abort();
     }
 }
 
-impl Events {
+impl<T: DeserializeOwned> Events<T> {
     pub(super) fn new(body: Incoming, connection: JoinHandle<()>) -> Self {
         let buffer = BytesMut::new();
         Self {
             body,
             buffer,
             connection,
+            event: PhantomData,
         }
     }
 
@@ -45,7 +52,7 @@ impl Events {
     /// # Errors
     ///
     /// [`ClientError`] when the connection broke, or the daemon says why it ends.
-    pub async fn next(&mut self) -> Result<Option<api::Event>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         let mut is_problem = false;
         loop {
             let Some(line) = self.line().await? else {

@@ -65,7 +65,7 @@ impl ReadFrom {
 }
 
 /// A path and its parameters.
-fn route(path: &str, parameters: &[String]) -> String {
+pub(super) fn route(path: &str, parameters: &[String]) -> String {
     if parameters.is_empty() {
         path.to_owned()
     } else {
@@ -274,7 +274,8 @@ impl Client {
 
     async fn follow(&self, path: &str, since: &str) -> Result<Events, ClientError> {
         let cursor = format!("cursor={}", escaped(since));
-        self.events(&route(path, &[cursor])).await
+        self.events(Method::GET, &route(path, &[cursor]), Bytes::new())
+            .await
     }
 
     /// Lists what the daemon keeps alive.

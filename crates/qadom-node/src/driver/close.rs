@@ -20,6 +20,7 @@ impl Driver {
             bootstrap.abort();
         }
         self.quic.close().await;
+        self.files.close().await;
         if let Some(flusher) = self.flusher.take() {
             let mut reports = flusher.close();
             loop {

@@ -4,9 +4,12 @@
 
 use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, StreamKey, Time};
 use qadom_transport::Class;
+use qadom_wire::Reason;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::Driver;
 use crate::convert::{store_reason, transport_hello, transport_time};
+use crate::files::Asked;
 use crate::flusher::Report;
 use crate::transfer::let_in;
 
@@ -43,6 +46,18 @@ impl Driver {
                 let result = let_in(&self.quic, &theirs);
                 self.engine.answer_stream(inbound, result);
             }
+            Effect::Offer {
+                inbound,
+                key,
+                address,
+                offer,
+            } => self.ask_files(Asked::Offer {
+                inbound,
+                key,
+                address,
+                offer,
+            }),
+            Effect::Holds { inbound, holds } => self.ask_files(Asked::Holds { inbound, holds }),
             Effect::KeepAlive(key) => self.endpoint.keep_alive(*key.as_bytes()),
             Effect::Event { operation, event } => {
                 if let Some(feed) = self.feeds.get(&operation) {
@@ -55,6 +70,16 @@ impl Driver {
                 }
             }
             Effect::Done { operation, result } => self.on_done(now, operation, result),
+        }
+    }
+
+    /// Passes on what a peer asks about files; who finds no room is told so.
+    fn ask_files(&mut self, asked: Asked) {
+        let busy = Reason::Busy;
+        match self.asked.try_send(asked).map_err(TrySendError::into_inner) {
+            Ok(()) => {}
+            Err(Asked::Offer { inbound, .. }) => self.engine.answer_offer(inbound, Err(busy)),
+            Err(Asked::Holds { inbound, .. }) => self.engine.answer_holds(inbound, Err(busy)),
         }
     }
 

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use qadom_engine::{CauseCost, Failure, Mode, Outcome, Time};
-use qadom_routing::{Contact, Moment, NodeId, NodeKey};
+use bytes::Bytes;
+use qadom_engine::{CauseCost, Failure, Mode, Outcome, Promised, Time};
+use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
 use qadom_transport::Quic;
 use qadom_wire::Reason;
 use tokio::sync::oneshot;
@@ -60,6 +61,7 @@ impl Driver {
             Command::Publications(caller) => {
                 drop(caller.send(self.engine.publications().cloned().collect()));
             }
+            Command::Promised(slot, caller) => drop(caller.send(self.promised(&slot))),
             Command::Block(what, duration, caller) => {
                 match self.engine.block(now, what, duration) {
                     Ok(ticket) => drop(self.marking.insert(ticket, caller)),
@@ -71,11 +73,27 @@ impl Driver {
                 None => drop(caller.send(Ok(false))),
             },
             Command::Blocks(caller) => drop(caller.send(self.blocks(now))),
+            Command::IsBlocked(what, caller) => {
+                // A caller that is gone needs no answer.
+                let _ = caller.send(self.engine.is_blocked(now, &what));
+            }
+            Command::AnswerOffer(inbound, result) => self.engine.answer_offer(inbound, result),
+            Command::AnswerHolds(inbound, result) => self.engine.answer_holds(inbound, result),
             Command::Peers(caller) => drop(caller.send(self.peers(now))),
             Command::Neighbours(caller) => drop(caller.send(self.neighbours(now))),
             Command::Bootstrapped(bootstrapped) => self.health.on_bootstrapped(bootstrapped),
             Command::Stop(reason) => self.stop = Some(*reason),
         }
+    }
+
+    /// What this node signed and keeps alive in a slot.
+    fn promised(&self, slot: &Key) -> Vec<Bytes> {
+        let promises = self.engine.publications();
+        let payloads = promises.filter_map(|promise| match &promise.promised {
+            Promised::Signed(record) if record.slot() == slot => Some(record.payload().clone()),
+            _ => None,
+        });
+        payloads.collect()
     }
 
     fn begin(
@@ -95,6 +113,8 @@ impl Driver {
             Operation::Join(addresses, contacts) => engine.join(now, addresses, contacts),
             Operation::Ping(contact) => engine.ping(now, *contact),
             Operation::Stream(contact, key) => engine.stream(now, *contact, key),
+            Operation::Offer(contact, offer) => engine.offer(now, *contact, *offer),
+            Operation::Holds(contact, holds) => engine.holds(now, *contact, holds),
             Operation::Records(operation) => records::begin(engine, now, *operation),
         };
         self.callers.insert(id, caller);

@@ -8,6 +8,8 @@ use qadom_transport::{Class, Event, FailReason, Limits, Outgoing, SecretKey, Soc
 use super::*;
 use crate::address::{HostPort, NodeAddress};
 use crate::command::Operation;
+use crate::files::FileSettings;
+use crate::folder::FILES;
 
 /// A node on loopback that keeps its records in this store.
 pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command>) {
@@ -35,8 +37,14 @@ pub(super) fn build_with(
     });
     let (commands, queue) = mpsc::channel(1);
     let bootstrap = Bootstrap::new(Vec::new(), Vec::new(), commands.downgrade(), &facts);
+    let clock = Clock::start(0);
+    let place = folder.path().join(FILES);
+    let opened = qadom_files::Folder::open(&place, qadom_files::FolderConfig::default());
+    let files = Service::new(opened.unwrap(), place, clock, FileSettings::default());
     let driver = Driver::new(Parts {
-        clock: Clock::start(0),
+        clock,
+        files,
+        asked: mpsc::channel(1).0,
         network: Network::new(b"local", b"").unwrap(),
         id_bits: 0,
         mode: Mode::Storing,

@@ -144,7 +144,13 @@ impl Network {
             }
             // Simulated users list bags at once.
             Effect::Items { .. } => {}
-            // Simulated nodes speak no QUIC.
+            // Simulated nodes keep no files, and speak no QUIC.
+            Effect::Offer { inbound, .. } => self.feed(node, |engine, _| {
+                engine.answer_offer(inbound, Err(Reason::UnknownKind));
+            }),
+            Effect::Holds { inbound, .. } => self.feed(node, |engine, _| {
+                engine.answer_holds(inbound, Err(Reason::UnknownKind));
+            }),
             Effect::Stream { inbound, .. } => self.feed(node, |engine, _| {
                 engine.answer_stream(inbound, Err(Reason::UnknownKind));
             }),

@@ -245,6 +245,41 @@ pub(crate) fn any_stream() -> impl Strategy<Value = Stream> {
     any::<[u8; 32]>().prop_map(|fingerprint| Stream { fingerprint })
 }
 
+pub(crate) fn any_offer() -> impl Strategy<Value = Offer> {
+    let chunks = btree_set(any::<u64>(), 1..=OFFER_CHUNKS_MAX);
+    (any::<([u8; 32], u64, u64, u32)>(), chunks).prop_map(
+        |((file, length, expiry, copies), chunks)| Offer {
+            file,
+            length,
+            chunks: chunks.into_iter().collect(),
+            expiry,
+            copies,
+        },
+    )
+}
+
+pub(crate) fn any_offer_result() -> impl Strategy<Value = OfferResult> {
+    prop_oneof![
+        Just(OfferResult::Wanted),
+        Just(OfferResult::Held),
+        any_reason().prop_map(OfferResult::Refused),
+    ]
+}
+
+pub(crate) fn any_held() -> impl Strategy<Value = Held> {
+    (any::<u64>(), vec(any::<u8>(), 0..=HELD_BYTES_MAX)).prop_map(|(length, bits)| Held {
+        length,
+        bits: bits.into(),
+    })
+}
+
+pub(crate) fn any_file_entry() -> impl Strategy<Value = FileEntry> {
+    let urls = vec("https?://[a-z]{1,20}/[!-~]{0,60}", 0..=FILE_URLS_MAX);
+    (any::<([u8; 32], u64)>(), "[ -~]{0,40}", urls).prop_map(|((id, size), content_type, urls)| {
+        FileEntry::new(id, size, content_type, urls).expect("short enough")
+    })
+}
+
 pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
         option::of(any_hello()).prop_map(|hello| Request::Ping(Ping { hello })),
@@ -257,6 +292,13 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             Request::DialBack(DialBack { address, key })
         }),
         any_stream().prop_map(Request::Stream),
+        any_offer().prop_map(Request::Offer),
+        any::<([u8; 32], u64)>().prop_map(|(file, first)| {
+            Request::Holds(Holds {
+                file,
+                first: first & !7,
+            })
+        }),
         any_digest().prop_map(Request::Digest),
         (any_key(), any_signed_kind(), option::of(any_cursor()))
             .prop_map(|(slot, kind, since)| Request::Watch(Watch { slot, kind, since })),
@@ -316,6 +358,8 @@ pub(crate) fn any_answer() -> impl Strategy<Value = Answer> {
         vec(result, 0..=ITEMS_MAX).prop_map(Answer::Stored),
         any::<bool>().prop_map(|reached| Answer::DialedBack { reached }),
         any_stream().prop_map(Answer::Stream),
+        vec(any_offer_result(), 0..=OFFER_CHUNKS_MAX).prop_map(Answer::Offered),
+        any_held().prop_map(Answer::Held),
         vec(any_range_digest(), 0..3).prop_map(Answer::Digested),
         (any::<u32>(), any_cursor()).prop_map(|(lease_seconds, cursor)| {
             Answer::Watched(Watched {

@@ -65,6 +65,13 @@ proptest! {
     }
 
     #[test]
+    fn what_is_said_of_files_arrives(entry in any_file_entry(), contact in any_contact()) {
+        prop_assert_eq!(FileEntry::decode(&entry.encode()), Ok(entry));
+        let provider = Provider::new(contact);
+        prop_assert_eq!(Provider::decode(&provider.encode()), Ok(provider));
+    }
+
+    #[test]
     fn hellos_arrive(hello in any_hello()) {
         let packed = hello.pack();
         prop_assert!(packed.len() <= HELLO_LENGTH_MAX);

@@ -1,0 +1,370 @@
+//! Fetching a file into a place on this machine.
+//!
+//! What must stay true: nothing stands under its final name that was not verified, and no name from
+//! the network leads out of the folder that was asked for.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use qadom_files::{
+    Entry, FileId, LISTING_BYTES_MAX, LISTING_CONTENT_TYPE, Layout, Listed, Listing, Manifest,
+    Restore, State,
+};
+use qadom_wire::Writer;
+
+use super::announce;
+use super::download::{self, Order, Wish};
+use super::error::{FileError, NamedFile};
+use super::reader::FileReader;
+use super::task::{FileProgress, FileTask, Reporter};
+use super::{FileName, Files};
+use crate::error::Error;
+
+/// The longest listing of a folder, in bytes.
+const LISTING_MAX: u64 = LISTING_BYTES_MAX as u64;
+
+/// How a file is fetched.
+#[derive(Clone, Debug, Default)]
+pub struct GetOptions {
+    /// Where it is put: a file that is not there yet, or a folder that is. None for the node's own
+    /// folder.
+    pub output: Option<PathBuf>,
+    /// Of several files under a name, one that this writer has named.
+    pub writer: Option<Writer>,
+    /// Of several files under a name, the one with the most writers.
+    pub first: bool,
+    /// The list of its chunks, which says all that is to be known of it.
+    pub manifest: Option<Manifest>,
+}
+
+/// A file that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFetched {
+    /// The BLAKE3 of its content.
+    pub id: FileId,
+    /// Its size in bytes; of a folder the size of its listing.
+    pub size: u64,
+    /// Its chunks.
+    pub chunks: u64,
+    /// Where it lies; none when it is in the node's own folder.
+    pub path: Option<PathBuf>,
+}
+
+/// What a name or an id stands for.
+#[derive(Clone, Debug)]
+struct Found {
+    id: FileId,
+    size: Option<u64>,
+    content_type: String,
+    /// Its name on this machine.
+    name: String,
+}
+
+impl Files {
+    /// Fetches a file or a folder by its id or its name. Ends with [`FileError`]: `NotFound`,
+    /// `Ambiguous`, `Incomplete` when nobody has the rest, `TargetExists`, `DiskFull`, `Blocked`.
+    /// When it is given up, what was verified stays, and the same call goes on from there.
+    pub fn get(&self, file: FileName, options: GetOptions) -> FileTask<FileFetched> {
+        let files = self.clone();
+        FileTask::begin(move |reporter| async move {
+            let reporter = Arc::new(reporter);
+            files.get_now(file, options, &reporter).await
+        })
+    }
+
+    /// Opens a file for reading by its id or its name: one that is here, or one that is fetched as it
+    /// is read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get).
+    pub async fn open(&self, file: FileName, options: GetOptions) -> Result<FileReader, Error> {
+        let found = self.find(&file, &options).await?;
+        if let Some(reader) = self.open_here(found.id).await? {
+            return Ok(reader);
+        }
+        let order = Order {
+            file: found.id,
+            size: found.size,
+            target: None,
+            name: found.name,
+        };
+        let service = Arc::clone(self.service());
+        let active = download::begin(&service, &self.node, order)?;
+        let reader = FileReader::of_network(service, found.id, found.content_type, active).await?;
+        Ok(reader)
+    }
+
+    /// Opens a file that is here, whole; nothing when it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Blocked`], [`FileError::Stopped`].
+    pub async fn open_here(&self, id: FileId) -> Result<Option<FileReader>, Error> {
+        let service = self.service();
+        if super::serve::is_blocked(service, id).await {
+            return Err(FileError::Blocked { id }.into());
+        }
+        let entry = service.blocking(move |folder| folder.entry(&id)).await?;
+        let whole = entry.filter(|entry| matches!(entry.state, State::Whole));
+        Ok(whole.map(|entry| FileReader::here(Arc::clone(service), &entry)))
+    }
+
+    async fn get_now(
+        &self,
+        file: FileName,
+        options: GetOptions,
+        reporter: &Arc<Reporter>,
+    ) -> Result<FileFetched, Error> {
+        let found = self.find(&file, &options).await?;
+        let (id, target) = (
+            found.id,
+            options.output.map(|output| place(&output, &found.name)),
+        );
+        reporter.send_modify(|progress| progress.id = Some(id));
+        if super::serve::is_blocked(self.service(), id).await {
+            return Err(FileError::Blocked { id }.into());
+        }
+        if found.content_type == LISTING_CONTENT_TYPE
+            && let Some(target) = target
+        {
+            return self.restore(&found, target, reporter).await;
+        }
+        let entry = self.fetch(&found, target.clone(), reporter).await?;
+        self.fetched(&entry, target)
+    }
+
+    fn fetched(&self, entry: &Entry, path: Option<PathBuf>) -> Result<FileFetched, Error> {
+        let layout = Layout::new(entry.size).map_err(|_| FileError::Internal)?;
+        let announcing = announce::announce(Arc::clone(self.service()), entry.id);
+        self.service().spawn(announcing);
+        Ok(FileFetched {
+            id: entry.id,
+            size: entry.size,
+            chunks: layout.chunks(),
+            path,
+        })
+    }
+
+    /// Fetches the content of a file to a place.
+    async fn fetch(
+        &self,
+        found: &Found,
+        target: Option<PathBuf>,
+        reporter: &Arc<Reporter>,
+    ) -> Result<Entry, Error> {
+        let (service, id) = (self.service(), found.id);
+        let here = service.blocking(move |folder| folder.entry(&id)).await?;
+        if let Some(entry) = here.filter(|entry| matches!(entry.state, State::Whole)) {
+            if let Some(target) = target {
+                self.copy_out(&entry, target).await?;
+            }
+            return Ok(entry);
+        }
+        let order = Order {
+            file: id,
+            size: found.size,
+            target,
+            name: found.name.clone(),
+        };
+        let active = download::begin(service, &self.node, order)?;
+        // A download that has ended meanwhile says so below.
+        let _ = active.wishes.send(Wish::Whole).await;
+        let mut state = active.state.clone();
+        loop {
+            let (progress, ended) = {
+                let state = state.borrow_and_update();
+                (state.progress.clone(), state.ended.clone())
+            };
+            if let Some(ended) = ended {
+                return Ok(ended?);
+            }
+            reporter.send_replace(FileProgress {
+                id: Some(id),
+                ..progress
+            });
+            state.changed().await.map_err(|_| FileError::Stopped)?;
+        }
+    }
+
+    /// Writes a file that is here to another place, verified on the way.
+    async fn copy_out(&self, entry: &Entry, target: PathBuf) -> Result<(), Error> {
+        let (id, size) = (entry.id, entry.size);
+        let copied = self.service().blocking(move |folder| {
+            let copied = copy(folder, &id, size, &target);
+            copied.map_err(|error| error.unwrap_or(FileError::TargetExists { path: target }))
+        });
+        Ok(copied.await??)
+    }
+
+    /// Fetches the listing of a folder, then everything in it.
+    async fn restore(
+        &self,
+        found: &Found,
+        target: PathBuf,
+        reporter: &Arc<Reporter>,
+    ) -> Result<FileFetched, Error> {
+        if found.size.is_some_and(|size| size > LISTING_MAX) {
+            let problem = "the listing of the folder is too long".to_owned();
+            return Err(FileError::Malformed { problem }.into());
+        }
+        if target.exists() && !target.is_dir() {
+            return Err(FileError::TargetExists { path: target }.into());
+        }
+        let entry = self.fetch(found, None, reporter).await?;
+        let (id, size) = (entry.id, entry.size.min(LISTING_MAX));
+        let listing = self.service().blocking(move |folder| {
+            let mut bytes = Vec::new();
+            folder.read_range(&id, 0..size, &mut bytes).map(|()| bytes)
+        });
+        let bytes = listing
+            .await?
+            .map_err(|error| FileError::of_read(&target, &error))?;
+        let listing = Listing::read(&bytes).map_err(|error| FileError::Malformed {
+            problem: format!("the folder's listing: {error}"),
+        })?;
+        let restore = Restore::new(&listing, &target).map_err(FileError::of_restore)?;
+        for item in listing.entries() {
+            let place = restore.place(item).map_err(FileError::of_restore)?;
+            let Listed::File { id, size } = item.listed else {
+                continue;
+            };
+            // What was restored before is there; the same command goes on behind it.
+            if place.exists() {
+                continue;
+            }
+            let found = Found {
+                id,
+                size: Some(size),
+                content_type: String::new(),
+                name: local_name(&place.to_string_lossy(), &id),
+            };
+            self.fetch(&found, Some(place), reporter).await?;
+        }
+        restore.finish().map_err(FileError::of_restore)?;
+        self.fetched(&entry, Some(target))
+    }
+
+    /// What is meant by an id, a name or a manifest.
+    async fn find(&self, file: &FileName, options: &GetOptions) -> Result<Found, Error> {
+        if let Some(manifest) = &options.manifest {
+            let id = manifest.id();
+            return Ok(Found {
+                id,
+                size: Some(manifest.layout().size()),
+                content_type: String::new(),
+                name: local_name(&file.to_string(), &id),
+            });
+        }
+        let name = match file {
+            FileName::Id(id) => {
+                return Ok(Found {
+                    id: *id,
+                    size: None,
+                    content_type: String::new(),
+                    name: id.to_string(),
+                });
+            }
+            FileName::Name(name) => name,
+        };
+        let files = self.node.named(name, options.writer.as_ref()).await?;
+        let chosen = choose(name, files, options.first)?;
+        Ok(Found {
+            id: chosen.id,
+            size: Some(chosen.size),
+            content_type: chosen.content_type,
+            name: local_name(name, &chosen.id),
+        })
+    }
+}
+
+fn choose(name: &str, files: Vec<NamedFile>, takes_first: bool) -> Result<NamedFile, FileError> {
+    let mut candidates = files.iter();
+    match (candidates.next(), candidates.next()) {
+        (None, _) => Err(FileError::NotFound {
+            what: format!("a file named {name:?}"),
+        }),
+        (Some(first), second) if takes_first || second.is_none() => Ok(first.clone()),
+        _ => Err(FileError::Ambiguous {
+            name: name.to_owned(),
+            files,
+        }),
+    }
+}
+
+/// The name that a file gets on this machine: its own when that is one plain name, else its id.
+fn local_name(name: &str, id: &FileId) -> String {
+    let mut components = Path::new(name).components();
+    let is_plain = matches!(
+        (components.next(), components.next()),
+        (Some(Component::Normal(only)), None) if only == name
+    );
+    if is_plain && !name.contains(['\0', '\\']) {
+        name.to_owned()
+    } else {
+        id.to_string()
+    }
+}
+
+/// Where a file goes: into a folder that is there, else to the place itself.
+fn place(output: &Path, name: &str) -> PathBuf {
+    if output.is_dir() {
+        output.join(name)
+    } else {
+        output.to_owned()
+    }
+}
+
+/// Copies a file of the folder out; no error stands for a target that exists.
+fn copy(
+    folder: &qadom_files::Folder,
+    id: &FileId,
+    size: u64,
+    target: &Path,
+) -> Result<(), Option<FileError>> {
+    if target.exists() {
+        return Err(None);
+    }
+    let io = |error: std::io::Error| match FileError::of_io(target, &error) {
+        FileError::TargetExists { .. } => None,
+        other => Some(other),
+    };
+    let parent = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(io)?;
+    folder
+        .read_range(id, 0..size, &mut file)
+        .map_err(|error| Some(FileError::of_read(target, &error)))?;
+    file.persist_noclobber(target)
+        .map_err(|error| io(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_the_network_leads_nowhere_else() {
+        let id = FileId::of(b"");
+        for name in ["movie.mkv", "with space", "..movie", "ünïcode"] {
+            assert_eq!(local_name(name, &id), name);
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "/etc/passwd",
+            "../x",
+            "a/",
+            "./a",
+            "nul\0",
+            "a\\b",
+        ] {
+            assert_eq!(local_name(name, &id), id.to_string(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Chunks that this node keeps for others: what it is offered, and how it pulls what it wants.
+//!
+//! What must stay true: a chunk is told as kept only when it was verified and is on the disk; a peer
+//! can make this node remember no more than the limits here, and pull nothing that the folder did not
+//! want.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qadom_files::{DiskError, FileId, HoldError, Offer as HeldOffer, Offered, Proof, Refusal};
+use qadom_routing::NodeKey;
+use qadom_wire::{HELD_BYTES_MAX, Held, Holds, MAX_TTL, Offer, OfferResult, Reason, SourceGroup};
+
+use super::announce;
+use super::frame::{BadFrame, Frame};
+use super::link::{FrameReader, FrameWriter, LinkError};
+use super::service::{Asked, Service, lock};
+use crate::command::Command;
+
+/// Offers that wait for their stream; the oldest gives way to one more.
+const OFFERS_MAX: usize = 1024;
+/// How long an offer waits for its stream.
+const OFFER_TIME: Duration = Duration::from_mins(2);
+/// Chunks that are asked for and have not come, of one stream.
+const IN_FLIGHT: usize = 8;
+/// How long the next chunk may take.
+const CHUNK_TIME: Duration = Duration::from_secs(30);
+/// How much later than the longest life an expiry may be, for clocks that differ.
+const EXPIRY_SLACK: u64 = 3600;
+
+/// What this node said that it wants of one file from one peer.
+#[derive(Debug)]
+struct Wanted {
+    size: u64,
+    expiry: u64,
+    group: [u8; 8],
+    chunks: BTreeSet<u64>,
+    since: Duration,
+}
+
+/// What this node said that it wants, and how many copies those who offered it ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Offers {
+    wanted: BTreeMap<([u8; 32], FileId), Wanted>,
+    copies: BTreeMap<FileId, u32>,
+}
+
+impl Offers {
+    fn insert(&mut self, peer: &NodeKey, file: FileId, new: Wanted) {
+        let now = new.since;
+        self.wanted
+            .retain(|_, wanted| now.saturating_sub(wanted.since) < OFFER_TIME);
+        if self.wanted.len() >= OFFERS_MAX {
+            let oldest = self.wanted.iter().min_by_key(|(_, wanted)| wanted.since);
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+                self.wanted.remove(&oldest);
+            }
+        }
+        let wanted = self
+            .wanted
+            .entry((*peer.as_bytes(), file))
+            .or_insert(Wanted {
+                chunks: BTreeSet::new(),
+                ..new
+            });
+        wanted.since = now;
+        wanted.chunks.extend(new.chunks);
+    }
+
+    fn take(&mut self, peer: &NodeKey, file: FileId) -> Option<Wanted> {
+        self.wanted.remove(&(*peer.as_bytes(), file))
+    }
+
+    /// How many copies of a file's chunks there are to be, as far as somebody said.
+    pub(crate) fn copies(&self, file: &FileId) -> Option<u32> {
+        self.copies.get(file).copied()
+    }
+
+    fn note_copies(&mut self, file: FileId, copies: u32) {
+        if self.copies.len() < OFFERS_MAX || self.copies.contains_key(&file) {
+            self.copies.insert(file, copies);
+        }
+    }
+}
+
+/// Answers what a peer asks about files.
+pub(crate) async fn answer(service: Arc<Service>, asked: Asked) {
+    let command = match asked {
+        Asked::Offer {
+            inbound,
+            key,
+            address,
+            offer,
+        } => Command::AnswerOffer(inbound, decide(&service, key, address, offer).await),
+        Asked::Holds { inbound, holds } => {
+            Command::AnswerHolds(inbound, held(&service, holds).await)
+        }
+    };
+    if let Some(node) = service.node() {
+        // A driver with no room leaves the peer without an answer, and it asks again.
+        let _ = node.send(command);
+    }
+}
+
+/// Which of the chunks this node will keep.
+async fn decide(
+    service: &Service,
+    key: NodeKey,
+    address: SocketAddr,
+    offer: Offer,
+) -> Result<Vec<OfferResult>, Reason> {
+    let latest = service.utc_seconds() + MAX_TTL.as_secs() + EXPIRY_SLACK;
+    if offer.expiry > latest {
+        return Err(Reason::LifetimeTooLong);
+    }
+    let file = FileId::from_bytes(offer.file);
+    let group = *SourceGroup::of(address.ip()).as_bytes();
+    let (size, expiry, chunks) = (offer.length, offer.expiry, offer.chunks);
+    if expiry <= service.utc_seconds() {
+        return Err(Reason::Expired);
+    }
+    let (owner, asked) = (*key.as_bytes(), chunks.clone());
+    let results = service
+        .blocking(move |folder| {
+            let offered = asked.into_iter().map(|index| {
+                folder.held().offer(&HeldOffer {
+                    id: file,
+                    size,
+                    index,
+                    group,
+                    owner,
+                    expires_at: expiry,
+                })
+            });
+            offered.map(result).collect::<Vec<_>>()
+        })
+        .await
+        .map_err(|error| error.reason())?;
+    let wanted = chunks.iter().zip(&results);
+    let wanted = wanted.filter(|(_, result)| **result == OfferResult::Wanted);
+    let wanted: BTreeSet<u64> = wanted.map(|(index, _)| *index).collect();
+    let mut offers = lock(&service.offers);
+    if offer.copies > 0 {
+        offers.note_copies(file, offer.copies);
+    }
+    if !wanted.is_empty() {
+        let wanted = Wanted {
+            size,
+            expiry,
+            group,
+            chunks: wanted,
+            since: service.now(),
+        };
+        offers.insert(&key, file, wanted);
+    }
+    Ok(results)
+}
+
+fn result(offered: Result<Offered, DiskError>) -> OfferResult {
+    match offered {
+        Ok(Offered::Wanted) => OfferResult::Wanted,
+        Ok(Offered::Held) => OfferResult::Held,
+        Ok(Offered::Refused(Refusal::Quota)) => OfferResult::Refused(Reason::Quota),
+        Ok(Offered::Refused(_)) => OfferResult::Refused(Reason::Malformed),
+        Err(error) if error.is_full() => OfferResult::Refused(Reason::DiskFull),
+        Err(_) => OfferResult::Refused(Reason::StorageFailed),
+    }
+}
+
+/// Which chunks of a file are here.
+async fn held(service: &Service, holds: Holds) -> Result<Held, Reason> {
+    let file = FileId::from_bytes(holds.file);
+    if super::serve::is_blocked(service, file).await {
+        return Err(Reason::Blocked);
+    }
+    let holdings = service.blocking(move |folder| folder.holdings(&file)).await;
+    let holdings = holdings.map_err(|error| error.reason())?;
+    Ok(holdings.map_or_else(Held::default, |holdings| Held {
+        length: holdings.layout.size(),
+        bits: holdings.chunks.to_bytes(holds.first, HELD_BYTES_MAX).into(),
+    }))
+}
+
+/// Pulls over a stream that a peer opened what this node wants of what the peer offered.
+pub(crate) async fn pull(
+    service: &Arc<Service>,
+    peer: NodeKey,
+    (file, size): (FileId, u64),
+    (mut writer, reader): (FrameWriter, FrameReader),
+) -> Result<(), LinkError> {
+    let wanted = lock(&service.offers).take(&peer, file);
+    let Some(wanted) = wanted.filter(|wanted| wanted.size == size) else {
+        let reason = Reason::NotFound;
+        return writer.send(Frame::End { reason }).await;
+    };
+    let pull = Pull {
+        service,
+        file,
+        owner: *peer.as_bytes(),
+        wanted,
+    };
+    let kept = pull.run(&mut writer, reader).await;
+    if matches!(&kept, Ok(kept) if *kept > 0) {
+        let announcing = announce::announce(Arc::clone(service), file);
+        service.spawn(announcing);
+    }
+    kept.map(|_| ())
+}
+
+struct Pull<'a> {
+    service: &'a Arc<Service>,
+    file: FileId,
+    owner: [u8; 32],
+    wanted: Wanted,
+}
+
+impl Pull<'_> {
+    /// Asks for one chunk after the other, and tells the peer which are kept; gives their number.
+    async fn run(
+        &self,
+        writer: &mut FrameWriter,
+        mut reader: FrameReader,
+    ) -> Result<u64, LinkError> {
+        let mut left = self.wanted.chunks.iter().copied();
+        let mut asked = HashSet::new();
+        let mut kept = 0;
+        loop {
+            while asked.len() < IN_FLIGHT
+                && let Some(index) = left.next()
+            {
+                writer.send(Frame::Ask { index }).await?;
+                asked.insert(index);
+            }
+            if asked.is_empty() {
+                let reason = Reason::NotFound;
+                writer.send(Frame::End { reason }).await?;
+                return Ok(kept);
+            }
+            match reader.next(CHUNK_TIME, true, |_, _| ()).await? {
+                Some(Frame::Chunk {
+                    index,
+                    proof,
+                    bytes,
+                }) if asked.remove(&index) => {
+                    if self.keep(index, proof, bytes).await? {
+                        writer.send(Frame::Kept { index }).await?;
+                        kept += 1;
+                    }
+                }
+                Some(Frame::Refuse { index, .. }) if asked.remove(&index) => {}
+                Some(Frame::End { .. }) | None => return Ok(kept),
+                Some(_) => return Err(BadFrame.into()),
+            }
+        }
+    }
+
+    /// Verifies and keeps a chunk; whether it is kept. Bytes that are not the chunk end the stream.
+    async fn keep(&self, index: u64, proof: Bytes, bytes: Bytes) -> Result<bool, LinkError> {
+        let proof = Proof::from_bytes(&proof).ok_or(BadFrame)?;
+        let offer = HeldOffer {
+            id: self.file,
+            size: self.wanted.size,
+            index,
+            group: self.wanted.group,
+            owner: self.owner,
+            expires_at: self.wanted.expiry,
+        };
+        let put = self
+            .service
+            .blocking(move |folder| folder.held().put(&offer, &bytes, &proof));
+        match put.await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(HoldError::Verify(_))) => Err(BadFrame.into()),
+            Ok(Err(error)) => {
+                tracing::warn!(file = %self.file, index, %error, "a chunk is not kept");
+                Ok(false)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Looking after what was pushed: by whoever pushed it while it lives, and by the holders among
+//! themselves.
+//!
+//! What must stay true: of the live holders of a chunk the nearest alone brings it to others, so that
+//! a lost copy is replaced once; nothing is kept longer than whoever pushed it asked for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qadom_files::{ChunkIndex, FileId, Layout, chunk_address};
+use qadom_routing::{Contact, Key, NodeId};
+use qadom_wire::{HELD_BYTES_MAX, Held, MAX_TTL};
+
+use super::error::FileError;
+use super::push::{PUSH_COPIES, Spread, Wanting};
+use super::service::{Service, lock};
+use crate::error::Error;
+use crate::node::Node;
+
+/// The first line of the file that says what this node has pushed.
+const PUSHES_HEAD: &str = "qadom-pushes-1";
+/// Files that a node looks after at most.
+const PUSHES_MAX: usize = 4096;
+/// Chunks of one file that are looked after in one round; the others follow in the next ones.
+const CHUNKS_MAX: usize = 4096;
+/// Chunks in one answer about what a node holds.
+const PAGE: u64 = HELD_BYTES_MAX as u64 * 8;
+
+impl Service {
+    /// Notes that this node looks after the copies of a file.
+    pub(super) async fn note_push(&self, file: FileId, copies: u32) -> Result<(), FileError> {
+        let path = self.pushes_path();
+        let noted = self.blocking(move |_| {
+            let mut pushes = read_pushes(&path);
+            if pushes.len() < PUSHES_MAX {
+                pushes.insert(file, copies);
+            }
+            let mut text = format!("{PUSHES_HEAD}\n");
+            for (file, copies) in pushes {
+                // Writing into a string cannot fail.
+                let _ = writeln!(text, "{file} {copies}");
+            }
+            let fresh = path.with_extension("new");
+            std::fs::write(&fresh, text)?;
+            std::fs::rename(&fresh, &path)
+        });
+        noted
+            .await?
+            .map_err(|error| FileError::of_io(&self.pushes_path(), &error))
+    }
+
+    fn pushes_path(&self) -> std::path::PathBuf {
+        self.path.with_file_name(crate::folder::PUSHES)
+    }
+
+    async fn pushes(&self) -> BTreeMap<FileId, u32> {
+        let path = self.pushes_path();
+        let read = self.blocking(move |_| read_pushes(&path)).await;
+        read.unwrap_or_default()
+    }
+}
+
+/// What this node has pushed; lines that say nothing are passed over.
+fn read_pushes(path: &std::path::Path) -> BTreeMap<FileId, u32> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut lines = text.lines();
+    if lines.next() != Some(PUSHES_HEAD) {
+        return BTreeMap::new();
+    }
+    let pushes = lines.filter_map(|line| {
+        let (file, copies) = line.split_once(' ')?;
+        Some((file.parse().ok()?, copies.parse().ok()?))
+    });
+    pushes.take(PUSHES_MAX).collect()
+}
+
+/// Looks once after everything that this node has pushed or holds for others.
+pub(super) async fn round(service: &Arc<Service>) {
+    let Some(node) = service.node() else {
+        return;
+    };
+    let now = service.utc_seconds();
+    let pushes = service.pushes().await;
+    for (file, copies) in pushes {
+        let holdings = service.blocking(move |folder| folder.holdings(&file)).await;
+        let Ok(Some(holdings)) = holdings else {
+            continue;
+        };
+        let chunks = holdings.chunks.iter().collect();
+        let task = Repair::new(service, &node, (file, holdings.layout), copies);
+        if let Err(error) = task.run(chunks, now + MAX_TTL.as_secs(), true).await {
+            tracing::debug!(%file, %error, "a pushed file is not looked after");
+        }
+    }
+    let held = service.blocking(|folder| folder.held().list());
+    let mut files: BTreeMap<FileId, (Layout, u64, Vec<u64>)> = BTreeMap::new();
+    for chunk in held.await.unwrap_or_default() {
+        let Ok(layout) = Layout::new(chunk.size) else {
+            continue;
+        };
+        let Some(ChunkIndex::Data(index)) = layout.index(chunk.index) else {
+            continue;
+        };
+        let entry = (layout, chunk.expires_at, Vec::new());
+        let file = files.entry(chunk.id).or_insert(entry);
+        file.1 = file.1.min(chunk.expires_at);
+        file.2.push(index);
+    }
+    for (file, (layout, expiry, chunks)) in files {
+        if expiry <= now {
+            continue;
+        }
+        let copies = lock(&service.offers).copies(&file).unwrap_or(PUSH_COPIES);
+        let task = Repair::new(service, &node, (file, layout), copies);
+        if let Err(error) = task.run(chunks, expiry, false).await {
+            tracing::debug!(%file, %error, "a held file is not looked after");
+        }
+    }
+}
+
+/// One file that is looked after.
+struct Repair {
+    spread: Spread,
+    /// What each node says that it holds, by page.
+    answers: HashMap<(NodeId, u64), Option<Held>>,
+}
+
+impl Repair {
+    fn new(
+        service: &Arc<Service>,
+        node: &Node,
+        (file, layout): (FileId, Layout),
+        copies: u32,
+    ) -> Self {
+        Self {
+            spread: Spread {
+                service: Arc::clone(service),
+                node: node.clone(),
+                file,
+                layout,
+                copies,
+                expiry: 0,
+                reporter: None,
+            },
+            answers: HashMap::new(),
+        }
+    }
+
+    /// Brings chunks with too few copies to other nodes. Whoever pushed the file asks its holders to
+    /// keep it longer, too; holders leave a chunk to a nearer one of them.
+    async fn run(mut self, chunks: Vec<u64>, expiry: u64, is_pusher: bool) -> Result<(), Error> {
+        self.spread.expiry = expiry;
+        let chunks: Vec<_> = chunks.into_iter().take(CHUNKS_MAX).collect();
+        let mut wanting = self.spread.near(chunks).await?;
+        if !is_pusher {
+            let mut left = Vec::new();
+            for chunk in wanting {
+                if let Some(chunk) = self.of_holder(chunk).await {
+                    left.push(chunk);
+                }
+            }
+            wanting = left;
+        }
+        if !wanting.is_empty() {
+            self.spread.place(wanting).await;
+        }
+        Ok(())
+    }
+
+    /// What there is to do for a chunk that this node holds; nothing when enough others have it, or a
+    /// nearer one does.
+    async fn of_holder(&mut self, chunk: Wanting) -> Option<Wanting> {
+        let file = self.spread.file;
+        let address = Key::from_bytes(chunk_address(&file, ChunkIndex::Data(chunk.index)));
+        let own = self.spread.node.id().key().distance(&address);
+        let mut left = Wanting {
+            index: chunk.index,
+            // The own copy counts for those who hold it.
+            have: 1,
+            candidates: std::collections::VecDeque::new(),
+        };
+        for contact in chunk.candidates {
+            if self.holds(&contact, chunk.index).await {
+                if contact.id().key().distance(&address) < own {
+                    return None;
+                }
+                left.have += 1;
+            } else {
+                left.candidates.push_back(contact);
+            }
+        }
+        (left.have < self.spread.copies).then_some(left)
+    }
+
+    /// Whether a node says that it holds a chunk. One that does not answer holds nothing.
+    async fn holds(&mut self, contact: &Contact, index: u64) -> bool {
+        let first = index / PAGE * PAGE;
+        let key = (*contact.id(), first);
+        if !self.answers.contains_key(&key) {
+            let (node, file) = (&self.spread.node, &self.spread.file);
+            let held = node.ask_held(contact.clone(), file, first).await.ok();
+            self.answers.insert(key, held);
+        }
+        let held = self.answers.get(&key).and_then(Option::as_ref);
+        let offset = usize::try_from(index - first).unwrap_or(usize::MAX);
+        held.is_some_and(|held| held.has(offset))
+    }
+}
+
+/// How long until the next round: about as long as is set, so that nodes do not move in step.
+pub(super) fn pause(every: Duration) -> Duration {
+    every.mul_f64(0.9 + 0.2 * rand::random::<f64>())
+}

@@ -32,6 +32,7 @@ use crate::publications::Promises;
 use crate::quota::Hints;
 use crate::reachability::SelfTest;
 use crate::records::{Held, entry_id};
+use crate::refilling::Refilling;
 use crate::seen::SeenSeqs;
 use crate::status::Drops;
 use crate::subscriptions::Subscriptions;
@@ -147,6 +148,7 @@ pub(crate) struct Core {
     pub(crate) hints: Hints,
     pub(crate) listings: Listings,
     pub(crate) replicated: Replicated,
+    pub(crate) refilling: Refilling,
     pub(crate) held: BTreeMap<Ticket, Vec<Waiting>>,
     /// A join has ended: from then on the buckets are to be filled.
     pub(crate) refresh_wanted: Option<Moment>,
@@ -198,6 +200,7 @@ impl Core {
             hints: Hints::default(),
             listings: Listings::default(),
             replicated: Replicated::default(),
+            refilling: Refilling::default(),
             held: BTreeMap::new(),
             refresh_wanted: None,
             network: NetworkView::default(),

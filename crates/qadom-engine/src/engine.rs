@@ -348,6 +348,7 @@ impl Engine {
             self.core.hellos.next_deadline(),
             self.core.self_test.next_deadline(),
             self.renewal_deadline(),
+            self.refill_deadline(),
             self.core.watchers.next_deadline(),
             self.timers.next_deadline(),
         ];

@@ -33,6 +33,7 @@ mod publications;
 mod quota;
 mod reachability;
 mod records;
+mod refilling;
 mod seen;
 mod serve;
 mod status;
@@ -60,6 +61,6 @@ pub use operation::{
 };
 pub use publications::promise::{Promise, Promised, PublicationId, PublicationState, Refusals};
 pub use reachability::Reachability;
-pub use status::{Drops, Peer, RenewalCost, Status};
+pub use status::{Drops, Peer, Refill, RenewalCost, Status};
 pub use time::Time;
 pub use watch::{Since, WatchEvent, WatchSlot};

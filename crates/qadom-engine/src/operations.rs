@@ -14,6 +14,7 @@ pub(crate) mod join;
 pub(crate) mod lookup;
 pub(crate) mod ping;
 pub(crate) mod read;
+pub(crate) mod refill;
 pub(crate) mod renewal;
 pub(crate) mod replication;
 pub(crate) mod stream;

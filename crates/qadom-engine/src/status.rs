@@ -56,6 +56,17 @@ impl AddAssign for RenewalCost {
     }
 }
 
+/// How far a store that lost its records has come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refill {
+    /// Whether there is something left to do.
+    pub is_under_way: bool,
+    /// Records that came from other holders.
+    pub fetched: u64,
+    /// Records that this node has promised to keep alive, and had in its journal.
+    pub own: u64,
+}
+
 /// The state of an engine in numbers.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -91,6 +102,8 @@ pub struct Status {
     pub records: u64,
     /// Charge of the records held in bytes.
     pub record_bytes: u64,
+    /// How far a store that lost its records has come back.
+    pub refill: Refill,
     /// Operations of users under way.
     pub operations: usize,
     /// Background operations under way.
@@ -163,6 +176,7 @@ impl Engine {
             live: self.core.table.live(),
             records: stats.records,
             record_bytes: stats.charge,
+            refill: self.core.refilling.status(),
             operations: self.running(),
             background: self.background(),
             blocks: self.core.blocks.iter(self.core.moment).count(),

@@ -186,7 +186,9 @@ impl Engine {
         if self.core.refresh_wanted.is_some_and(|at| at <= now.moment) {
             self.core.refresh_wanted = None;
             self.fill(now);
+            self.core.refilling.on_joined(now.moment);
         }
+        self.go_on_refilling(now);
         if now.moment >= self.upkeep.sweep_at(&self.core) {
             self.upkeep.swept_at = now.moment;
             self.upkeep.sweep_factor = factor(&mut self.core.rng);

@@ -7,6 +7,7 @@
 //! once, each one thing after the other; an exchange that finds no end is given up. What one step
 //! of an exchange is lies in `replication/exchange.rs`.
 
+pub(in crate::operations) mod arrival;
 mod exchange;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -53,6 +53,23 @@ impl Survey {
         }
     }
 
+    /// A survey of the nodes whose ids share their first `bits` bits with a key.
+    pub(crate) fn around(key: &Key, bits: u32) -> Self {
+        let prefix = Prefix { key: *key, bits };
+        Self {
+            prefix,
+            open: vec![prefix],
+            slots: Vec::new(),
+            target: None,
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    /// The ids of all nodes that were found.
+    pub(crate) fn found(&self) -> impl Iterator<Item = &NodeId> {
+        self.nodes.keys()
+    }
+
     /// What to look up next; none when the survey is over.
     pub(crate) fn next_target(&mut self, rng: &mut impl Rng) -> Option<Key> {
         if let Some(slot) = self.slots.pop() {
@@ -137,7 +154,12 @@ impl Prefix {
     }
 }
 
-/// The keys that share all but the last of a key's first `bits` bits, at least 1.
+/// A key that shares all but the last of a key's first `bits` bits, at least 1.
+pub(crate) fn sibling(key: &Key, bits: u32) -> Key {
+    beside(key, bits).key
+}
+
+/// All keys that do so.
 fn beside(key: &Key, bits: u32) -> Prefix {
     let mut bytes = *key.as_bytes();
     let last = bits.saturating_sub(1);

@@ -131,6 +131,11 @@ impl World {
         }
     }
 
+    /// What a node keeps.
+    pub(crate) fn store(&self, member: usize) -> &dyn Store {
+        &*self.members[member].store
+    }
+
     /// Ends all sessions, so that the next request to anybody is a cold one.
     pub(crate) fn forget_sessions(&mut self) {
         self.sessions.clear();

@@ -124,6 +124,9 @@ impl Network {
         for entry in &owner.journal {
             engine.restore(JournalEntry::from_bytes(entry)?);
         }
+        if disk == Disk::Lost {
+            engine.refill(now);
+        }
         // As a driver does, so that the journal does not grow with every start.
         owner.journal = engine.journal().map(|entry| entry.to_bytes()).collect();
         owner.hello = engine.hello();

@@ -13,9 +13,8 @@ use qadom_wire::{
     Reason, Record, Renewal, Request, SourceGroup, Store, StoreClass, StoreItem, StoreResult,
 };
 
-use crate::blocks::is_lie;
+use super::arrival::{Wanted, keep_found};
 use crate::core::Core;
-use crate::keep::{Kept, Origin};
 use crate::listing::{Listed, fingerprint_of, next, whole, within};
 use crate::records::container;
 use crate::time::Time;
@@ -311,44 +310,14 @@ impl Exchange {
         (slot, kind, range): (Key, Kind, IdRange),
         found: Found,
     ) -> Option<Container> {
-        let address = self.contact.address(core.config.families);
-        let origin = Origin::holder(address.map(|address| address.ip()));
-        let mut gained = None;
-        for record in found.records {
-            let is_inside =
-                |id: &Key| range.start() <= id && range.end().is_none_or(|end| id < end);
-            let record = match record {
-                Record::Signed(record)
-                    if (record.slot(), record.kind()) == (&slot, kind)
-                        && is_inside(record.id()) =>
-                {
-                    record
-                }
-                _ => {
-                    core.refuse_answer(&self.contact, Reason::Malformed);
-                    self.give_up();
-                    break;
-                }
-            };
-            match core.keep_offered(record, origin, now) {
-                Ok(Kept::Stored { .. }) => gained = Some(container(&slot, kind)),
-                Ok(Kept::Renewed) => {}
-                Err(reason) => {
-                    core.refuse_answer(&self.contact, reason);
-                    if is_lie(reason) {
-                        self.give_up();
-                        break;
-                    }
-                }
-            }
-        }
-        core.commit_unwatched();
-        let rest = found.cursor.filter(|cursor| range.start() < cursor);
-        let rest = rest.and_then(|cursor| IdRange::new(cursor, range.end().copied()));
-        if let Some(range) = rest.filter(|_| !self.is_given_up) {
+        let wanted = Wanted { slot, kind, range };
+        let arrival = keep_found(core, &self.contact, wanted, found, now);
+        if arrival.is_lie {
+            self.give_up();
+        } else if let Some(range) = arrival.rest {
             self.steps.push_front(Step::Fetch { slot, kind, range });
         }
-        gained
+        arrival.is_gain.then(|| container(&slot, kind))
     }
 }
 

@@ -4,6 +4,7 @@
 mod bench;
 mod files;
 mod guides;
+mod keeping;
 mod network;
 mod node;
 mod records;
@@ -17,6 +18,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use bench::Bench;
 pub(crate) use files::{File, Get as FileGet, Source as FileSource};
 pub(crate) use guides::{Completions, Man};
+pub(crate) use keeping::{Backup, Store};
 pub(crate) use network::{Join, Lookup, Mode, ModeName, Ping};
 pub(crate) use node::{Demo, Node, Testnet};
 pub(crate) use records::{
@@ -105,6 +107,13 @@ pub(crate) enum Verb {
     Lookup(Lookup),
     /// Measure the round trip to a node
     Ping(Ping),
+    /// Seal node key, identities, journal and settings into a file, under a passphrase
+    Backup(Backup),
+    /// Put a backup into a data folder that has none of its files
+    Restore(Backup),
+    /// Move the records of a stopped node between store engines
+    #[command(subcommand)]
+    Store(Store),
     /// Measure a network on this machine beside bare datagrams
     Bench(Bench),
     /// Run a scenario on thousands of virtual nodes and check what the network promised

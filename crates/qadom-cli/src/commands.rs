@@ -1,5 +1,6 @@
 //! The work of each verb, one file a verb.
 
+mod backup;
 mod bag;
 mod bench;
 mod block;
@@ -18,6 +19,7 @@ mod lookup;
 mod mode;
 mod namespace;
 mod node;
+mod passphrase;
 mod peers;
 mod ping;
 mod publications;
@@ -25,6 +27,7 @@ mod put;
 mod sim;
 mod status;
 mod stop;
+mod store;
 mod testnet;
 mod topic;
 
@@ -62,6 +65,9 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<
         Verb::Identity(identity) => identity::run(identity, &client(global)?, output).await,
         Verb::Block(what) => block::block(what, &client(global)?, output).await,
         Verb::Unblock(what) => block::unblock(what, &client(global)?, output).await,
+        Verb::Backup(backup) => backup::backup(backup, global, output).await,
+        Verb::Restore(backup) => backup::restore(backup, global, output).await,
+        Verb::Store(store) => store::run(store, global, output).await,
         Verb::Status => status::run(&client(global)?, output).await,
         Verb::Doctor => doctor::run(&client(global)?, output).await,
         Verb::Peers => peers::run(&client(global)?, output).await,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use qadom_http::api::{Held, NamedFile, Written};
 use qadom_http::{ClientError, LifetimeError, Problem, SocketError, TcpError};
-use qadom_node::{Error, Reason, StartError};
+use qadom_node::{BackupError, Error, MoveError, Reason, StartError};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -168,6 +168,18 @@ impl From<Error> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
+        Self::new(error.reason(), chain(&error)).with_advice(error.advice())
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self::new(error.reason(), error.to_string()).with_advice(error.advice())
+    }
+}
+
+impl From<MoveError> for Failure {
+    fn from(error: MoveError) -> Self {
         Self::new(error.reason(), chain(&error)).with_advice(error.advice())
     }
 }

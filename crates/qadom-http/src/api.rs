@@ -12,6 +12,7 @@ mod timestamp;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use qadom_node::Key;
@@ -282,10 +283,26 @@ pub struct Status {
     pub density: Density,
     /// Every limit beside its use.
     pub limits: Vec<Limit>,
+    /// Damaged stores that were set aside, the oldest first.
+    #[serde(default)]
+    pub quarantined: Vec<Quarantined>,
     /// Messages and requests dropped or refused, by reason.
     pub drops: BTreeMap<String, u64>,
     /// What went over the network.
     pub traffic: Traffic,
+}
+
+/// A damaged store that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// The length of its files together.
+    pub bytes: u64,
+    /// When it was set aside; none when its note is missing.
+    pub at: Option<Timestamp>,
+    /// Why; empty when its note is missing.
+    pub reason: String,
 }
 
 /// How a node is doing.

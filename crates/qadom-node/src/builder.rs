@@ -11,23 +11,24 @@ use std::time::Duration;
 
 use qadom_engine::Mode;
 use qadom_routing::NodeKey;
-use qadom_store::{MemoryStore, OpenError, SledStore, Store};
+use qadom_store::{Durability, MemoryStore, Opening, Options, StoreEngine, open_or_set_aside};
 use qadom_wire::Network;
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::address::{HostPort, JoinAddress, NodeAddress};
 use crate::bootstrap::Bootstrap;
-use crate::clock::Clock;
+use crate::clock::{Clock, utc_seconds};
 use crate::command::{COMMANDS_MAX, Signals};
 use crate::contacts::Saved;
 use crate::driver::{Driver, Parts, Promises};
-use crate::error::StartError;
+use crate::error::{StartError, store_not_opened};
 use crate::files::{self, ASKED_MAX, FileSettings, Service};
 use crate::folder::{FILES, Folder, STORE};
 use crate::identities::IdentityFolder;
 use crate::identity::Identity;
 use crate::node::{Facts, Inner, Node};
+use crate::quarantines::Quarantines;
 use crate::sockets::Sockets;
 
 /// The port of a node that was not told another one.
@@ -64,6 +65,7 @@ const PUBLIC_NETWORK: &str = "qadom";
 pub struct Builder {
     data_dir: Option<PathBuf>,
     memory: bool,
+    store: Options,
     listen: Vec<SocketAddr>,
     advertise: Option<SocketAddr>,
     join: Vec<JoinAddress>,
@@ -81,6 +83,7 @@ impl fmt::Debug for Builder {
             .debug_struct("Builder")
             .field("data_dir", &self.data_dir)
             .field("memory", &self.memory)
+            .field("store", &self.store)
             .field("listen", &self.listen)
             .field("advertise", &self.advertise)
             .field("join", &self.join)
@@ -113,6 +116,23 @@ impl Builder {
     #[must_use]
     pub const fn memory(mut self, is_wanted: bool) -> Self {
         self.memory = is_wanted;
+        self
+    }
+
+    /// Keeps the records of a data folder that has none yet with this engine. A folder that has a
+    /// store with another engine is refused: its records are moved by an export and an import.
+    /// Without this a folder keeps its engine, and a new one gets sled.
+    #[must_use]
+    pub const fn engine(mut self, engine: StoreEngine) -> Self {
+        self.store.engine = Some(engine);
+        self
+    }
+
+    /// What a record outlives once it is acknowledged: the end of the process, or the loss of power,
+    /// too. Promises and identities outlive both in any case.
+    #[must_use]
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.store.durability = durability;
         self
     }
 
@@ -223,7 +243,8 @@ impl Builder {
             identities,
             saved,
             promises,
-            store,
+            opening,
+            quarantines,
             files,
         } = self.open_disk(id_bits).await?;
         let (identity_folder, identities) = identities;
@@ -254,7 +275,8 @@ impl Builder {
             identity,
             identities,
             promises,
-            store,
+            opening,
+            quarantines: Arc::new(quarantines),
             folder,
             known: saved.contacts,
             known_since: saved.known_since,
@@ -318,9 +340,12 @@ impl Builder {
     async fn open_disk(&self, id_bits: u8) -> Result<Disk, StartError> {
         let data_dir = self.data_dir.clone();
         let is_in_memory = self.memory;
+        let options = self.store;
         let (reply, answer) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let disk = Disk::open(data_dir, is_in_memory, id_bits, || reply.is_closed());
+            let disk = Disk::open(data_dir, is_in_memory, options, id_bits, || {
+                reply.is_closed()
+            });
             if let Some(disk) = disk.transpose() {
                 // When nobody waits any more, what was opened is closed by being dropped.
                 let _ = reply.send(disk);
@@ -367,7 +392,8 @@ struct Disk {
     identities: (IdentityFolder, Vec<Arc<qadom_wire::Identity>>),
     saved: Saved,
     promises: Promises,
-    store: Arc<dyn Store>,
+    opening: Opening,
+    quarantines: Quarantines,
     files: qadom_files::Folder,
 }
 
@@ -376,6 +402,7 @@ impl Disk {
     fn open(
         data_dir: Option<PathBuf>,
         is_in_memory: bool,
+        options: Options,
         id_bits: u8,
         is_given_up: impl Fn() -> bool,
     ) -> Result<Option<Self>, StartError> {
@@ -384,12 +411,17 @@ impl Disk {
             None => Folder::temporary()?,
         };
         let saved = Saved::load(&folder)?;
-        let (store, promises): (Arc<dyn Store>, _) = if is_in_memory {
-            (Arc::new(MemoryStore::new()), Promises::default())
+        let quarantines = Quarantines::of(folder.path());
+        let (opening, promises) = if is_in_memory {
+            let opening = Opening {
+                store: Arc::new(MemoryStore::new()),
+                recovery: None,
+            };
+            (opening, Promises::default())
         } else {
             // What is in the way of the journal is told before the store makes its files.
             let promises = Promises::load(&folder)?;
-            (Arc::new(open_store(&folder)?), promises)
+            (open_store(&folder, options, &quarantines)?, promises)
         };
         let identities = IdentityFolder::open(folder.path());
         let files = open_files(&folder)?;
@@ -400,7 +432,8 @@ impl Disk {
             identities,
             saved,
             promises,
-            store,
+            opening,
+            quarantines,
             files,
         }))
     }
@@ -415,25 +448,24 @@ fn open_files(folder: &Folder) -> Result<qadom_files::Folder, StartError> {
     })
 }
 
-/// Opens the store; a damaged one is moved away, since the network still holds its records.
-fn open_store(folder: &Folder) -> Result<SledStore, StartError> {
+/// Opens the store; a damaged one is set aside, since the network still holds its records.
+fn open_store(
+    folder: &Folder,
+    options: Options,
+    quarantines: &Quarantines,
+) -> Result<Opening, StartError> {
     let path = folder.path().join(STORE);
-    match SledStore::open(&path) {
-        Err(OpenError::Corrupt { source }) => {
-            let place = folder.quarantine_store()?;
-            tracing::error!(
-                error = %source,
-                quarantine = %place.display(),
-                "the store is damaged, it is moved away and the node starts with an empty one"
-            );
-            SledStore::open(&path)
-        }
-        result => result,
+    let opening = open_or_set_aside(&path, options, quarantines.place(), utc_seconds());
+    let opening = opening.map_err(|error| store_not_opened(error, &path))?;
+    if let Some(recovery) = &opening.recovery {
+        quarantines.refresh();
+        tracing::error!(
+            reason = recovery.reason,
+            quarantine = %recovery.place.display(),
+            carried_over = recovery.carried_over,
+            "the store is damaged: it is set aside, and the node starts and gets its records back \
+             from other nodes"
+        );
     }
-    .map_err(|error| match error {
-        OpenError::InUse { path } => StartError::FolderInUse { path },
-        OpenError::NotAStore { path } => StartError::ForeignFolder { path },
-        OpenError::TooNew { found, known } => StartError::VersionTooNew { path, found, known },
-        source => StartError::Store { source },
-    })
+    Ok(opening)
 }

@@ -50,6 +50,11 @@ impl Clock {
     }
 }
 
+/// The wall clock as it is in seconds of UTC, for notes to people.
+pub(crate) fn utc_seconds() -> u64 {
+    wall_clock().as_secs()
+}
+
 /// The monotonic clock as it is, for what counts time by itself.
 pub(crate) fn instant() -> Instant {
     Instant::now()

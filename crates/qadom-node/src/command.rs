@@ -88,6 +88,20 @@ pub(crate) enum Operation {
     Records(Box<RecordOperation>),
 }
 
+impl Operation {
+    /// The same once more, when it is a read and so may be repeated.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Get(key, from) => Some(Self::Get(*key, from.clone())),
+            Self::Records(operation) => {
+                let operation = operation.again()?;
+                Some(Self::Records(Box::new(operation)))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// An operation of the engine on what writers sign and what this node keeps alive.
 #[derive(Debug)]
 pub(crate) enum RecordOperation {
@@ -137,6 +151,32 @@ pub(crate) enum RecordOperation {
         options: WriteOptions,
     },
     Withdraw(Key),
+}
+
+impl RecordOperation {
+    /// The same once more, when it is a read.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::DictGet { name, pinned, from } => Some(Self::DictGet {
+                name: name.clone(),
+                pinned: *pinned,
+                from: from.clone(),
+            }),
+            Self::BagList(key, from) => Some(Self::BagList(*key, from.clone())),
+            Self::NamespaceGet {
+                writer,
+                key,
+                latest,
+                from,
+            } => Some(Self::NamespaceGet {
+                writer: *writer,
+                key: *key,
+                latest: *latest,
+                from: from.clone(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Whom a node knows.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use qadom_engine::{Addresses, Engine, Failure, InboundId, Mode, OperationId, Outcome, Time};
 use qadom_routing::{Contact, Moment, NodeKey};
-use qadom_store::Store;
+use qadom_store::{Opening, Store};
 use qadom_transport::{Endpoint, Quic};
 use qadom_wire::{Network, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +33,7 @@ use crate::folder::Folder;
 use crate::handover::Feed;
 use crate::identity::Identity;
 use crate::node::Facts;
+use crate::quarantines::Quarantines;
 use crate::sockets::Sockets;
 use crate::subscription::Events;
 
@@ -46,7 +47,7 @@ mod serve;
 mod tests;
 mod up;
 
-pub(crate) use journal::Promises;
+pub(crate) use journal::{Promises, check_promise};
 
 use health::Health;
 
@@ -75,7 +76,8 @@ pub(crate) struct Parts {
     pub(crate) identity: Identity,
     pub(crate) identities: Vec<Arc<qadom_wire::Identity>>,
     pub(crate) promises: Promises,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) opening: Opening,
+    pub(crate) quarantines: Arc<Quarantines>,
     pub(crate) folder: Folder,
     pub(crate) known: Vec<Contact>,
     pub(crate) known_since: Vec<u64>,
@@ -102,6 +104,9 @@ pub(crate) struct Driver {
     parameters: Parameters,
     health: Health,
     store: Arc<dyn Store>,
+    /// Entries of the store that were damaged, when it was last looked at.
+    damaged: u64,
+    quarantines: Arc<Quarantines>,
     /// None when commits wait for nothing.
     flusher: Option<Flusher>,
     /// Entries of the journal from which those that say nothing are looked for.
@@ -147,45 +152,48 @@ enum Input {
     Due,
 }
 
+/// Tells the engine since when the saved contacts have been known.
+fn remember_ages(engine: &mut Engine, known: &[Contact], known_since: &[u64], now: Time) {
+    let ages = known.iter().zip(known_since);
+    for (contact, since) in ages.filter(|(_, since)| **since > 0) {
+        let age = now.utc_seconds().saturating_sub(*since);
+        engine.known_since(*contact.id(), now.moment - Duration::from_secs(age));
+    }
+}
+
 impl Driver {
     /// In a box, so that the task is small and moves nothing large.
     pub(crate) fn new(parts: Parts) -> Result<Box<Self>, StartError> {
         let now = parts.clock.now();
         let parameters = Parameters::new(&parts.network, parts.id_bits, parts.facts.is_local);
-        let mut config = qadom_engine::Config::new(parts.identity.key, parts.network.id());
-        config.mode = parts.mode;
-        config.mode_is_fixed = parts.mode_is_fixed;
-        config.local = parts.facts.is_local;
-        config.advertised = parts.advertise.map(Addresses::at).unwrap_or_default();
-        config.interface = parts.sockets.interface();
-        config.families = parts.facts.families;
-        config.id_bits = parts.id_bits.into();
-        let mut engine = Engine::new(config, Arc::clone(&parts.store), seed(), now);
+        let config = config(&parts);
+        let Opening { store, recovery } = parts.opening;
+        let mut engine = Engine::new(config, Arc::clone(&store), seed(), now);
         for identity in parts.identities {
             engine.add_identity(identity);
         }
-        let ages = parts.known.iter().zip(&parts.known_since);
-        for (contact, since) in ages.filter(|(_, since)| **since > 0) {
-            let age = now.utc_seconds().saturating_sub(*since);
-            let since = now.moment - Duration::from_secs(age);
-            engine.known_since(*contact.id(), since);
-        }
+        remember_ages(&mut engine, &parts.known, &parts.known_since, now);
         let journal = parts.promises.restore(&mut engine);
         let endpoint = Endpoint::new(
             parameters.transport(&parts.identity, transport_hello(engine.hello())),
             transport_time(now),
         );
-        let flusher = if parts.store.is_durable() {
+        let is_joining = parts.bootstrap.is_wanted();
+        let mut health = Health::new(is_joining);
+        if let Some(recovery) = &recovery {
+            health.on_recovered(recovery);
+            engine.refill(now);
+        }
+        let flusher = if store.is_durable() {
             Some(Flusher::start(
-                Arc::clone(&parts.store),
+                Arc::clone(&store),
                 journal,
-                parts.folder.path().to_owned(),
+                Arc::clone(&parts.quarantines),
                 parts.clock,
             )?)
         } else {
             None
         };
-        let is_joining = parts.bootstrap.is_wanted();
         let bootstrap = is_joining.then(|| tokio::spawn(parts.bootstrap.run()).abort_handle());
         let save_at = (!parts.folder.is_temporary()).then(|| now.moment + SAVE_EVERY);
         Ok(Box::new(Self {
@@ -198,8 +206,10 @@ impl Driver {
             signals: parts.signals,
             facts: parts.facts,
             parameters,
-            health: Health::new(is_joining),
-            store: parts.store,
+            health,
+            damaged: store.stats().damaged,
+            store,
+            quarantines: parts.quarantines,
             flusher,
             prune_at: journal::PRUNE_FROM,
             folder: Arc::new(parts.folder),
@@ -315,6 +325,7 @@ impl Driver {
         if self.save_at.is_some_and(|due| due <= now.moment) {
             self.save_at = Some(now.moment + SAVE_EVERY);
             self.save_contacts(now);
+            self.look_for_damage(now);
         }
     }
 
@@ -380,6 +391,12 @@ impl Driver {
                 self.engine
                     .on_commit_failed(now, ticket, Reason::StorageFailed);
             }
+            Report::StartedOver(ticket) => {
+                self.health.commit_failure = None;
+                self.engine
+                    .on_commit_failed(now, ticket, Reason::StorageFailed);
+                self.on_lost_records(now);
+            }
             Report::Journalled(ticket) => self.on_journalled(now, ticket),
             Report::JournalFailed(ticket, reason) => self.on_journal_failed(now, ticket, reason),
         }
@@ -423,6 +440,19 @@ impl Driver {
             utc_micros: now.utc_micros,
         }
     }
+}
+
+/// The settings of the engine.
+fn config(parts: &Parts) -> qadom_engine::Config {
+    let mut config = qadom_engine::Config::new(parts.identity.key, parts.network.id());
+    config.mode = parts.mode;
+    config.mode_is_fixed = parts.mode_is_fixed;
+    config.local = parts.facts.is_local;
+    config.advertised = parts.advertise.map(Addresses::at).unwrap_or_default();
+    config.interface = parts.sockets.interface();
+    config.families = parts.facts.families;
+    config.id_bits = parts.id_bits.into();
+    config
 }
 
 fn save(saved: &Saved, folder: &Folder) {

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qadom_engine::{Difference, Failure, JoinProblem, TooManyBlocks};
 use qadom_routing::NodeId;
@@ -133,7 +133,10 @@ impl StartError {
             | Self::BadJournal { .. }
             | Self::Files { .. }
             | Self::Store {
-                source: OpenError::OtherEngine { .. },
+                source:
+                    OpenError::OtherEngine { .. }
+                    | OpenError::UnknownEngine { .. }
+                    | OpenError::NotBuiltIn { .. },
             } => Reason::FolderUnusable,
             Self::VersionTooNew { .. } => Reason::VersionTooNew,
             Self::WeakKey { .. } => Reason::WeakKey,
@@ -174,9 +177,35 @@ impl StartError {
             Self::Store {
                 source: OpenError::DiskFull { .. },
             } => "free some space on the disk of the data folder",
+            Self::Store {
+                source: OpenError::OtherEngine { .. },
+            } => {
+                "ask for no other engine than the folder has, or move the records over: `qadom store \
+                 export FILE`, then `qadom store import --engine ENGINE FILE`"
+            }
+            Self::Store {
+                source: OpenError::UnknownEngine { .. } | OpenError::NotBuiltIn { .. },
+            } => {
+                "start the program that has this engine, or move the records over: `qadom store export \
+                 FILE` with that one, `qadom store import FILE` with this one"
+            }
             Self::Store { .. } => "look at the disk of the data folder, or name another one",
             Self::Thread => "give the process more threads and memory",
         }
+    }
+}
+
+/// Why the store at `path` did not open, as a node tells it.
+pub(crate) fn store_not_opened(error: OpenError, path: &Path) -> StartError {
+    match error {
+        OpenError::InUse { path } => StartError::FolderInUse { path },
+        OpenError::NotAStore { path } => StartError::ForeignFolder { path },
+        OpenError::TooNew { found, known } => StartError::VersionTooNew {
+            path: path.to_owned(),
+            found,
+            known,
+        },
+        source => StartError::Store { source },
     }
 }
 

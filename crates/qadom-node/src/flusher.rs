@@ -8,7 +8,6 @@
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -24,8 +23,8 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::convert::store_reason;
 use crate::error::StartError;
-use crate::folder::quarantine;
 use crate::journal::{Change, Journal};
+use crate::quarantines::Quarantines;
 
 /// The longest time for which a commit may be lost with the power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
@@ -49,6 +48,8 @@ pub(crate) enum Report {
     Failed(Ticket, Reason),
     /// The store runs again; what was not committed up to the ticket may be lost.
     Reopened(Ticket),
+    /// The store was damaged and runs again without records; what it held up to the ticket is lost.
+    StartedOver(Ticket),
     /// Every promise up to the ticket is durable.
     Journalled(u64),
     /// The promises up to the ticket that were not journalled may be lost.
@@ -75,11 +76,11 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
-    /// Starts the thread. A damaged store is moved to a place in the folder `data_dir`.
+    /// Starts the thread. A damaged store is set aside in `quarantines`.
     pub(crate) fn start(
         store: Arc<dyn Store>,
         journal: Option<Journal>,
-        data_dir: PathBuf,
+        quarantines: Arc<Quarantines>,
         clock: Clock,
     ) -> Result<Self, StartError> {
         // One word waiting is enough: a commit takes along all that came before it begins.
@@ -92,7 +93,7 @@ impl Flusher {
             journal,
             queue,
             kept: Arc::clone(&kept),
-            data_dir,
+            quarantines,
             clock,
             reports: sender,
             state: State::Synced,
@@ -173,7 +174,7 @@ struct Flushing {
     journal: Option<Journal>,
     queue: Receiver<Promised>,
     kept: Arc<AtomicUsize>,
-    data_dir: PathBuf,
+    quarantines: Arc<Quarantines>,
     clock: Clock,
     reports: mpsc::Sender<Report>,
     state: State,
@@ -268,14 +269,14 @@ impl Flushing {
 
     fn reopen(&mut self) -> bool {
         let reopened = match self.store.reopen() {
-            Err(OpenError::Corrupt { source }) => self.start_over(&source),
-            reopened => reopened,
+            Err(OpenError::Corrupt { source }) => self.start_over(&source).map(Report::StartedOver),
+            reopened => reopened.map(Report::Reopened),
         };
         match reopened {
-            Ok(ticket) => {
-                tracing::info!("the store runs again");
+            Ok(report) => {
+                tracing::warn!("the store runs again");
                 self.state = State::Synced;
-                self.tell(Report::Reopened(ticket))
+                self.tell(report)
             }
             Err(error) => {
                 tracing::debug!(%error, "the store does not start again yet");
@@ -288,12 +289,16 @@ impl Flushing {
     }
 
     fn start_over(&self, damage: &EngineFault) -> Result<Ticket, OpenError> {
-        let place = quarantine(&self.data_dir);
+        let reason = format!("it did not open again: {damage}");
+        let at = self.clock.now().utc_seconds();
+        let place = self.quarantines.prepare(&reason, at)?;
         let ticket = self.store.start_over(&place)?;
-        tracing::warn!(
+        self.quarantines.refresh();
+        tracing::error!(
             error = %damage,
             quarantine = %place.display(),
-            "the store is damaged, it is moved away and the node goes on with an empty one"
+            "the store is damaged: it is set aside, and the node goes on and gets its records back \
+             from other nodes"
         );
         Ok(ticket)
     }

@@ -27,6 +27,10 @@ pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const JOURNAL_FRESH: &str = "journal.new";
 /// The folder of the writers' secrets.
 pub(crate) const IDENTITIES: &str = "identities";
+/// What the user has set.
+pub(crate) const SETTINGS: &str = "qadom.toml";
+/// What a restore has not put in place yet.
+pub(crate) const RESTORING: &str = "restore.new";
 
 /// What the node has pushed and looks after.
 pub(crate) const PUSHES: &str = "pushes";
@@ -34,10 +38,20 @@ pub(crate) const PUSHES: &str = "pushes";
 pub(crate) const FILES: &str = "files";
 
 const LOCK: &str = "lock";
+/// A store that an import has not put in place yet.
+const STORE_FRESH: &str = "store.new";
 const CONTROL_SOCKET: &str = "control.sock";
 const QUARANTINE: &str = "quarantine-";
 /// Everything else that belongs into a data folder.
-const OTHERS: [&str; 5] = ["daemon.log", FILES, PUSHES, "pushes.new", "qadom.toml"];
+const OTHERS: [&str; 7] = [
+    "daemon.log",
+    FILES,
+    PUSHES,
+    "pushes.new",
+    SETTINGS,
+    RESTORING,
+    STORE_FRESH,
+];
 
 /// A data folder that this process holds the lock of.
 #[derive(Debug)]
@@ -126,27 +140,13 @@ impl Folder {
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;
-        File::open(&self.path)?.sync_all()
-    }
-
-    /// Moves a damaged store out of the way, and tells where it is now.
-    pub(crate) fn quarantine_store(&self) -> Result<PathBuf, StartError> {
-        let place = quarantine(&self.path);
-        fs::rename(self.path.join(STORE), &place).map_err(unusable(&self.path))?;
-        Ok(place)
+        sync_folder(&self.path)
     }
 }
 
-/// A place in the data folder `path`, not in use yet, to move a damaged store to.
-pub(crate) fn quarantine(path: &Path) -> PathBuf {
-    let mut number = 1_u32;
-    loop {
-        let place = path.join(format!("{QUARANTINE}{number}"));
-        if !place.exists() {
-            return place;
-        }
-        number += 1;
-    }
+/// Makes the names in a folder survive the loss of power.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// Whether a folder has content, and no sign that a node put it there.
@@ -237,16 +237,5 @@ mod tests {
         assert_eq!(folder.read(CONTACTS).unwrap().unwrap(), b"new");
         drop(folder);
         assert!(!path.exists());
-    }
-
-    #[test]
-    fn every_damaged_store_finds_its_place() {
-        let place = fresh();
-        let folder = Folder::open(place.path()).unwrap();
-        for number in 1..=2 {
-            fs::create_dir(place.path().join(STORE)).unwrap();
-            let moved = folder.quarantine_store().unwrap();
-            assert_eq!(moved, place.path().join(format!("quarantine-{number}")));
-        }
     }
 }

@@ -8,7 +8,7 @@
 //! secret is printed or left in memory. What is signed is the engine's business.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::command::Command;
 use crate::error::Error;
-use crate::folder::IDENTITIES;
+use crate::folder::{IDENTITIES, sync_folder};
 use crate::node::Node;
 
 /// Who signs unless another name is given; made on its first use.
@@ -244,10 +244,7 @@ impl IdentityFolder {
     /// The identities of a data folder, and their secrets for the engine. One that cannot be read
     /// is left out: what it promised is not renewed, and every use of it says why.
     pub(crate) fn open(data_dir: &Path) -> (Self, Vec<Arc<Identity>>) {
-        let folder = Self {
-            path: data_dir.join(IDENTITIES),
-            known: Mutex::default(),
-        };
+        let folder = Self::at(data_dir);
         let mut identities = Vec::new();
         let names = folder.names().unwrap_or_else(|error| {
             tracing::error!(%error, "the identities cannot be read");
@@ -263,6 +260,14 @@ impl IdentityFolder {
             }
         }
         (folder, identities)
+    }
+
+    /// The identities of a data folder, none of which is read yet.
+    pub(crate) fn at(data_dir: &Path) -> Self {
+        Self {
+            path: data_dir.join(IDENTITIES),
+            known: Mutex::default(),
+        }
     }
 
     fn list(&self) -> Result<Vec<(String, Writer)>, IdentityError> {
@@ -293,7 +298,7 @@ impl IdentityFolder {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn names(&self) -> Result<Vec<String>, IdentityError> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, IdentityError> {
         let entries = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(disk(&self.path))?,
@@ -311,7 +316,7 @@ impl IdentityFolder {
         Ok(names)
     }
 
-    fn load(&self, name: &str) -> Result<Identity, IdentityError> {
+    pub(crate) fn load(&self, name: &str) -> Result<Identity, IdentityError> {
         let path = self.path.join(name);
         let origin = || path.display().to_string();
         let length = match fs::metadata(&path) {
@@ -331,7 +336,7 @@ impl IdentityFolder {
     }
 
     /// Writes a secret under a name that has none.
-    fn create(&self, name: &str, seed: &[u8; 32]) -> Result<Identity, IdentityError> {
+    pub(crate) fn create(&self, name: &str, seed: &[u8; 32]) -> Result<Identity, IdentityError> {
         let path = self.path.join(name);
         if self.names()?.len() >= IDENTITIES_MAX {
             let limit = IDENTITIES_MAX;
@@ -349,9 +354,8 @@ impl IdentityFolder {
             file.write_all(encode(seed).as_bytes())?;
             file.as_file().sync_all()?;
             file.persist_noclobber(&path).map_err(|error| error.error)?;
-            File::open(&self.path)?.sync_all()?;
-            let data_dir = self.path.parent().unwrap_or(&self.path);
-            File::open(data_dir)?.sync_all()
+            sync_folder(&self.path)?;
+            sync_folder(self.path.parent().unwrap_or(&self.path))
         };
         write().map_err(|error: io::Error| match error.kind() {
             ErrorKind::AlreadyExists => IdentityError::Exists {
@@ -369,7 +373,7 @@ fn drawn() -> Zeroizing<[u8; 32]> {
     seed
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=IDENTITY_NAME_MAX).contains(&name.len())
         && !name.starts_with('.')

@@ -6,7 +6,9 @@
 //! What must stay true: a file that cannot be read is never overwritten, since the identity in it
 //! would be lost. What an identity is used for is known to the transport.
 
-use qadom_routing::NodeKey;
+use std::path::Path;
+
+use qadom_routing::{NodeId, NodeKey};
 use qadom_transport::SecretKey;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -53,17 +55,7 @@ impl Identity {
     ) -> Result<Option<Self>, StartError> {
         let path = || folder.path().join(NODE_KEY);
         if let Some(content) = folder.read(NODE_KEY)?.map(Zeroizing::new) {
-            let identity = match decode(&content) {
-                Ok(identity) => identity,
-                Err(Unreadable::TooNew(found)) => {
-                    return Err(StartError::VersionTooNew {
-                        path: path(),
-                        found: found.into(),
-                        known: VERSION.into(),
-                    });
-                }
-                Err(Unreadable::Damaged) => return Err(StartError::BadKeyFile { path: path() }),
-            };
+            let identity = read(&content, &path())?;
             let bits = identity.key.puzzle_bits();
             if bits < u32::from(id_bits) {
                 return Err(StartError::WeakKey {
@@ -85,6 +77,24 @@ impl Identity {
             })?;
         Ok(Some(identity))
     }
+}
+
+/// The node whose key a file with this content holds.
+pub(crate) fn id_of(content: &[u8], path: &Path) -> Result<NodeId, StartError> {
+    Ok(read(content, path)?.key.id())
+}
+
+fn read(content: &[u8], path: &Path) -> Result<Identity, StartError> {
+    decode(content).map_err(|error| match error {
+        Unreadable::TooNew(found) => StartError::VersionTooNew {
+            path: path.to_owned(),
+            found: found.into(),
+            known: VERSION.into(),
+        },
+        Unreadable::Damaged => StartError::BadKeyFile {
+            path: path.to_owned(),
+        },
+    })
 }
 
 fn generate(id_bits: u8, is_given_up: impl Fn() -> bool) -> Option<Identity> {

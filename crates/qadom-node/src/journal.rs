@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -70,42 +71,72 @@ impl From<io::Error> for Unreadable {
     }
 }
 
+/// Looks whether a journal opens and what each of its values is, and changes nothing.
+pub(crate) fn check(
+    folder: &Path,
+    mut on_value: impl FnMut(&Bytes) -> Result<(), StartError>,
+) -> Result<(), StartError> {
+    let mut result = Ok(());
+    let looked = (|| {
+        let disk = FolderDisk::open(folder)?;
+        let length = disk.length()?.unwrap_or_default();
+        if let Some(salt) = salt_of(&disk, length)? {
+            scan(&disk, length, salt, |_, change| {
+                if let (Ok(()), Some(value)) = (&result, change.value) {
+                    result = on_value(&value);
+                }
+            })?;
+        }
+        Ok(())
+    })();
+    looked.map_err(|error| unreadable(folder, error))?;
+    result
+}
+
+/// The salt of a file that begins as a journal does; none when it ends inside its header, so that
+/// nothing was ever kept in it.
+fn salt_of(disk: &dyn Disk, length: u64) -> Result<Option<Salt>, Unreadable> {
+    let mut header = vec![0; HEADER.min(usize::try_from(length).unwrap_or(HEADER))];
+    if !header.is_empty() {
+        disk.read_at(0, &mut header)?;
+    }
+    match Header::decode(&header) {
+        Header::Whole(salt) => Ok(Some(salt)),
+        Header::Torn => Ok(None),
+        Header::TooNew(found) => Err(Unreadable::TooNew(found)),
+        Header::Damaged => Err(Unreadable::Damaged),
+    }
+}
+
+fn unreadable(folder: &Path, error: Unreadable) -> StartError {
+    let path = folder.join(JOURNAL);
+    match error {
+        Unreadable::TooNew(found) => StartError::VersionTooNew {
+            path,
+            found: found.into(),
+            known: VERSION.into(),
+        },
+        Unreadable::Damaged => StartError::BadJournal { path },
+        Unreadable::Disk(source) => StartError::FolderUnusable {
+            path: folder.to_owned(),
+            source,
+        },
+    }
+}
+
 impl Journal {
     /// Opens the journal of a folder, or makes an empty one. With it come its entries, those first
     /// that were written first.
     pub(crate) fn load(folder: &Folder) -> Result<(Self, Vec<Entry>), StartError> {
-        let path = || folder.path().join(JOURNAL);
         let disk = FolderDisk::open(folder.path()).map_err(Unreadable::Disk);
         disk.and_then(|disk| Self::open(Box::new(disk), rand::random()))
-            .map_err(|error| match error {
-                Unreadable::TooNew(found) => StartError::VersionTooNew {
-                    path: path(),
-                    found: found.into(),
-                    known: VERSION.into(),
-                },
-                Unreadable::Damaged => StartError::BadJournal { path: path() },
-                Unreadable::Disk(source) => StartError::FolderUnusable {
-                    path: folder.path().to_owned(),
-                    source,
-                },
-            })
+            .map_err(|error| unreadable(folder.path(), error))
     }
 
     fn open(disk: Box<dyn Disk>, salt: [u8; 8]) -> Result<(Self, Vec<Entry>), Unreadable> {
         let length = disk.length()?.unwrap_or_default();
-        let mut header = vec![0; HEADER.min(usize::try_from(length).unwrap_or(HEADER))];
-        disk.read_at(0, &mut header).or_else(|error| {
-            if header.is_empty() {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })?;
-        let salt = match Header::decode(&header) {
-            Header::Whole(salt) => salt,
-            Header::Torn => return Ok((Self::make(disk, Salt(salt))?, Vec::new())),
-            Header::TooNew(found) => return Err(Unreadable::TooNew(found)),
-            Header::Damaged => return Err(Unreadable::Damaged),
+        let Some(salt) = salt_of(&*disk, length)? else {
+            return Ok((Self::make(disk, Salt(salt))?, Vec::new()));
         };
         let mut found = HashMap::new();
         let extent = scan(&*disk, length, salt, |begin, change| {

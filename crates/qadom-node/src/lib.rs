@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod backup;
 mod bag_stream;
 mod bench;
 mod bootstrap;
@@ -19,7 +20,9 @@ mod handover;
 mod identities;
 mod identity;
 mod journal;
+mod moves;
 mod node;
+mod quarantines;
 mod resolve;
 mod sockets;
 mod status;
@@ -28,6 +31,7 @@ mod transfer;
 mod views;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
+pub use backup::{BackedUp, BackupError, backup, restore};
 pub use bag_stream::{BagEvent, BagStream};
 pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};
@@ -38,6 +42,7 @@ pub use files::{
     FilePushed, FileReader, FileStatus, FileTask, Files, GetOptions, NamedFile, PUSH_COPIES,
 };
 pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, IdentityError};
+pub use moves::{MoveError, Moved, export_store, import_store};
 pub use node::{Joined, Node};
 pub use status::{Block, Limit, Peer, Status, Traffic, Verdict};
 pub use subscription::{Event, Subscription};
@@ -59,7 +64,7 @@ pub use qadom_files::{
 pub use qadom_routing::{
     Contact, Key, KeyTextError, Moment, NetworkSize, NodeId, NodeKey, Step, StepEvent,
 };
-pub use qadom_store::OpenError;
+pub use qadom_store::{Durability, OpenError, Quarantined, StoreEngine};
 pub use qadom_transport::{DataReceiver, DataSender, DataStream, QuicError};
 pub use qadom_wire::{
     BAG_ITEM_MAX, ContentSignature, Cursor, K, Kind, NAME_MAX, NameError, NetworkError, Reason,

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
@@ -16,7 +17,7 @@ use qadom_engine::{
 };
 use qadom_routing::{Contact, Families, Key, NodeId, NodeKey};
 use qadom_transport::Quic;
-use qadom_wire::NetworkId;
+use qadom_wire::{NetworkId, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::address::{HostPort, JoinAddress, NodeAddress, NodeName};
@@ -27,6 +28,12 @@ use crate::files::Service;
 use crate::identities::IdentityFolder;
 use crate::resolve::{Targets, resolve};
 use crate::status::{Peer, Status};
+
+/// How often a read is tried again while the store is being opened again: 2 s in all, which it takes
+/// with more records than a node may keep.
+const REOPENING_TRIES: usize = 20;
+/// The pause before each of these tries.
+const REOPENING_PAUSE: Duration = Duration::from_millis(100);
 
 /// A node that runs in the background of this process.
 ///
@@ -318,7 +325,29 @@ impl Node {
         })
     }
 
+    /// Has the driver carry an operation out. A read that finds the store closed, because it is
+    /// being opened again, waits for that a little.
     pub(crate) async fn operate(&self, operation: Operation) -> Result<Outcome, Error> {
+        let mut again = operation.again();
+        let mut result = self.operate_once(operation).await;
+        for _ in 0..REOPENING_TRIES {
+            let is_closed = matches!(
+                result,
+                Err(Error::Failed(Failure::Store {
+                    reason: Reason::StorageFailed
+                }))
+            );
+            let Some(next) = again.filter(|_| is_closed) else {
+                break;
+            };
+            tokio::time::sleep(REOPENING_PAUSE).await;
+            again = next.again();
+            result = self.operate_once(next).await;
+        }
+        result
+    }
+
+    async fn operate_once(&self, operation: Operation) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Begin(operation, reply))?;
         let mut waiting = Waiting {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use qadom_engine::{BlockCause, Blocked, CauseCost, Density, Mode, Reachability};
 use qadom_routing::{NetworkSize, NodeId};
+use qadom_store::Quarantined;
 
 use crate::address::NodeAddress;
 
@@ -45,6 +46,8 @@ pub struct Status {
     pub density: Density,
     /// Every limit beside its use.
     pub limits: Vec<Limit>,
+    /// Damaged stores that were set aside, the oldest first.
+    pub quarantined: Vec<Quarantined>,
     /// What was dropped or refused, counted by reason.
     pub drops: BTreeMap<String, u64>,
     /// What went over the socket.

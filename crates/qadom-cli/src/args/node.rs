@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use qadom_http::parse_duration;
-use qadom_node::JoinAddress;
+use qadom_node::{Durability, JoinAddress, StoreEngine};
 
 /// `qadom node`
 ///
@@ -47,6 +47,14 @@ pub(crate) struct Node {
     /// Store nothing for others
     #[arg(long, env = "QADOM_CLIENT", value_parser = BoolishValueParser::new())]
     pub(crate) client: bool,
+    /// Keep the records of a new data folder with this store engine: sled or redb; an old one keeps
+    /// its own [default: sled]
+    #[arg(long, value_name = "ENGINE", env = "QADOM_ENGINE")]
+    pub(crate) engine: Option<StoreEngine>,
+    /// What a write outlives once it is acknowledged: kill (the end of the process), or power (the
+    /// loss of power, too, which costs time) [default: kill]
+    #[arg(long, value_name = "WHAT", env = "QADOM_DURABILITY")]
+    pub(crate) durability: Option<Durability>,
     /// Keep the records in memory; the node key and the contacts stay in the data folder
     #[arg(long, env = "QADOM_MEMORY", value_parser = BoolishValueParser::new())]
     pub(crate) memory: bool,

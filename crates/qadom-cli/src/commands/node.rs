@@ -176,6 +176,12 @@ fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     if let Some(id_bits) = arguments.id_bits {
         builder = builder.id_bits(id_bits);
     }
+    if let Some(engine) = arguments.engine {
+        builder = builder.engine(engine);
+    }
+    if let Some(durability) = arguments.durability {
+        builder = builder.durability(durability);
+    }
     if arguments.local {
         builder = builder.local(true);
     }

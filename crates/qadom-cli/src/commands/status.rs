@@ -49,6 +49,11 @@ fn words(status: &Status) -> String {
     for reason in &status.reasons {
         push(&mut text, "reason", reason);
     }
+    for store in &status.quarantined {
+        let (folder, size) = (store.folder.display(), bytes(store.bytes));
+        let fact = format!("{folder}, {size}: {}", store.reason);
+        push(&mut text, "set aside", &fact);
+    }
     for (reason, count) in &status.drops {
         push(&mut text, "dropped", &format!("{count} {reason}"));
     }
@@ -65,5 +70,5 @@ fn words(status: &Status) -> String {
 
 fn push(text: &mut String, name: &str, fact: &str) {
     // Writing into a string cannot fail.
-    let _ = write!(text, "\n{name:<8}  {fact}");
+    let _ = write!(text, "\n{name:<9} {fact}");
 }

@@ -16,6 +16,8 @@ mod doctor;
 mod files;
 mod fleet;
 mod http;
+mod keeping;
+mod kill;
 mod network;
 mod process;
 mod records;

@@ -153,18 +153,23 @@ impl Daemon {
 
     /// Starts a daemon in a folder that may have been used before.
     pub(crate) fn start_in(folder: TempDir, flags: &[&str]) -> Self {
+        let (process, ready) = start(&Self::arguments(&folder, flags));
+        Self {
+            folder,
+            ready,
+            process,
+        }
+    }
+
+    /// What starts a daemon in a folder, on a port of its own unless the flags name one.
+    pub(crate) fn arguments<'a>(folder: &'a TempDir, flags: &[&'a str]) -> Vec<&'a str> {
         let path = folder.path().to_str().unwrap();
         let mut arguments = vec!["node", "--data-dir", path];
         if !flags.contains(&"--listen") {
             arguments.extend(["--listen", "127.0.0.1:0"]);
         }
         arguments.extend(flags);
-        let (process, ready) = start(&arguments);
-        Self {
-            folder,
-            ready,
-            process,
-        }
+        arguments
     }
 
     /// The address text in the ready line.
@@ -219,8 +224,8 @@ impl Daemon {
     }
 }
 
-/// Starts a process and reads its first line; fails with what it said when it ends before.
-pub(crate) fn start(arguments: &[&str]) -> (Killed, String) {
+/// Starts a process and waits for nothing.
+pub(crate) fn begin(arguments: &[&str]) -> Killed {
     let child = qadom()
         .args(arguments)
         .stdin(Stdio::null())
@@ -228,7 +233,12 @@ pub(crate) fn start(arguments: &[&str]) -> (Killed, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut process = Killed(child);
+    Killed(child)
+}
+
+/// Starts a process and reads its first line; fails with what it said when it ends before.
+pub(crate) fn start(arguments: &[&str]) -> (Killed, String) {
+    let mut process = begin(arguments);
     let stdout = process.0.stdout.as_mut().unwrap();
     // The rest of the output stays in the pipe: this reader takes one byte at a time.
     let mut line = String::new();

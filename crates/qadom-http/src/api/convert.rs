@@ -10,8 +10,8 @@ use qadom_node::{Contact, Mode, Reason};
 
 use super::{
     CauseCost, Check, Closest, Density, Diagnosis, Fetched, JoinProblem, Joined, Limit, Lookup,
-    LookupEnd, LookupEvent, LookupStep, NetworkSize, NodeText, Peer, Pong, Receipt, Refusal,
-    Source, Status, Timestamp, Traffic, Verdict, Written,
+    LookupEnd, LookupEvent, LookupStep, NetworkSize, NodeText, Peer, Pong, Quarantined, Receipt,
+    Refusal, Source, Status, Timestamp, Traffic, Verdict, Written,
 };
 
 /// Milliseconds, exact to the microsecond.
@@ -211,6 +211,17 @@ impl From<qadom_node::Verdict> for Verdict {
     }
 }
 
+impl From<qadom_node::Quarantined> for Quarantined {
+    fn from(quarantined: qadom_node::Quarantined) -> Self {
+        Self {
+            folder: quarantined.path,
+            bytes: quarantined.length,
+            at: quarantined.at.map(Timestamp::from_seconds),
+            reason: quarantined.reason,
+        }
+    }
+}
+
 impl From<qadom_node::Status> for Status {
     fn from(status: qadom_node::Status) -> Self {
         let limits = status.limits.iter().map(|limit| Limit {
@@ -243,6 +254,7 @@ impl From<qadom_node::Status> for Status {
             }),
             density: (&status.density).into(),
             limits: limits.collect(),
+            quarantined: status.quarantined.into_iter().map(Into::into).collect(),
             drops: status.drops,
             traffic: Traffic {
                 bytes_in: status.traffic.bytes_in,

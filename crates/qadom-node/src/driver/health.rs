@@ -3,7 +3,10 @@
 //! What must stay true: a node that was given nobody to join is healthy alone; a store that has
 //! stopped is noticed whatever call it failed in.
 
-use qadom_engine::Time;
+use std::path::Path;
+
+use qadom_engine::{Refill, Time};
+use qadom_store::Recovery;
 use qadom_wire::Reason;
 
 use super::Driver;
@@ -18,6 +21,8 @@ pub(super) struct Health {
     problems: Vec<String>,
     /// Why the last commit failed; none when it did not.
     pub(super) commit_failure: Option<Reason>,
+    /// What was lost of the store, in words; none when nothing was.
+    lost: Option<String>,
     /// Why the last promise could not be journalled; none when it could.
     pub(super) journal_failure: Option<Reason>,
 }
@@ -44,8 +49,18 @@ impl Health {
             joining,
             problems: Vec::new(),
             commit_failure: None,
+            lost: None,
             journal_failure: None,
         }
+    }
+
+    /// The store was damaged at the start.
+    pub(super) fn on_recovered(&mut self, recovery: &Recovery) {
+        let place = name_of(&recovery.place);
+        self.lost = Some(format!(
+            "the store was damaged ({}) and is set aside in {place}; {} records were whole and kept",
+            recovery.reason, recovery.carried_over
+        ));
     }
 
     pub(super) fn on_bootstrapped(&mut self, bootstrapped: Bootstrapped) {
@@ -57,7 +72,7 @@ impl Health {
         self.problems = bootstrapped.problems;
     }
 
-    pub(super) fn verdict(&self, live: usize) -> (Verdict, Vec<String>) {
+    pub(super) fn verdict(&self, live: usize, refill: Refill) -> (Verdict, Vec<String>) {
         let mut reasons = Vec::new();
         let is_isolated = self.joining == Joining::Attempted && live == 0;
         if let Some(reason) = self.commit_failure {
@@ -66,6 +81,17 @@ impl Health {
         if let Some(reason) = self.journal_failure {
             reasons.push(format!(
                 "{reason}: the last promises did not reach the disk"
+            ));
+        }
+        if let Some(lost) = &self.lost {
+            let Refill { fetched, own, .. } = refill;
+            let far = if refill.is_under_way {
+                "so far"
+            } else {
+                "in all"
+            };
+            reasons.push(format!(
+                "{lost}; back {far}: {fetched} from other nodes, {own} of its own"
             ));
         }
         if is_isolated {
@@ -85,6 +111,11 @@ impl Health {
     }
 }
 
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 impl Driver {
     /// Sends the flusher to a store that has stopped. It reports the failure and starts the store
     /// again, after which this may be the first to notice once more.
@@ -95,6 +126,32 @@ impl Driver {
         {
             flusher.commit();
         }
+    }
+
+    /// Notices entries that turned out to be damaged since the last look.
+    pub(super) fn look_for_damage(&mut self, now: Time) {
+        let damaged = self.store.stats().damaged;
+        let more = damaged.saturating_sub(std::mem::replace(&mut self.damaged, damaged));
+        if more > 0 {
+            tracing::error!(
+                entries = more,
+                "entries of the store are damaged and dropped"
+            );
+            let lost = format!("the store dropped {damaged} entries, whose checksums failed");
+            self.health.lost = Some(lost);
+            self.engine.refill(now);
+        }
+    }
+
+    /// The store was damaged while the node ran, and begun anew.
+    pub(super) fn on_lost_records(&mut self, now: Time) {
+        let last = self.quarantines.list().pop();
+        let (place, reason) =
+            last.map_or_else(Default::default, |last| (name_of(&last.path), last.reason));
+        self.health.lost = Some(format!(
+            "the store was damaged ({reason}) and is set aside in {place}"
+        ));
+        self.engine.refill(now);
     }
 
     pub(super) fn neighbours(&mut self, now: Time) -> Neighbours {

@@ -5,7 +5,9 @@
 //! kept is known to the engine, how they lie on the disk to `journal`.
 
 use std::collections::HashSet;
+use std::path::Path;
 
+use bytes::Bytes;
 use qadom_engine::{Engine, Failure, JournalEntry, JournalError, Time};
 use qadom_wire::Reason;
 
@@ -30,16 +32,8 @@ impl Promises {
         let (journal, kept) = Journal::load(folder)?;
         let mut entries = Vec::with_capacity(kept.len());
         for (_, bytes) in kept {
-            match JournalEntry::from_bytes(&bytes) {
-                Ok(entry) => entries.push(entry),
-                Err(JournalError::VersionTooNew { version }) => {
-                    return Err(StartError::VersionTooNew {
-                        path: folder.path().join(JOURNAL),
-                        found: version.into(),
-                        known: 1,
-                    });
-                }
-                Err(error) => tracing::error!(%error, "an entry of the journal is left out"),
+            if let Some(entry) = read(&bytes, &folder.path().join(JOURNAL))? {
+                entries.push(entry);
             }
         }
         Ok(Self {
@@ -54,6 +48,27 @@ impl Promises {
             .into_iter()
             .for_each(|entry| engine.restore(entry));
         self.journal
+    }
+}
+
+/// Refuses what a newer program promised.
+pub(crate) fn check_promise(bytes: &Bytes, path: &Path) -> Result<(), StartError> {
+    read(bytes, path).map(drop)
+}
+
+/// An entry of the journal; none when it makes no sense.
+fn read(bytes: &Bytes, path: &Path) -> Result<Option<JournalEntry>, StartError> {
+    match JournalEntry::from_bytes(bytes) {
+        Ok(entry) => Ok(Some(entry)),
+        Err(JournalError::VersionTooNew { version }) => Err(StartError::VersionTooNew {
+            path: path.to_owned(),
+            found: version.into(),
+            known: 1,
+        }),
+        Err(error) => {
+            tracing::error!(%error, "an entry of the journal is left out");
+            Ok(None)
+        }
     }
 }
 

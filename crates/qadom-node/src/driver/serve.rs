@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use qadom_engine::{CauseCost, Failure, Mode, Outcome, Promised, Time};
 use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
+use qadom_store::{BUFFER_MAX, QUARANTINED_MAX};
 use qadom_transport::Quic;
 use qadom_wire::Reason;
 use tokio::sync::oneshot;
@@ -209,6 +210,12 @@ impl Driver {
         vec![
             limit("records", engine.records, most.records),
             limit("record-bytes", engine.record_bytes, most.record_bytes),
+            count("store-buffer-bytes", self.store.buffered(), BUFFER_MAX),
+            count(
+                "quarantined-stores",
+                self.quarantines.list().len(),
+                QUARANTINED_MAX,
+            ),
             count("operations", engine.operations, most.operations),
             count("background-operations", engine.background, most.background),
             count("held-answers", engine.held_answers, most.held_answers),
@@ -263,7 +270,7 @@ impl Driver {
                 *drops.entry(reason.to_owned()).or_default() += count;
             }
         }
-        let (verdict, reasons) = self.health.verdict(engine.live);
+        let (verdict, reasons) = self.health.verdict(engine.live, engine.refill);
         Status {
             node: self.facts.id,
             address: match engine.addresses.first() {
@@ -283,6 +290,7 @@ impl Driver {
             network_size: Some(engine.network_size),
             density: engine.density,
             limits: self.limits(&engine),
+            quarantined: self.quarantines.list(),
             drops,
             traffic: self.traffic(engine.costs),
         }

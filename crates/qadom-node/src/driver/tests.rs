@@ -53,7 +53,11 @@ pub(super) fn build_with(
         identity,
         identities: Vec::new(),
         promises,
-        store,
+        opening: Opening {
+            store,
+            recovery: None,
+        },
+        quarantines: Arc::new(Quarantines::of(folder.path())),
         folder,
         known: Vec::new(),
         known_since: Vec::new(),

@@ -30,6 +30,7 @@ fn healthy() -> Status {
         network_size: None,
         density: Density::default(),
         limits: Vec::new(),
+        quarantined: Vec::new(),
         drops: BTreeMap::new(),
         traffic: Traffic {
             bytes_in: 1_000_000,

@@ -20,24 +20,27 @@ use crate::driver::tests::build;
 #[test]
 fn the_verdict_follows_the_first_attempt_and_the_neighbours() {
     let mut health = Health::new(true);
-    assert_eq!(health.verdict(0).0, Verdict::Starting);
+    assert_eq!(health.verdict(0, Refill::default()).0, Verdict::Starting);
     let problems = vec!["h:1: unreachable".to_owned()];
     health.on_bootstrapped(Bootstrapped {
         is_first: false,
         problems,
     });
-    let (verdict, reasons) = health.verdict(0);
+    let (verdict, reasons) = health.verdict(0, Refill::default());
     assert_eq!((verdict, reasons.len()), (Verdict::Isolated, 2));
-    let (verdict, reasons) = health.verdict(1);
+    let (verdict, reasons) = health.verdict(1, Refill::default());
     assert_eq!((verdict, reasons.len()), (Verdict::Healthy, 1));
-    assert_eq!(Health::new(false).verdict(0).0, Verdict::Healthy);
+    assert_eq!(
+        Health::new(false).verdict(0, Refill::default()).0,
+        Verdict::Healthy
+    );
 }
 
 #[test]
 fn a_failed_commit_counts_for_more_than_neighbours() {
     let mut health = Health::new(false);
     health.commit_failure = Some(Reason::DiskFull);
-    let (verdict, reasons) = health.verdict(9);
+    let (verdict, reasons) = health.verdict(9, Refill::default());
     assert_eq!(verdict, Verdict::Degraded);
     assert!(reasons[0].starts_with("disk-full"));
 }

@@ -23,4 +23,5 @@ mod process;
 mod records;
 mod refusals;
 mod settings;
+mod sim;
 mod values;

@@ -39,9 +39,8 @@ pub(crate) fn read(node: &Node, folder: &Path, line: Vec<OsString>) -> Result<Se
         .unwrap_or_else(|| folder.join(FILE));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound && node.start.config.is_none() => {
-            String::new()
-        }
+        // A data folder that is none is told as such when it is opened.
+        Err(error) if is_absent(&error) && node.start.config.is_none() => String::new(),
         Err(error) => {
             let message = format!("cannot read the settings in {}: {error}", path.display());
             return Err(Failure::new(Reason::Usage, message)
@@ -159,6 +158,10 @@ impl SettingsFile {
 fn node_command() -> Command {
     let found = Arguments::command().find_subcommand(NODE).cloned();
     found.unwrap_or_default()
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn is_setting(setting: &Arg) -> bool {

@@ -70,7 +70,7 @@ fn whatever_is_typed_wrongly_exits_2() {
         &["node", "--listen", "localhost:1"],
         &["node", "--id-bits", "33"],
         &["node", "--id-bits", "255"],
-        &["node", "--http", "127.0.0.1:0"],
+        &["node", "--http", "localhost"],
         &["demo", "--nodes", "0"],
         &["status", "--unknown"],
     ] {

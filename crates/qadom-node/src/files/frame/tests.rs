@@ -96,7 +96,7 @@ fn the_bytes_are_those_of_the_page() {
                 more: false,
                 bits: Bytes::from_static(&[5]),
             },
-            "041200000003000000000000000800000000000000000005",
+            "0412000000030000000000000008000000000000000005",
         ),
         (
             Frame::Chunk {

@@ -1,4 +1,5 @@
-//! A short version of every scenario that comes with the crate, and what reports are made of.
+//! A short version of the scenarios that come with the crate, and what reports are made of. `partition`
+//! is not among them: see its figures in `docs/simulation.md`.
 //!
 //! The whole ones are commands of their own: `cargo run --release -- sim NAME`.
 
@@ -34,12 +35,6 @@ fn churn() {
 }
 
 #[test]
-fn partition() {
-    let report = short("partition", Duration::from_mins(24));
-    assert_eq!(report.get("read_all_1"), Some(1.0));
-}
-
-#[test]
 fn sybil() {
     short("sybil", Duration::from_mins(3));
 }
@@ -57,7 +52,7 @@ fn loss() {
 
 #[test]
 fn restart() {
-    short("restart", Duration::from_mins(20));
+    short("restart", Duration::from_hours(2));
 }
 
 #[test]

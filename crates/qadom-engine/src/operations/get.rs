@@ -22,8 +22,8 @@ pub(crate) struct GetOperation {
     key: Key,
     walk: Walk,
     began: Time,
-    /// Requests and answers of the first walk, once it has ended in vain.
-    first: Option<(u32, u32)>,
+    /// Requests, answers and silent nodes of the first walk, once it has ended in vain.
+    first: Option<(u32, u32, u32)>,
 }
 
 impl GetOperation {
@@ -51,14 +51,22 @@ impl GetOperation {
     }
 
     fn messages(&self) -> u32 {
-        let first = self.first.map_or(0, |(messages, _)| messages);
+        let first = self.first.map_or(0, |(messages, ..)| messages);
         first + self.walk.lookup().queries() + self.walk.asked_again()
     }
 
     fn answered(&self) -> u32 {
-        let first = self.first.map_or(0, |(_, answered)| answered);
+        let first = self.first.map_or(0, |(_, answered, _)| answered);
         let answered = self.walk.lookup().answered().count();
         first + u32::try_from(answered).unwrap_or(u32::MAX)
+    }
+
+    /// Nodes that did not answer, each once, however often it was asked.
+    fn unanswered(&self) -> u32 {
+        let first = self.first.map_or(0, |(.., unanswered)| unanswered);
+        let answered = self.walk.lookup().answered().count();
+        let answered = u32::try_from(answered).unwrap_or(u32::MAX);
+        first + self.walk.lookup().queries().saturating_sub(answered)
     }
 
     /// Begins to ask over disjoint paths, and everybody who should have a copy, after a miss; false
@@ -69,7 +77,7 @@ impl GetOperation {
         if self.first.is_some() || is_all || !effort.is_more() {
             return false;
         }
-        self.first = Some((self.messages(), self.answered()));
+        self.first = Some((self.messages(), self.answered(), self.unanswered()));
         let (core, now) = (&*context.core, context.now);
         let mut again = Walk::new(core, self.key, Query::Value, effort, now);
         let trace = self.walk.lookup().trace();
@@ -130,8 +138,7 @@ impl Operation for GetOperation {
                 break;
             }
         }
-        let answered = self.answered();
-        let unanswered = self.messages().saturating_sub(answered);
+        let (answered, unanswered) = (self.answered(), self.unanswered());
         Progress::failed(Failure::NotFound {
             key: self.key,
             answered,

@@ -13,6 +13,8 @@ pub(crate) struct Neighbours {
     pub(crate) nodes: Vec<One>,
     /// Everything that was asked: by whom, of whom, what.
     pub(crate) asked: Vec<(usize, usize, Request)>,
+    /// What nodes wanted while they answered others.
+    waiting: Vec<(usize, Effect)>,
 }
 
 impl Neighbours {
@@ -28,6 +30,7 @@ impl Neighbours {
         let mut world = Self {
             nodes: nodes.collect(),
             asked: Vec::new(),
+            waiting: Vec::new(),
         };
         for (index, node) in world.nodes.iter_mut().enumerate() {
             for other in (0..count).filter(|other| usize::from(*other) != index) {
@@ -68,7 +71,7 @@ impl Neighbours {
     pub(crate) fn run(&mut self) {
         let mut queue: VecDeque<usize> = (0..self.nodes.len()).collect();
         while let Some(index) = queue.pop_front() {
-            while let Some(effect) = self.one(index).engine.poll_effect() {
+            while let Some(effect) = self.effect(index) {
                 match effect {
                     Effect::Request(outgoing) => {
                         let Some(to) = self.index_of(outgoing.address) else {
@@ -96,6 +99,14 @@ impl Neighbours {
         }
     }
 
+    /// What a node wants next, first what it wanted while it answered others.
+    fn effect(&mut self, index: usize) -> Option<Effect> {
+        match self.waiting.iter().position(|(node, _)| *node == index) {
+            Some(place) => Some(self.waiting.remove(place).1),
+            None => self.one(index).engine.poll_effect(),
+        }
+    }
+
     /// Lets a node answer another one.
     fn serve(&mut self, from: usize, to: usize, body: bytes::Bytes) -> bytes::Bytes {
         let number = u8::try_from(from).unwrap();
@@ -116,14 +127,10 @@ impl Neighbours {
         while let Some(effect) = one.engine.poll_effect() {
             match effect {
                 Effect::Answer { body, .. } => answer = Some(body),
-                other => others.push(other),
+                other => others.push((to, other)),
             }
         }
-        assert!(
-            others
-                .iter()
-                .all(|effect| !matches!(effect, Effect::Request(_)))
-        );
+        self.waiting.extend(others);
         answer.expect("every request is answered")
     }
 }

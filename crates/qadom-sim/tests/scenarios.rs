@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use qadom_sim::{Report, Scenario, run};
+use qadom_sim::{Report, Scenario, Span, run};
 
 /// Nodes of the short versions.
 const NODES: usize = 50;
@@ -74,6 +74,7 @@ fn million() {
     let mut scenario = scenario.shortened(20_000, Duration::from_mins(1));
     scenario.workload.values = 4;
     scenario.network.askers = 8;
+    scenario.network.settle = Span(Duration::from_mins(5));
     scenario.expect.clear();
     let report = run(&scenario, None);
     println!("{report}\n");

@@ -17,7 +17,6 @@ mod bags;
 mod day;
 mod faults;
 mod restart;
-mod split;
 mod topics;
 mod world;
 

@@ -25,6 +25,7 @@ use crate::effect::{Effect, InboundId, Outgoing, RequestId, Size};
 use crate::hello::Hellos;
 use crate::ledger::{Cause, Ledger};
 use crate::listing::Listings;
+use crate::lost::Lost;
 use crate::network::NetworkView;
 use crate::offset::ClockOffset;
 use crate::operation::OperationId;
@@ -154,6 +155,7 @@ pub(crate) struct Core {
     pub(crate) refresh_wanted: Option<Moment>,
     pub(crate) network: NetworkView,
     pub(crate) churn: Churn,
+    pub(crate) lost: Lost,
     pub(crate) ledger: Ledger,
     /// Nodes that came into the table and may have to be handed what they are to hold.
     pub(crate) newcomers: VecDeque<NodeId>,
@@ -205,6 +207,7 @@ impl Core {
             refresh_wanted: None,
             network: NetworkView::default(),
             churn: Churn::new(now.moment),
+            lost: Lost::default(),
             ledger: Ledger::new(now.moment),
             newcomers: VecDeque::new(),
             leaving: None,

@@ -23,6 +23,7 @@ mod journal;
 mod keep;
 mod ledger;
 mod listing;
+mod lost;
 mod neighbours;
 mod network;
 mod offset;
@@ -53,6 +54,7 @@ pub use effect::{Effect, Inbound, InboundId, Outgoing, RequestFailure, RequestId
 pub use engine::Engine;
 pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Standing};
 pub use ledger::{Cause, CauseCost, Cost};
+pub use lost::LOST_MAX;
 pub use network::Density;
 pub use operation::{
     Difference, Failure, Fetched, HandedOver, JoinProblem, Joined, Listed, LookupReport,

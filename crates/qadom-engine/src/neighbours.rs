@@ -27,6 +27,7 @@ impl Core {
             return;
         }
         let (key, id) = (*contact.key(), *contact.id());
+        self.lost.take(&id);
         match self.table.observe(contact, now.moment) {
             Observation::Inserted => self.on_newcomer(id),
             Observation::Displaced { gone } => {
@@ -61,6 +62,7 @@ impl Core {
             .on_failure(contact.id(), request.as_u64(), now.moment);
         if matches!(removal, Removal::Replaced { .. } | Removal::Removed) {
             self.churn.on_departure(now.moment);
+            self.lost.note(contact.clone(), now.moment);
             self.round_trips.remove(contact.id());
             self.emit(Effect::Unpin(*contact.key()));
         }
@@ -70,9 +72,12 @@ impl Core {
         }
     }
 
-    /// Notes a sign of life of a node that stands in the table.
+    /// Notes a sign of life of a node that stands in the table, or stood there until it was lost: a
+    /// session may have outlived its place.
     pub(crate) fn on_heard(&mut self, id: &NodeId, now: Time) {
-        if let Some(contact) = self.table.contact(id).cloned() {
+        if let Some(contact) = self.lost.take(id) {
+            self.admit(contact, now);
+        } else if let Some(contact) = self.table.contact(id).cloned() {
             self.table.observe(contact, now.moment);
         }
     }
@@ -82,6 +87,7 @@ impl Core {
         let key = self.table.contact(id).map(|contact| *contact.key());
         // Also when it only waits for a place.
         self.table.remove(id);
+        self.lost.take(id);
         self.round_trips.remove(id);
         if let Some(key) = key {
             self.emit(Effect::Unpin(key));

@@ -108,6 +108,8 @@ pub struct Status {
     pub operations: usize,
     /// Background operations under way.
     pub background: usize,
+    /// Contacts that were lost and are asked now and then whether they are back.
+    pub lost: usize,
     /// Nodes, address groups and keys that are blocked.
     pub blocks: usize,
     /// Answers that wait for the store.
@@ -179,6 +181,7 @@ impl Engine {
             refill: self.core.refilling.status(),
             operations: self.running(),
             background: self.background(),
+            lost: self.core.lost.len(),
             blocks: self.core.blocks.iter(self.core.moment).count(),
             held_answers: self.core.held_answers(),
             leases: self.core.watchers.len(),

@@ -22,6 +22,7 @@ use crate::core::{Core, reason_of_store};
 use crate::engine::Engine;
 use crate::ledger::Cause;
 use crate::network::Effort;
+use crate::operations::join::JoinOperation;
 use crate::operations::lookup::LookupOperation;
 use crate::operations::replication::Replication;
 use crate::publications::schedule;
@@ -180,6 +181,7 @@ impl Engine {
             self.core.churn.tick(live, now.moment);
             self.expire(now);
             self.revalidate(now);
+            self.ask_lost(now);
             self.refresh(now);
             self.find_hand_overs(now);
         }
@@ -221,6 +223,19 @@ impl Engine {
         let most = CHECKS.max(core.table.len() / 5);
         for contact in core.table.due_checks(now.moment, longest, most) {
             core.ping(None, &contact);
+        }
+    }
+
+    /// Asks a contact that was lost whether it is back, and joins by it when it is.
+    fn ask_lost(&mut self, now: Time) {
+        let Some(contact) = self.core.lost.next_due(now.moment) else {
+            return;
+        };
+        if self.core.is_contact_blocked(&contact) {
+            self.core.lost.take(contact.id());
+        } else if self.background() < self.core.config.limits.background {
+            let joining = JoinOperation::new(Vec::new(), vec![contact]);
+            self.start_background(now, Box::new(joining));
         }
     }
 

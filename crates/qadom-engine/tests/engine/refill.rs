@@ -93,6 +93,15 @@ fn everything_that_neighbours_hold_comes_back_within_a_minute() {
         !world.asked.iter().any(brings),
         "nothing is brought to others"
     );
+    // Values live on when their holders have told how long: within two of their intervals, which
+    // grow beyond an hour where nobody leaves.
+    world.live(1, 3 * HOUR);
+    let refilled = &mut world.nodes[0];
+    refilled.pass(20 * HOUR);
+    let values = every(&*refilled.store);
+    let now = refilled.now.utc_seconds();
+    let alive = values.iter().filter(|entry| entry.columns.expires_at > now);
+    assert_eq!(alive.count(), 450);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use qadom_engine::{CauseCost, Failure, Mode, Outcome, Promised, Time};
+use qadom_engine::{CauseCost, Failure, LOST_MAX, Mode, Outcome, Promised, Time};
 use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
 use qadom_store::{BUFFER_MAX, QUARANTINED_MAX};
 use qadom_transport::Quic;
@@ -230,6 +230,7 @@ impl Driver {
             count("renewals", engine.renewals, most.renewals),
             count("journal-queue", engine.journalling, JOURNAL_QUEUE),
             count("watchers", engine.leases, most.leases),
+            count("lost-contacts", engine.lost, LOST_MAX),
             count("blocks", engine.blocks, most.blocks),
             count("commands", self.queue.len(), COMMANDS_MAX),
             count("sessions", usage.sessions, sessions.sessions),

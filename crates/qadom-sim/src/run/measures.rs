@@ -193,6 +193,10 @@ impl Measures {
             let upkeep = background(&self.first, &figures) / members / span;
             report.figure("upkeep_bytes_per_node_second", upkeep);
         }
+        for (cause, bytes) in sent_by_cause(network) {
+            let bytes = whole(bytes) / members / span;
+            report.figure(&format!("sent_bytes_{cause}_per_node_second"), bytes);
+        }
         if !self.holders.is_empty() {
             report.figure("holders_p5", number(at_share(&self.holders, 5)));
             report.figure("holders_p50", number(at_share(&self.holders, 50)));
@@ -244,6 +248,22 @@ impl Measures {
 
 /// Bytes of upkeep between two moments, with the headers of UDP and IP, counted at who sends them and
 /// at who receives them.
+/// Bytes that the nodes alive now have sent since each began, by what they were for.
+fn sent_by_cause(network: &Network) -> BTreeMap<&'static str, u64> {
+    let mut sent = BTreeMap::new();
+    for node in network.living() {
+        let costs = network.engine(node).map(|engine| engine.status().costs);
+        for line in costs
+            .into_iter()
+            .flatten()
+            .filter(|line| line.cost.bytes_out > 0)
+        {
+            *sent.entry(line.cause.as_str()).or_default() += line.cost.bytes_out;
+        }
+    }
+    sent
+}
+
 fn background(before: &Figures, after: &Figures) -> f64 {
     let bytes = after.background_bytes - before.background_bytes;
     let datagrams = after.background_datagrams - before.background_datagrams;

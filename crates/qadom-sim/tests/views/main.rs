@@ -17,6 +17,7 @@ mod bags;
 mod day;
 mod faults;
 mod restart;
+mod split;
 mod topics;
 mod world;
 

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn one_too_many_takes_the_place_of_the_oldest() {
         let mut lost = Lost::default();
-        for number in 0..u8::try_from(LOST_MAX).unwrap() + 1 {
+        for number in 0..=u8::try_from(LOST_MAX).unwrap() {
             lost.note(contact(9 + number), minute(u64::from(number)));
         }
         assert_eq!(lost.len(), LOST_MAX);

@@ -210,21 +210,37 @@ fn with_json_every_line_of_the_standard_error_is_an_object() {
     }
 }
 
-/// The most memory that an idle daemon may hold, in KiB.
+/// The most memory that an idle daemon may hold, in KiB, with the pages of its program.
 #[cfg(target_os = "linux")]
 const IDLE_KIB: u64 = 30 * 1024;
 
+/// The most of it that an idle daemon may have allocated, in KiB.
+#[cfg(target_os = "linux")]
+const IDLE_ALLOCATED_KIB: u64 = 14 * 1024;
+
+/// The whole is bounded for the program as people run it. Without optimisation the code alone is some
+/// 22 MB of clean pages of the file, three times its size in a release, and grows with what is
+/// compiled in, not with what the daemon holds.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_idle_daemon_holds_less_than_30_megabytes() {
     let daemon = Daemon::start(&[]);
     daemon.run(&["status"]).code(0);
     let facts = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
-    let resident = facts.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let resident = resident.unwrap().trim().trim_end_matches(" kB");
-    println!("an idle daemon holds {resident} KiB");
-    let resident: u64 = resident.parse().unwrap();
-    assert!(resident < IDLE_KIB, "{resident} KiB");
+    let kib = |name: &str| -> u64 {
+        let line = facts.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
+    };
+    let (resident, allocated) = (kib("VmRSS:"), kib("RssAnon:"));
+    println!("an idle daemon holds {resident} KiB, of which it allocated {allocated} KiB");
+    assert!(allocated < IDLE_ALLOCATED_KIB, "{allocated} KiB allocated");
+    if !cfg!(debug_assertions) {
+        assert!(resident < IDLE_KIB, "{resident} KiB");
+    }
 }
 
 #[test]

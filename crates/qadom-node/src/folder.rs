@@ -129,19 +129,24 @@ impl Folder {
     /// Puts `content` in place of a file, readable by the owner alone. What was there stays whole
     /// until the new content is on the disk.
     pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let path = self.path.join(name);
-        let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        sync_folder(&self.path)
+        replace_file(&self.path, name, content)
     }
+}
+
+/// Puts `content` in place of a file of a folder, as [`Folder::replace`] does.
+pub(crate) fn replace_file(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let path = folder.join(name);
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&fresh, &path)?;
+    sync_folder(folder)
 }
 
 /// Makes the names in a folder survive the loss of power.

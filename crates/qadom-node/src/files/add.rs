@@ -148,6 +148,7 @@ impl Files {
     pub async fn remove(&self, id: FileId) -> Result<bool, Error> {
         let removed = self.service().blocking(move |folder| folder.remove(&id));
         let removed = removed.await?.map_err(|error| FileError::of_disk(&error))?;
+        self.service().forget_push(id).await?;
         self.node.withdraw_file(&id).await?;
         for (slot, payload) in self.names_of(&id).await? {
             // Another identity than this one's may have given the name; its item stays.

@@ -261,20 +261,22 @@ impl Spread {
                     return kept;
                 }
             };
-            let mut wanted = 0;
+            let mut wanted = BTreeSet::new();
             for (index, result) in batch.iter().zip(results) {
                 match result {
                     OfferResult::Held => {
                         self.count(*index);
                         kept.push(*index);
                     }
-                    OfferResult::Wanted => wanted += 1,
+                    OfferResult::Wanted => {
+                        wanted.insert(*index);
+                    }
                     OfferResult::Refused(reason) => {
                         tracing::debug!(node = %contact.id(), %reason, "a chunk is refused");
                     }
                 }
             }
-            if wanted > 0 {
+            if !wanted.is_empty() {
                 kept.extend(self.serve(contact.clone(), wanted).await);
             }
         }
@@ -282,7 +284,7 @@ impl Spread {
     }
 
     /// Opens a stream over which the node pulls what it wants.
-    async fn serve(&self, contact: Contact, wanted: usize) -> Vec<u64> {
+    async fn serve(&self, contact: Contact, wanted: BTreeSet<u64>) -> Vec<u64> {
         let node = *contact.id();
         let stream = match self.node.open_file_stream(contact).await {
             Ok(stream) => stream,
@@ -293,28 +295,31 @@ impl Spread {
         };
         let (sender, mut receiver) = mpsc::channel(OFFER_CHUNKS_MAX);
         let size = self.layout.size();
-        let kept = Mutex::new(Vec::with_capacity(wanted));
+        let kept = Mutex::new(Vec::with_capacity(wanted.len()));
         let giving = serve::give(&self.service, self.file, size, stream.split(), sender);
         self.await_kept(node, giving, (&mut receiver, wanted), &kept)
             .await;
         kept.into_inner().unwrap_or_default()
     }
 
-    /// Counts what a node says that it keeps, until that is all or its stream has ended.
+    /// Counts what a node says that it keeps, each chunk that it wanted once, until that is all or its
+    /// stream has ended.
     async fn await_kept(
         &self,
         node: NodeId,
         giving: impl Future<Output = Result<(), LinkError>>,
-        (receiver, wanted): (&mut mpsc::Receiver<u64>, usize),
+        (receiver, mut wanted): (&mut mpsc::Receiver<u64>, BTreeSet<u64>),
         kept: &Mutex<Vec<u64>>,
     ) {
         let counting = async {
-            while lock(kept).len() < wanted {
+            while !wanted.is_empty() {
                 match tokio::time::timeout(KEPT_TIME, receiver.recv()).await {
-                    Ok(Some(index)) => {
+                    Ok(Some(index)) if wanted.remove(&index) => {
                         self.count(index);
                         lock(kept).push(index);
                     }
+                    // It was never wanted, or is counted already: no copy more.
+                    Ok(Some(_)) => {}
                     Ok(None) | Err(_) => break,
                 }
             }
@@ -355,3 +360,6 @@ impl Spread {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,63 +19,110 @@ use super::error::FileError;
 use super::push::{PUSH_COPIES, Spread, Wanting};
 use super::service::{Service, lock};
 use crate::error::Error;
+use crate::folder::{PUSHES, replace_file};
 use crate::node::Node;
 
 /// The first line of the file that says what this node has pushed.
 const PUSHES_HEAD: &str = "qadom-pushes-1";
 /// Files that a node looks after at most.
 const PUSHES_MAX: usize = 4096;
-/// Chunks of one file that are looked after in one round; the others follow in the next ones.
-const CHUNKS_MAX: usize = 4096;
+/// Chunks of one file that are looked after at once, the others behind them.
+const CHUNKS_AT_ONCE: usize = 4096;
 /// Chunks in one answer about what a node holds.
 const PAGE: u64 = HELD_BYTES_MAX as u64 * 8;
 
 impl Service {
     /// Notes that this node looks after the copies of a file.
+    ///
+    /// # Errors
+    ///
+    /// When the list is full, cannot be read or does not reach the disk. It stays as it was.
     pub(super) async fn note_push(&self, file: FileId, copies: u32) -> Result<(), FileError> {
+        self.change_pushes(move |pushes| {
+            if pushes.len() >= PUSHES_MAX && !pushes.contains_key(&file) {
+                let full = format!("it names {PUSHES_MAX} files already, remove one");
+                return Err(io::Error::new(ErrorKind::QuotaExceeded, full));
+            }
+            pushes.insert(file, copies);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that this node looks after the copies of a file no longer.
+    ///
+    /// # Errors
+    ///
+    /// When the list cannot be read or does not reach the disk. It stays as it was.
+    pub(super) async fn forget_push(&self, file: FileId) -> Result<(), FileError> {
+        self.change_pushes(move |pushes| {
+            pushes.remove(&file);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes the list, one change at a time, and has it on the disk when this returns.
+    async fn change_pushes(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<FileId, u32>) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), FileError> {
+        let _one_at_a_time = self.pushing.lock().await;
         let path = self.pushes_path();
-        let noted = self.blocking(move |_| {
-            let mut pushes = read_pushes(&path);
-            if pushes.len() < PUSHES_MAX {
-                pushes.insert(file, copies);
+        let changed = self.blocking(move |_| {
+            let before = read_pushes(&path)?;
+            let mut pushes = before.clone();
+            change(&mut pushes)?;
+            if pushes == before {
+                return Ok(());
             }
             let mut text = format!("{PUSHES_HEAD}\n");
             for (file, copies) in pushes {
                 // Writing into a string cannot fail.
                 let _ = writeln!(text, "{file} {copies}");
             }
-            let fresh = path.with_extension("new");
-            std::fs::write(&fresh, text)?;
-            std::fs::rename(&fresh, &path)
+            let folder = path.parent().unwrap_or(Path::new("."));
+            replace_file(folder, PUSHES, text.as_bytes())
         });
-        noted
+        changed
             .await?
             .map_err(|error| FileError::of_io(&self.pushes_path(), &error))
     }
 
-    fn pushes_path(&self) -> std::path::PathBuf {
-        self.path.with_file_name(crate::folder::PUSHES)
+    fn pushes_path(&self) -> PathBuf {
+        self.path.with_file_name(PUSHES)
     }
 
-    async fn pushes(&self) -> BTreeMap<FileId, u32> {
+    pub(super) async fn pushes(&self) -> BTreeMap<FileId, u32> {
         let path = self.pushes_path();
-        let read = self.blocking(move |_| read_pushes(&path)).await;
-        read.unwrap_or_default()
+        match self.blocking(move |_| read_pushes(&path)).await {
+            Ok(Ok(pushes)) => pushes,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the list of what was pushed cannot be read");
+                BTreeMap::new()
+            }
+            Err(_) => BTreeMap::new(),
+        }
     }
 }
 
 /// What this node has pushed; lines that say nothing are passed over.
-fn read_pushes(path: &std::path::Path) -> BTreeMap<FileId, u32> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+fn read_pushes(path: &Path) -> io::Result<BTreeMap<FileId, u32>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
     let mut lines = text.lines();
     if lines.next() != Some(PUSHES_HEAD) {
-        return BTreeMap::new();
+        let unknown = "it is not in the form of this program; a newer one may have written it";
+        return Err(io::Error::new(ErrorKind::InvalidData, unknown));
     }
     let pushes = lines.filter_map(|line| {
         let (file, copies) = line.split_once(' ')?;
         Some((file.parse().ok()?, copies.parse().ok()?))
     });
-    pushes.take(PUSHES_MAX).collect()
+    Ok(pushes.take(PUSHES_MAX).collect())
 }
 
 /// Looks once after everything that this node has pushed or holds for others.
@@ -152,7 +201,13 @@ impl Repair {
     /// keep it longer, too; holders leave a chunk to a nearer one of them.
     async fn run(mut self, chunks: Vec<u64>, expiry: u64, is_pusher: bool) -> Result<(), Error> {
         self.spread.expiry = expiry;
-        let chunks: Vec<_> = chunks.into_iter().take(CHUNKS_MAX).collect();
+        for some in chunks.chunks(CHUNKS_AT_ONCE) {
+            self.look_after(some.to_vec(), is_pusher).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_after(&mut self, chunks: Vec<u64>, is_pusher: bool) -> Result<(), Error> {
         let mut wanting = self.spread.near(chunks).await?;
         if !is_pusher {
             let mut left = Vec::new();

@@ -75,6 +75,8 @@ pub(crate) struct Service {
     pub(crate) throttle: Throttle,
     /// What this node said that it will pull, and from whom.
     pub(crate) offers: Mutex<Offers>,
+    /// Held while the list of what was pushed changes.
+    pub(crate) pushing: tokio::sync::Mutex<()>,
     /// What is being fetched; it ends with the last one who wants it.
     pub(crate) downloads: Mutex<HashMap<FileId, Weak<Active>>>,
     /// Where streams go that a program accepts itself.
@@ -111,6 +113,7 @@ impl Service {
             throttle: Throttle::new(settings.upload_rate),
             settings,
             offers: Mutex::default(),
+            pushing: tokio::sync::Mutex::default(),
             downloads: Mutex::default(),
             applications: Mutex::default(),
             node: OnceLock::new(),

@@ -424,7 +424,7 @@ impl Disk {
             (open_store(&folder, options, &quarantines)?, promises)
         };
         let identities = IdentityFolder::open(folder.path());
-        let files = open_files(&folder)?;
+        let files = open_files(&folder, options.durability)?;
         let identity = Identity::load_or_make(&folder, id_bits, is_given_up)?;
         Ok(identity.map(|identity| Self {
             folder,
@@ -440,9 +440,16 @@ impl Disk {
 }
 
 /// Opens the folder of the files.
-fn open_files(folder: &Folder) -> Result<qadom_files::Folder, StartError> {
+fn open_files(folder: &Folder, durability: Durability) -> Result<qadom_files::Folder, StartError> {
     let path = folder.path().join(FILES);
-    let config = qadom_files::FolderConfig::default();
+    let durability = match durability {
+        Durability::Kill => qadom_files::Durability::Process,
+        Durability::Power => qadom_files::Durability::Power,
+    };
+    let config = qadom_files::FolderConfig {
+        durability,
+        ..qadom_files::FolderConfig::default()
+    };
     qadom_files::Folder::open(&path, config).map_err(|error| StartError::Files {
         problem: error.to_string(),
     })

@@ -3,6 +3,8 @@
 //! What must stay true: nothing stands under its final name that was not verified, and no name from
 //! the network leads out of the folder that was asked for.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use super::reader::FileReader;
 use super::task::{FileProgress, FileTask, Reporter};
 use super::{FileName, Files};
 use crate::error::Error;
+use crate::folder::sync_folder;
 
 /// The longest listing of a folder, in bytes.
 const LISTING_MAX: u64 = LISTING_BYTES_MAX as u64;
@@ -333,13 +336,19 @@ fn copy(
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(io)?;
+    // As any file that a user makes, not for its owner alone.
+    let mode = Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new()
+        .permissions(mode)
+        .tempfile_in(parent);
+    let mut file = file.map_err(io)?;
     folder
         .read_range(id, 0..size, &mut file)
         .map_err(|error| Some(FileError::of_read(target, &error)))?;
+    file.as_file().sync_all().map_err(io)?;
     file.persist_noclobber(target)
         .map_err(|error| io(error.error))?;
-    Ok(())
+    sync_folder(parent).map_err(io)
 }
 
 #[cfg(test)]

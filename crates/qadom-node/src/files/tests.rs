@@ -321,3 +321,14 @@ async fn what_others_write_under_a_name_that_is_no_file_is_passed_over() {
     let named = first.files().named("film").await.unwrap();
     assert_eq!(named.iter().map(|file| file.id).collect::<Vec<_>>(), [id]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_has_the_mode_of_any_file_that_a_user_makes() {
+    let (node, bytes) = (start().await, content(100));
+    let (source, id) = add(&node, &bytes).await;
+    let target = source.path().join("copy");
+    let copied = node.files().get(FileName::Id(id), to(target.clone()));
+    copied.finish().await.unwrap();
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions();
+    assert_eq!(mode(target), mode(source.path().join("film")));
+}

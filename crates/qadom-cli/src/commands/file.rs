@@ -12,10 +12,12 @@ use qadom_http::{Client, FileEvents, WriteQuery};
 use qadom_node::{Files, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::progress::{Progress, bytes_text};
 use crate::args::{File, FileGet, FileSource};
 use crate::error::Failure;
+use crate::exit::{Exit, Told};
 use crate::output::{Output, bytes};
 use crate::texts;
 
@@ -79,8 +81,8 @@ async fn add(
     let events = client.file_add(&request, write).await;
     let events = events.map_err(Failure::from)?;
     let Some(added) = follow::<FileAdded>(events, output).await? else {
-        output.note("given up: nothing was announced");
-        return Ok(());
+        output.note("given up; what had been announced already is shown by `qadom file list`");
+        return Err(Told(Exit::Failed).into());
     };
     output.result(&added, || added.id.clone())?;
     let chunks = texts::counted(added.chunks, "chunk", "chunks");
@@ -133,7 +135,7 @@ async fn fetch(get: FileGet, client: &Client, output: Output) -> anyhow::Result<
     };
     let Some(fetched) = fetched else {
         output.note("given up: what was verified is kept, the same command goes on from there");
-        return Ok(());
+        return Err(Told(Exit::Failed).into());
     };
     let path = fetched.path.as_deref().unwrap_or(Path::new("")).display();
     output.result(&fetched, || path.to_string())?;
@@ -226,11 +228,13 @@ async fn follow<T: DeserializeOwned + Serialize>(
     mut events: FileEvents<T>,
     output: Output,
 ) -> anyhow::Result<Option<T>> {
+    // Listened for all the time: one that comes between two events counts, too.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let mut shown = Progress::new(output);
     loop {
         let event = tokio::select! {
             event = events.next() => event.map_err(Failure::from)?,
-            _ = tokio::signal::ctrl_c() => return Ok(None),
+            _ = interrupts.recv() => return Ok(None),
         };
         match event {
             Some(FileEvent::Progress { progress }) => shown.show(&progress)?,

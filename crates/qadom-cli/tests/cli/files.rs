@@ -4,6 +4,8 @@
 //! crashes, `QADOM_PUSH_DAEMONS=40 QADOM_PUSH_MIB=100 cargo test --release -p qadom-cli --test cli
 //! files::pushed -- --nocapture` that of pushes.
 
+mod interrupted;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;

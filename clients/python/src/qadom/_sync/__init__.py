@@ -1,0 +1,1 @@
+"""The client that blocks. Made of ``_async`` by ``make_sync.py``."""

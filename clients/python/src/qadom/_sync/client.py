@@ -1,0 +1,204 @@
+"""The client: values, and the way to everything else.
+
+What must stay true: one client serves many tasks at once; closing it ends what it follows.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any, Union
+
+from .. import _wire
+from ..errors import NotFound
+from ..models import (
+    Diagnosis,
+    Event,
+    Gap,
+    Identity,
+    Joined,
+    Lookup,
+    LookupStep,
+    Peer,
+    Pong,
+    Publication,
+    Status,
+    Value,
+    Written,
+    event_of,
+)
+from .connection import Connection, Events
+from .files import Files
+from .views import Bag, Dict, Namespace, Topic
+
+#: No default was given.
+_NONE: Any = object()
+
+
+def _traced(name: str, json: Any) -> Union[LookupStep, Lookup]:
+    return LookupStep.of(json) if name == "step" else Lookup.of({"steps": (), **json})
+
+
+class Client:
+    """A daemon, over its unix socket or TCP.
+
+    Without arguments the one of the user's data folder (or QADOM_SOCKET, QADOM_DATA_DIR); else
+    that of ``socket`` or ``data_dir``, or at ``url`` with the ``token`` it wants. ``verify`` is a
+    TLS context where the certificate is not one the system knows, or the daemon wants one of ours.
+    """
+
+    def __init__(
+        self,
+        *,
+        socket: str | os.PathLike[str] | None = None,
+        url: str | None = None,
+        token: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
+        endpoint = _wire.endpoint(socket, url, token, data_dir, verify)
+        self._connection = Connection(endpoint)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._connection.close()
+
+    # Values
+
+    def put(
+        self,
+        content: _wire.Content,
+        *,
+        ttl: str | None = None,
+        min_copies: int | None = None,
+        once: bool = False,
+    ) -> Written:
+        """Puts a value of at most 8192 bytes; its key is the SHA-256 of it."""
+        query = _wire.parameters(ttl=ttl, min_copies=min_copies, once=once)
+        content = _wire.content_bytes(content)
+        return Written.of(
+            self._connection.ask("POST", "/v1/values", query=query, content=content)
+        )
+
+    def read(
+        self, key: _wire.Key, *, from_node: str | None = None, local: bool = False
+    ) -> Value:
+        """A value with all that is known of it; NotFound when nobody has it."""
+        query = _wire.parameters(local=local, **{"from": from_node})
+        path = _wire.path("v1", "values", _wire.key_text(key))
+        return Value.of(self._connection.ask("GET", path, query=query))
+
+    def get(self, key: _wire.Key, default: Any = _NONE) -> Any:
+        """The bytes of a value, else the default; NotFound where none is given."""
+        try:
+            return (self.read(key)).value
+        except NotFound:
+            if default is _NONE:
+                raise
+            return default
+
+    # Views
+
+    @property
+    def dict(self) -> Dict:
+        """Names that anybody may set."""
+        return Dict(self._connection)
+
+    def bag(self, key: _wire.Key) -> Bag:
+        """The bag under a key."""
+        return Bag(self._connection, key=key)
+
+    def namespace(self, identity: str | None = None) -> Namespace:
+        """The namespaces of all writers, written as one identity of the node."""
+        return Namespace(self._connection, identity=identity)
+
+    def topic(self, name: _wire.Key) -> Topic:
+        """A topic, by its name or its key."""
+        return Topic(self._connection, name=name)
+
+    @property
+    def files(self) -> Files:
+        """The files of the node."""
+        return Files(self._connection)
+
+    def watch(self, slot: str, since: str = "now") -> Events[Union[Event, Gap]]:
+        """What is written to ``bag:KEY``, ``dict:NAME``, ``namespace:PUBLIC_KEY/KEY`` or
+        ``topic:TOPIC``."""
+        path = _wire.path("v1", "watch", slot)
+        query = {"cursor": since}
+        return Events(self._connection, lambda _, json: event_of(json), "GET", path, query)
+
+    # What the node keeps alive, and whom it signs as
+
+    def publications(self) -> list[Publication]:
+        """All that the node keeps alive."""
+        answer = self._connection.ask("GET", "/v1/publications")
+        return [Publication.of(item) for item in answer["items"]]
+
+    def withdraw(self, key: _wire.Key) -> int:
+        """Ends all that is kept alive under a key; how many publications that were."""
+        path = _wire.path("v1", "publications", _wire.key_text(key))
+        return int((self._connection.ask("DELETE", path))["withdrawn"])
+
+    def identities(self) -> list[Identity]:
+        """The identities that the node can sign as."""
+        answer = self._connection.ask("GET", "/v1/identities")
+        return [Identity.of(item) for item in answer["items"]]
+
+    def new_identity(self, name: str, secret: str | None = None) -> Identity:
+        """Makes an identity, or takes over an exported one."""
+        body = {"name": name} if secret is None else {"name": name, "secret": secret}
+        return Identity.of(self._connection.ask("POST", "/v1/identities", body=body))
+
+    def export_identity(self, name: str) -> str:
+        """The secret of an identity; whoever has it can sign as it."""
+        answer = self._connection.ask("GET", _wire.path("v1", "identities", name))
+        return str(answer["secret"])
+
+    # The network and the daemon
+
+    def peers(self) -> list[Peer]:
+        """The routing table."""
+        answer = self._connection.ask("GET", "/v1/peers")
+        return [Peer.of(item) for item in answer["items"]]
+
+    def lookup(self, key: _wire.Key) -> Lookup:
+        """Finds the nodes nearest to a key."""
+        path = _wire.path("v1", "lookups", _wire.key_text(key))
+        return Lookup.of(self._connection.ask("GET", path))
+
+    def trace(self, key: _wire.Key) -> Events[Union[LookupStep, Lookup]]:
+        """A lookup step by step as it runs; the last event is what it came to."""
+        path = _wire.path("v1", "lookups", _wire.key_text(key))
+        return Events(self._connection, _traced, "GET", path)
+
+    def ping(self, node: str) -> Pong:
+        """The round trip to a node: its id, its address text or ``host:port``."""
+        return Pong.of(self._connection.ask("POST", "/v1/ping", body={"node": node}))
+
+    def join(self, *addresses: str) -> Joined:
+        """Joins a network through nodes of it: address texts or ``host:port``."""
+        body = {"addresses": list(addresses)}
+        return Joined.of(self._connection.ask("POST", "/v1/join", body=body))
+
+    def status(self) -> Status:
+        """How the node is doing."""
+        return Status.of(self._connection.ask("GET", "/v1/status"))
+
+    def doctor(self) -> Diagnosis:
+        """Finds out what does not work, and what to do."""
+        return Diagnosis.of(self._connection.ask("GET", "/v1/doctor"))
+
+    def set_mode(self, mode: str) -> None:
+        """Stores for others (``storing``) or no longer (``client``)."""
+        self._connection.ask("PUT", "/v1/mode", body={"mode": mode})
+
+    def stop(self) -> None:
+        """Stops the daemon; what it acknowledged is kept."""
+        self._connection.ask("POST", "/v1/stop")

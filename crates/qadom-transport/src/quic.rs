@@ -4,11 +4,11 @@
 //! or a connection reach it; a peer is who the session says, proven by the key that it named there;
 //! whatever goes wrong in QUIC stays in tasks of its own, and so does a panic on a connection.
 //! Nothing of the library that speaks QUIC is seen outside. How grants are agreed upon is the node's
-//! business. A panic where the library hands datagrams to connections cannot be kept in: it panics
-//! again while it unwinds, which ends the process.
+//! business. A panic where the library hands datagrams to connections could not be kept in, so first
+//! packets are tried out before.
 //!
-//! `gate` knows who may come in, `port` lies between the shared sockets and the library, `identity`
-//! has keys and checks, `handshake` begins connections, `links` has those that there are, `stream`
+//! `gate` knows who may come in, `port` lies between the shared sockets and the library, `rehearsal`
+//! tries first packets out, `identity` has keys and checks, `handshake` begins connections, `links` has those that there are, `stream`
 //! is what users hold.
 
 mod gate;
@@ -16,6 +16,7 @@ mod handshake;
 mod identity;
 mod links;
 mod port;
+mod rehearsal;
 mod stream;
 
 use std::collections::HashSet;
@@ -90,6 +91,8 @@ pub struct QuicDrops {
     pub queue_full: u64,
     /// Handshakes that failed or were refused.
     pub handshakes: u64,
+    /// First packets by which the library would have failed: each one is a defect worth a report.
+    pub defects: u64,
     /// Streams that nobody here accepts.
     pub streams: u64,
 }
@@ -270,6 +273,7 @@ impl Quic {
         QuicDrops {
             no_grant: self.no_grant.load(Ordering::Relaxed),
             queue_full: self.port.dropped(),
+            defects: self.port.defects(),
             handshakes: self.handshakes.load(Ordering::Relaxed),
             streams: self.streams.load(Ordering::Relaxed),
         }

@@ -311,13 +311,14 @@ impl Driver {
 }
 
 /// What QUIC dropped or refused, under the names that users see.
-fn quic_drops(quic: &Quic) -> [(&'static str, u64); 4] {
+fn quic_drops(quic: &Quic) -> [(&'static str, u64); 5] {
     let drops = quic.drops();
     [
         ("quic-no-grant", drops.no_grant),
         ("quic-queue-full", drops.queue_full),
         ("quic-handshakes", drops.handshakes),
         ("quic-streams", drops.streams),
+        ("quic-defects", drops.defects),
     ]
 }
 

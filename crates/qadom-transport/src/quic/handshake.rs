@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::identity::{self, Identity};
 use super::links::{Link, Origin};
+use super::rehearsal::Rehearsal;
 use super::{DataStream, Grant, Quic, QuicError, lock};
 use crate::address::canonical;
 
@@ -107,7 +108,8 @@ impl Quic {
             Running::No => {}
         }
         let nobody = self.identity()?.server(None)?;
-        self.port.clear();
+        let rehearsal = Rehearsal::new(identity::endpoint(), nobody.clone(), self.clock);
+        self.port.begin(rehearsal);
         let endpoint = Endpoint::new_with_abstract_socket(
             identity::endpoint(),
             Some(nobody),

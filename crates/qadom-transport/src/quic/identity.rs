@@ -44,10 +44,11 @@ const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 const STREAMS_MAX: u32 = 64;
 /// A connection on which nothing moves for this long ends.
 const IDLE: Duration = Duration::from_secs(30);
-/// Handshakes of others that wait to be looked at, and their bytes, each and together.
+/// Handshakes of others that wait to be looked at.
 const INCOMING_MAX: usize = 64;
-const INCOMING_BYTES: u64 = 64 * 1024;
-const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
+/// What comes behind a first packet before the connection is there: nothing, since it would be taken
+/// in where a panic ends the process. It is sent again.
+const INCOMING_BYTES: u64 = 0;
 
 /// An Ed25519 key that was drawn for this start.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Identity {
             .migration(false)
             .max_incoming(INCOMING_MAX)
             .incoming_buffer_size(INCOMING_BYTES)
-            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+            .incoming_buffer_size_total(INCOMING_BYTES);
         Ok(config)
     }
 

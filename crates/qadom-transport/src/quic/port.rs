@@ -2,7 +2,7 @@
 //! fills, and leave through the sockets.
 //!
 //! What must stay true: the sockets belong to the node, which may close them at any time; what
-//! does not fit into the queue is dropped and counted. The library sees IPv6 addresses alone, with
+//! does not fit into the queue is dropped and counted; first packets are tried out before. The library sees IPv6 addresses alone, with
 //! IPv4 ones mapped, so that one endpoint serves both families.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
@@ -20,6 +20,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit};
 
 use super::lock;
+use super::rehearsal::{Outcome, Rehearsal};
 use crate::address::canonical;
 use crate::socket::{QuicDatagrams, Socket};
 
@@ -38,6 +39,8 @@ pub(super) struct Port {
     sockets: Vec<(bool, Weak<Socket>)>,
     queue: Mutex<Queue>,
     dropped: AtomicU64,
+    defects: AtomicU64,
+    rehearsal: Mutex<Option<Rehearsal>>,
     #[cfg(test)]
     faults: faults::Faults,
 }
@@ -57,6 +60,21 @@ struct Run {
     ecn: Option<EcnCodepoint>,
     stride: usize,
     bytes: Bytes,
+    /// Whether the library may have it.
+    is_tried: bool,
+}
+
+impl Run {
+    /// What the library is told of this many of the bytes.
+    fn meta(&self, length: usize) -> RecvMeta {
+        RecvMeta {
+            addr: self.from,
+            len: length,
+            stride: self.stride,
+            ecn: self.ecn,
+            dst_ip: self.local,
+        }
+    }
 }
 
 impl Port {
@@ -69,6 +87,8 @@ impl Port {
             sockets: sockets.collect(),
             queue: Mutex::default(),
             dropped: AtomicU64::new(0),
+            defects: AtomicU64::new(0),
+            rehearsal: Mutex::new(None),
             #[cfg(test)]
             faults: faults::Faults::default(),
         }
@@ -81,6 +101,7 @@ impl Port {
             local: datagrams.local,
             ecn: datagrams.ecn,
             stride: datagrams.stride,
+            is_tried: false,
             bytes: Bytes::copy_from_slice(datagrams.bytes),
         };
         let mut queue = lock(&self.queue);
@@ -99,14 +120,20 @@ impl Port {
         }
     }
 
-    /// Forgets what waits, for a library that begins anew.
-    pub(super) fn clear(&self) {
+    /// Forgets what waits, for a library that begins anew, and whose packets are tried out so.
+    pub(super) fn begin(&self, rehearsal: Rehearsal) {
         *lock(&self.queue) = Queue::default();
+        *lock(&self.rehearsal) = Some(rehearsal);
     }
 
     /// Datagrams that did not fit.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// First packets that would have made the library fail.
+    pub(super) fn defects(&self) -> u64 {
+        self.defects.load(Ordering::Relaxed)
     }
 
     /// Lets this go wrong next.
@@ -121,6 +148,69 @@ impl Port {
         self.faults.is_pending()
     }
 
+    /// Tries out what a run has of first packets; `false` drops it.
+    fn is_fine(&self, run: &Run) -> bool {
+        let mut rehearsal = lock(&self.rehearsal);
+        let Some(rehearsal) = rehearsal.as_mut() else {
+            return true;
+        };
+        let datagrams = run.bytes.chunks(run.stride);
+        let first = datagrams.filter(|datagram| Rehearsal::concerns(datagram));
+        let outcome = first
+            .map(|datagram| {
+                rehearsal.try_out(&run.meta(datagram.len()), datagram, || {
+                    #[cfg(test)]
+                    self.faults.on_first_packet();
+                })
+            })
+            .find(|outcome| *outcome != Outcome::Fine);
+        match outcome {
+            None | Some(Outcome::Fine) => return true,
+            Some(Outcome::TooMany) => {
+                let count = run.bytes.len().div_ceil(run.stride) as u64;
+                self.dropped.fetch_add(count, Ordering::Relaxed);
+            }
+            Some(Outcome::Defect) => {
+                self.defects.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        false
+    }
+
+    /// The queue, where what comes out next has been tried out. While that goes on, others fill it.
+    fn tried(&self) -> MutexGuard<'_, Queue> {
+        loop {
+            let mut queue = lock(&self.queue);
+            let is_next = |run: &mut Run| !run.is_tried;
+            let Some(mut run) = queue.runs.pop_front_if(is_next) else {
+                return queue;
+            };
+            queue.bytes -= run.bytes.len();
+            drop(queue);
+            run.is_tried = true;
+            if self.is_fine(&run) {
+                let mut queue = lock(&self.queue);
+                queue.bytes += run.bytes.len();
+                queue.runs.push_front(run);
+            }
+        }
+    }
+
+    /// What comes out next; `waker` is woken when there is something, if there is nothing now.
+    fn next(&self, buffer: &mut [u8], waker: Option<&Waker>) -> Option<RecvMeta> {
+        loop {
+            let mut queue = self.tried();
+            let meta = queue.pop(buffer);
+            if meta.is_some() {
+                return meta;
+            }
+            if queue.runs.is_empty() {
+                queue.reader = waker.cloned();
+                return None;
+            }
+        }
+    }
+
     fn sockets(&self) -> impl Iterator<Item = Arc<Socket>> {
         self.sockets
             .iter()
@@ -129,10 +219,10 @@ impl Port {
 }
 
 impl Queue {
-    /// Moves datagrams of one sender into `buffer`, as many as fit.
+    /// Moves datagrams of one sender that were tried out into `buffer`, as many as fit.
     fn pop(&mut self, buffer: &mut [u8]) -> Option<RecvMeta> {
         loop {
-            let run = self.runs.front_mut()?;
+            let run = self.runs.front_mut().filter(|run| run.is_tried)?;
             let fitting = if run.bytes.len() <= buffer.len() {
                 run.bytes.len()
             } else {
@@ -146,13 +236,7 @@ impl Queue {
             }
             let (taken, _) = buffer.split_at_mut(fitting);
             run.bytes.copy_to_slice(taken);
-            let meta = RecvMeta {
-                addr: run.from,
-                len: fitting,
-                stride: run.stride,
-                ecn: run.ecn,
-                dst_ip: run.local,
-            };
+            let meta = run.meta(fitting);
             self.bytes -= fitting;
             if run.bytes.is_empty() {
                 self.runs.pop_front();
@@ -193,19 +277,18 @@ impl AsyncUdpSocket for Port {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut queue = lock(&self.queue);
         #[cfg(test)]
         self.faults.on_receive()?;
         let mut count = 0;
         for (buffer, place) in buffers.iter_mut().zip(metas) {
-            let Some(meta) = queue.pop(buffer) else {
+            let waker = (count == 0).then(|| context.waker());
+            let Some(meta) = self.next(buffer, waker) else {
                 break;
             };
             *place = meta;
             count += 1;
         }
         if count == 0 {
-            queue.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(Ok(count))
@@ -323,7 +406,7 @@ mod tests {
         assert_eq!(port.dropped(), 0);
         port.push(&run(&most[..2500], 1000));
         assert_eq!(port.dropped(), 3);
-        port.clear();
+        *lock(&port.queue) = Queue::default();
         port.push(&run(&most[..1], 1));
         assert_eq!(port.dropped(), 3);
     }

@@ -358,6 +358,18 @@ async fn a_panic_on_a_connection_harms_nothing_else_and_another_one_is_begun() {
 }
 
 #[tokio::test]
+async fn a_first_packet_that_the_library_fails_by_is_kept_from_it() {
+    let (one, two) = pair();
+    agree(&one, &two);
+    two.quic.port.fail(Fault::PanicInFirstPacket);
+    // The packet is lost; it comes again and is fine.
+    echo(&one, &two).await.unwrap();
+    assert_eq!(two.quic.drops().defects, 1);
+    assert_eq!(two.quic.drops().handshakes, 0);
+    others_pass(&one, &two).await;
+}
+
+#[tokio::test]
 async fn the_end_is_told_and_final() {
     let (one, two) = pair();
     agree(&one, &two);

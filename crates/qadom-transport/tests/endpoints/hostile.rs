@@ -60,6 +60,31 @@ fn replayed_datagrams_are_acted_upon_zero_times() {
 }
 
 #[test]
+fn datagrams_that_come_back_to_their_sender_are_dropped_and_counted() {
+    let mut wire = talked();
+    wire.run(Duration::from_secs(10));
+    let sent: Vec<Sent> = wire.sent.clone();
+    let events: Vec<usize> = wire.nodes.iter().map(|node| node.events.len()).collect();
+    for datagram in &sent {
+        let sender = wire
+            .nodes
+            .iter()
+            .position(|node| node.address == datagram.from)
+            .unwrap();
+        let dropped = wire.nodes[sender].endpoint.drops().total();
+        for from in [datagram.to, datagram.from] {
+            wire.inject(sender, from, &datagram.bytes);
+        }
+        let is_who = datagram.bytes[0] == crate::wire::WHO;
+        let expected = if is_who { 0 } else { 2 };
+        let after = wire.nodes[sender].endpoint.drops().total();
+        assert_eq!(after - dropped, expected, "{:#x}", datagram.bytes[0]);
+    }
+    let after: Vec<usize> = wire.nodes.iter().map(|node| node.events.len()).collect();
+    assert_eq!(after, events);
+}
+
+#[test]
 fn data_from_another_address_is_not_opened() {
     let mut wire = talked();
     wire.request(0, wire.outgoing(1, 50, b"fresh", false));

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     ErrorInReceive,
     /// Whoever sends panics.
     PanicInSend,
+    /// The library panics at a first packet.
+    PanicInFirstPacket,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,12 @@ impl Faults {
 
     pub(super) fn on_send(&self) {
         if self.take(Fault::PanicInSend) {
+            std::panic::resume_unwind(Box::new("a fault"));
+        }
+    }
+
+    pub(super) fn on_first_packet(&self) {
+        if self.take(Fault::PanicInFirstPacket) {
             std::panic::resume_unwind(Box::new("a fault"));
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_routing::NodeKey;
+use qadom_routing::{Moment, NodeKey, Step};
 use qadom_store::Ticket;
 use qadom_wire::{Hello, Holds, Offer, Verified};
 
@@ -127,6 +127,15 @@ pub enum Effect {
         operation: OperationId,
         /// Items, each version once, and tombstones of items that were handed out before.
         records: Vec<Verified>,
+    },
+    /// A lookup that is followed has gone on.
+    Steps {
+        /// The lookup, as [`Engine::lookup_stream`](crate::Engine::lookup_stream) named it.
+        operation: OperationId,
+        /// When it began.
+        began: Moment,
+        /// What happened since it was last told of, in order; never empty.
+        steps: Vec<Step>,
     },
     /// Send this node an empty packet, if there is a session with it, so that address translators
     /// on the way go on letting it through.

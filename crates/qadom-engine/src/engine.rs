@@ -123,6 +123,14 @@ impl Engine {
         self.start(now, Box::new(operation))
     }
 
+    /// Does as [`Engine::lookup`] does, and tells every step when it happens:
+    /// [`Effect::Steps`](crate::Effect::Steps).
+    pub fn lookup_stream(&mut self, now: Time, target: Key) -> OperationId {
+        let now = self.core.corrected(now);
+        let operation = LookupOperation::new(&self.core, target, now).followed();
+        self.start(now, Box::new(operation))
+    }
+
     /// Enters the network through addresses, whose keys are asked for, and through contacts.
     pub fn join(
         &mut self,

@@ -171,6 +171,11 @@ impl Walk {
         &self.lookup
     }
 
+    /// When it began.
+    pub(crate) const fn began(&self) -> Time {
+        self.began
+    }
+
     /// Asks none of these nodes, which did not have what is looked for.
     pub(crate) fn exclude<'a>(&mut self, nodes: impl IntoIterator<Item = &'a NodeId>) {
         self.lookup.exclude(nodes);

@@ -4,6 +4,7 @@
 //! them. How a node's own types become these is in `api/convert.rs`; texts inside the JSON (keys,
 //! moments, bytes) are in `api/text.rs`.
 
+mod bulk;
 mod convert;
 mod files;
 mod records;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use qadom_node::Key;
 use serde::{Deserialize, Serialize};
 
+pub use bulk::{BulkFetch, BulkFetched, BulkGet, BulkPut, BulkValue, BulkWrite, BulkWritten};
 pub use files::{
     AddRequest, Choice, FetchRequest, FileAdded, FileEvent, FileFetched, FileItem, FileList,
     FileProgress, FileRemoved, FileStatus, NamedFile, NamedFiles,
@@ -110,6 +112,9 @@ pub struct Fetched {
 pub struct Peers {
     /// Every contact of it.
     pub items: Vec<Peer>,
+    /// Where the next page begins; none on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 /// A contact of the routing table.
@@ -155,6 +160,16 @@ pub struct LookupStep {
     pub hop: u32,
     /// Leading bits that the node's id shares with the key.
     pub shared_bits: u32,
+}
+
+/// What a lookup tells while it runs: its steps, then its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LookupNews {
+    /// A step.
+    Step(LookupStep),
+    /// What it came to.
+    End(LookupEnd),
 }
 
 /// What happens to a node in a lookup.

@@ -151,6 +151,41 @@ impl Client {
             .await
     }
 
+    /// Puts many values; each is answered by itself, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when none was put.
+    pub async fn put_many(
+        &self,
+        values: impl IntoIterator<Item = Bytes>,
+        write: &WriteQuery,
+    ) -> Result<Vec<api::BulkWrite>, ClientError> {
+        let values = values.into_iter().map(|value| api::BulkValue { value });
+        let items = values.collect();
+        let route = write.route("/v1/bulk/put");
+        let request = json(&api::BulkPut { items })?;
+        let written: api::BulkWritten = self.call(Method::POST, &route, request).await?;
+        Ok(written.items)
+    }
+
+    /// Reads many values; each is answered by itself, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when none was read.
+    pub async fn get_many(
+        &self,
+        keys: &[Key],
+        from: &ReadFrom,
+    ) -> Result<Vec<api::BulkFetch>, ClientError> {
+        let keys = keys.iter().map(ToString::to_string).collect();
+        let route = from.route("/v1/bulk/get");
+        let request = json(&api::BulkGet { keys })?;
+        let fetched: api::BulkFetched = self.call(Method::POST, &route, request).await?;
+        Ok(fetched.items)
+    }
+
     /// Reads a value.
     ///
     /// # Errors
@@ -170,13 +205,14 @@ impl Client {
         self.call(Method::GET, "/v1/peers", Bytes::new()).await
     }
 
-    /// Looks up the nodes nearest to a key, and tells how.
+    /// Looks up the nodes nearest to a key, and tells each step when it happens; dropping the events
+    /// gives the lookup up.
     ///
     /// # Errors
     ///
     /// [`ClientError`].
-    pub async fn lookup(&self, key: &Key) -> Result<api::Lookup, ClientError> {
-        self.call(Method::GET, &format!("/v1/lookups/{key}"), Bytes::new())
+    pub async fn lookup(&self, key: &Key) -> Result<Events<api::LookupNews>, ClientError> {
+        self.events(Method::GET, &format!("/v1/lookups/{key}"), Bytes::new())
             .await
     }
 

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::patience::Patience;
 use crate::router::{App, no_method, no_route};
 use crate::routes::content;
 
@@ -27,7 +28,9 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may take for the head of a request, and stay idle before it.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long requests under way are given when the server closes.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// How long a connection may take nothing of an answer.
+const READ_TIME: Duration = Duration::from_mins(1);
 
 /// A gateway that is being served, until it is closed or dropped.
 #[derive(Debug)]
@@ -125,7 +128,10 @@ async fn connection(stream: TcpStream, router: Router, mut closed: watch::Receiv
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Patience::new(stream, READ_TIME)),
+            TowerToHyperService::new(router),
+        );
     tokio::select! {
         // What a stranger does wrong ends its own connection.
         _ = &mut connection => {}

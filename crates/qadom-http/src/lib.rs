@@ -7,10 +7,13 @@
 //! What this crate does not know: command lines, and how a node finds or keeps anything.
 
 pub mod api;
+mod bodies;
 mod client;
+mod doors;
 mod duration;
 mod gateway;
 mod guard;
+mod patience;
 mod problem;
 mod router;
 mod routes;

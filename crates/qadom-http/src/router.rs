@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Request, State};
@@ -17,8 +16,12 @@ use axum::{Router, extract::DefaultBodyLimit};
 use qadom_node::{Node, Reason};
 use tokio::sync::Semaphore;
 
+use crate::bodies::{LARGE_AT_ONCE, Longest};
+use crate::doors::Doors;
 use crate::problem::Problem;
-use crate::routes::{content, daemon, events, files, keeping, metrics, network, records, values};
+use crate::routes::{
+    bulk, content, daemon, events, files, keeping, metrics, network, records, values,
+};
 use crate::server::ServerLimits;
 
 /// What the routes work on: one node, and what is counted about the requests themselves.
@@ -26,48 +29,66 @@ use crate::server::ServerLimits;
 pub struct App {
     /// The node that all routes ask.
     pub(crate) node: Node,
-    /// Requests that were no requests, since the start.
-    pub(crate) malformed: Arc<AtomicU64>,
-    /// Connections open now.
-    pub(crate) connections: Arc<AtomicU64>,
-    /// Connections that may be open at once; 0 when nobody limits them.
-    pub(crate) connections_limit: u64,
-    /// How long the body of a request may take to come.
-    pub(crate) body_time: Duration,
+    /// What requests and connections may take.
+    pub(crate) limits: ServerLimits,
+    /// Connections open now, and their end.
+    pub(crate) doors: Doors,
     /// Places for those who follow events, who stay: fewer than connections, so that others can ask.
     pub(crate) followers: Arc<Semaphore>,
+    /// Places for requests with bodies of many megabytes.
+    pub(crate) large: Arc<Semaphore>,
+    /// The longest bodies so far.
+    pub(crate) longest: Longest,
+    /// What was refused, since the start.
+    refused: Arc<Refused>,
+}
+
+/// Requests and connections that were refused.
+#[derive(Debug, Default)]
+struct Refused {
+    /// Requests that were no requests.
+    malformed: AtomicU64,
+    /// Bodies that did not come, and answers that were not read, in time.
+    slow: AtomicU64,
 }
 
 impl App {
     /// Works on a node.
     pub fn new(node: Node) -> Self {
-        Self {
-            node,
-            malformed: Arc::default(),
-            connections: Arc::default(),
-            connections_limit: 0,
-            body_time: ServerLimits::default().body,
-            followers: followers(ServerLimits::default().connections),
-        }
+        Self::limited(node, ServerLimits::default())
     }
 
-    /// Works under the limits of a server.
-    pub(crate) fn limited(mut self, limits: &ServerLimits) -> Self {
-        self.connections_limit = u64::from(limits.connections);
-        self.body_time = limits.body;
-        self.followers = followers(limits.connections);
-        self
+    /// Works on a node under the limits of a server.
+    pub(crate) fn limited(node: Node, limits: ServerLimits) -> Self {
+        Self {
+            node,
+            limits,
+            doors: Doors::default(),
+            followers: Arc::new(Semaphore::new(limits.followers())),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            longest: Longest::default(),
+            refused: Arc::default(),
+        }
     }
 
     /// Counts a request that was none.
     pub(crate) fn count_malformed(&self) {
-        self.malformed.fetch_add(1, Ordering::Relaxed);
+        self.refused.malformed.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-/// Places for followers: of each four connections, one is left to others.
-fn followers(connections: u16) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(usize::from(connections - connections / 4)))
+    /// Counts somebody who sent or read too slowly.
+    pub(crate) fn count_slow(&self) {
+        self.refused.slow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was refused, by reason.
+    pub(crate) fn refused(&self) -> [(Reason, u64); 2] {
+        let Refused { malformed, slow } = &*self.refused;
+        [
+            (Reason::Malformed, malformed.load(Ordering::Relaxed)),
+            (Reason::Timeout, slow.load(Ordering::Relaxed)),
+        ]
+    }
 }
 
 /// The routes of the control API.
@@ -75,6 +96,8 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/v1/values", post(values::put))
         .route("/v1/values/{key}", get(values::get))
+        .route("/v1/bulk/put", post(bulk::put))
+        .route("/v1/bulk/get", post(bulk::get))
         .route("/v1/dict", patch(records::dict_update))
         .route(
             "/v1/dict/{name}",

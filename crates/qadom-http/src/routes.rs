@@ -1,5 +1,7 @@
 //! The work behind each route, and how the routes read what they are sent.
 
+pub(crate) mod bulk;
+mod conditional;
 pub(crate) mod content;
 pub(crate) mod daemon;
 pub(crate) mod events;
@@ -7,25 +9,21 @@ pub(crate) mod files;
 pub(crate) mod keeping;
 pub(crate) mod metrics;
 pub(crate) mod network;
+mod paging;
 mod parameters;
 pub(crate) mod records;
+mod sse;
 pub(crate) mod values;
 
 use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use qadom_node::{Key, Reason};
-use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
-use crate::router::App;
-
-/// A JSON body has at most this many bytes.
-const JSON_MAX: usize = 65_536;
 
 /// What a route sends back, or why it does not.
 type Answer<T> = Result<T, Problem>;
@@ -55,10 +53,20 @@ fn wants_json(headers: &HeaderMap) -> bool {
         .any(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// A value byte for byte; what else is known about it goes into the headers.
-fn raw<const FACTS: usize>(value: Bytes, facts: [(&'static str, String); FACTS]) -> Response {
+/// What may be another one by the next time: caches ask whether it is.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// A value byte for byte under its entity tag; what else is known about it goes into the headers.
+fn raw<const FACTS: usize>(
+    value: Bytes,
+    tag: &str,
+    facts: [(&'static str, String); FACTS],
+) -> Response {
     let mut response = Response::new(Body::from(value));
     let headers = response.headers_mut();
+    headers.insert(header::ETAG, conditional::tag(tag));
+    headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
@@ -70,37 +78,4 @@ fn raw<const FACTS: usize>(value: Bytes, facts: [(&'static str, String); FACTS])
         }
     }
     response
-}
-
-/// Reads a whole body of at most `limit` bytes within the time that a body may take; `what` names
-/// what it is.
-async fn read(app: &App, body: Body, limit: usize, what: &str) -> Answer<Bytes> {
-    let whole = Limited::new(body, limit).collect();
-    let Ok(whole) = tokio::time::timeout(app.body_time, whole).await else {
-        let seconds = app.body_time.as_secs_f64();
-        let detail = format!("the rest of {what} did not come within {seconds} s");
-        return Err(Problem::new(Reason::Timeout, detail).with_status(StatusCode::REQUEST_TIMEOUT));
-    };
-    match whole {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
-            Reason::TooLarge,
-            format!("{what} has at most {limit} bytes"),
-        )),
-        Err(error) => Err(Problem::new(
-            Reason::Malformed,
-            format!("the body broke off: {error}"),
-        )),
-    }
-}
-
-/// Reads a JSON body, whatever content type it claims.
-async fn read_json<T: DeserializeOwned>(app: &App, body: Body) -> Answer<T> {
-    let bytes = read(app, body, JSON_MAX, "a JSON body").await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Problem::new(
-            Reason::Malformed,
-            format!("the body is not the JSON of this route: {error}"),
-        )
-    })
 }

@@ -8,7 +8,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::{Router, middleware};
@@ -18,11 +17,12 @@ use hyper_util::service::TowerToHyperService;
 use qadom_node::Node;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::guard::guard;
+use crate::patience::Patience;
 use crate::router::{App, router};
 use crate::socket::{self, SocketError};
 use crate::tcp::{TcpError, TcpSettings};
@@ -30,13 +30,16 @@ use crate::tcp::{TcpError, TcpSettings};
 /// What the server bears at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Connections open at once, at least 1 (256); further ones wait for their turn. Three quarters
+    /// Connections open at once, at least 1 (2048); further ones wait for their turn. Three quarters
     /// of them can follow events; a further follower is refused as busy.
     pub connections: u16,
-    /// How long a connection may take for the head of a request (10 s).
+    /// How long a connection may take for the head of a request, and stay idle before it (10 s).
     pub head: Duration,
-    /// How long the body of a request may take (10 s).
+    /// How long the body of a request may take (10 s); of one that may have many megabytes several
+    /// times as long.
     pub body: Duration,
+    /// How long a connection may take nothing of an answer (1 min).
+    pub read: Duration,
     /// How long the requests under way are given when the server closes (5 s).
     pub drain: Duration,
 }
@@ -44,24 +47,30 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 2048,
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
+            read: Duration::from_mins(1),
             drain: Duration::from_secs(5),
         }
+    }
+}
+
+impl ServerLimits {
+    /// Connections that can follow events: of each four, one is left to others.
+    pub(crate) fn followers(&self) -> usize {
+        usize::from(self.connections - self.connections / 4)
     }
 }
 
 /// A control API that is being served, until it is closed or dropped.
 #[derive(Debug)]
 pub struct Server {
+    /// Its doors tell the accept loops and every connection to finish.
     app: App,
-    limits: ServerLimits,
     path: PathBuf,
     /// Device and inode of the socket file, so that only the own one is removed at the end.
     file: Option<(u64, u64)>,
-    /// True, or gone with the server, tells the accept loop and every connection to finish.
-    closing: watch::Sender<bool>,
     /// One loop for each place that is listened on.
     accepting: Vec<JoinHandle<()>>,
 }
@@ -87,22 +96,13 @@ impl Server {
         limits: ServerLimits,
     ) -> Result<Self, SocketError> {
         let listener = socket::listen(path).await?;
-        let (closing, closed) = watch::channel(false);
-        let app = App::new(node).limited(&limits);
+        let app = App::limited(node, limits);
         let router = router(app.clone());
-        let accepting = accept(
-            Listener::Unix(listener),
-            router,
-            app.clone(),
-            limits,
-            closed,
-        );
+        let accepting = accept(Listener::Unix(listener), router, app.clone());
         Ok(Self {
             app,
-            limits,
             path: path.to_owned(),
             file: file_identity(path),
-            closing,
             accepting: vec![tokio::spawn(accepting)],
         })
     }
@@ -120,13 +120,7 @@ impl Server {
         let tls = tls.map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
         let guard = middleware::from_fn_with_state(settings.token.clone(), guard);
         let router = router(self.app.clone()).layer(guard);
-        let accepting = accept(
-            Listener::Tcp(listener, tls),
-            router,
-            self.app.clone(),
-            self.limits,
-            self.closing.subscribe(),
-        );
+        let accepting = accept(Listener::Tcp(listener, tls), router, self.app.clone());
         self.accepting.push(tokio::spawn(accepting));
         Ok(address)
     }
@@ -136,10 +130,17 @@ impl Server {
         &self.path
     }
 
+    /// Takes no more requests, ends those who follow events, and lets what is under way finish, for
+    /// the time that the limits give it. The node still runs.
+    pub async fn drain(&self) {
+        self.app.doors.close();
+        self.app.doors.drained(self.app.limits.drain).await;
+    }
+
     /// Takes no more requests, lets those under way finish, and removes the socket's file.
-    pub async fn close(self) {
-        self.closing.send_replace(true);
-        for accepting in self.accepting {
+    pub async fn close(mut self) {
+        self.app.doors.close();
+        for accepting in std::mem::take(&mut self.accepting) {
             // The loop never panics; were it cancelled, there would be nothing left to wait for.
             let _ = accepting.await;
         }
@@ -147,6 +148,12 @@ impl Server {
             // What stays behind is replaced at the next start.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.app.doors.close();
     }
 }
 
@@ -185,15 +192,11 @@ impl Listener {
     }
 }
 
-async fn accept(
-    listener: Listener,
-    router: Router,
-    app: App,
-    limits: ServerLimits,
-    mut closed: watch::Receiver<bool>,
-) {
+async fn accept(listener: Listener, router: Router, app: App) {
+    let limits = app.limits;
     let places = Arc::new(Semaphore::new(usize::from(limits.connections.max(1))));
     let mut connections = JoinSet::new();
+    let mut closing = std::pin::pin!(app.doors.closing());
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -202,18 +205,18 @@ async fn accept(
         let (place, accepted) = tokio::select! {
             accepted = accepted => accepted,
             Some(_) = connections.join_next() => continue,
-            () = closing(&mut closed) => break,
+            () = &mut closing => break,
         };
         match accepted {
             Ok(incoming) => {
-                let connection = serve(incoming, router.clone(), limits.head, closed.clone());
-                let app = app.clone();
+                let (app, router) = (app.clone(), router.clone());
                 connections.spawn(async move {
-                    app.connections.fetch_add(1, Ordering::Relaxed);
-                    if connection.await == Ended::Malformed {
-                        app.count_malformed();
+                    let _inside = app.doors.enter();
+                    match serve(incoming, router, &app).await {
+                        Ended::Malformed => app.count_malformed(),
+                        Ended::Stuck => app.count_slow(),
+                        Ended::Done => {}
                     }
-                    app.connections.fetch_sub(1, Ordering::Relaxed);
                     drop(place);
                 });
             }
@@ -230,12 +233,6 @@ async fn accept(
     let _ = tokio::time::timeout(limits.drain, drained).await;
 }
 
-/// Resolves when the server closes or is dropped.
-async fn closing(closed: &mut watch::Receiver<bool>) {
-    // An error says that the server is gone, which is the same news.
-    let _ = closed.wait_for(|closed| *closed).await;
-}
-
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
@@ -243,37 +240,36 @@ enum Ended {
     Done,
     /// Something came that is no request.
     Malformed,
+    /// The other side did not read its answer.
+    Stuck,
 }
 
-async fn serve(
-    incoming: Incoming,
-    router: Router,
-    head: Duration,
-    closed: watch::Receiver<bool>,
-) -> Ended {
+async fn serve(incoming: Incoming, router: Router, app: &App) -> Ended {
     match incoming {
-        Incoming::Unix(stream) => connection(stream, router, head, closed).await,
-        Incoming::Tcp(stream) => connection(stream, router, head, closed).await,
-        Incoming::Tls(stream, tls) => match tokio::time::timeout(head, tls.accept(stream)).await {
-            Ok(Ok(stream)) => connection(stream, router, head, closed).await,
-            Ok(Err(_)) | Err(_) => Ended::Malformed,
-        },
+        Incoming::Unix(stream) => connection(stream, router, app).await,
+        Incoming::Tcp(stream) => connection(stream, router, app).await,
+        Incoming::Tls(stream, tls) => {
+            match tokio::time::timeout(app.limits.head, tls.accept(stream)).await {
+                Ok(Ok(stream)) => connection(stream, router, app).await,
+                Ok(Err(_)) | Err(_) => Ended::Malformed,
+            }
+        }
     }
 }
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
     router: Router,
-    head: Duration,
-    mut closed: watch::Receiver<bool>,
+    app: &App,
 ) -> Ended {
+    let stream = Patience::new(stream, app.limits.read);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
+        .header_read_timeout(app.limits.head)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let served = tokio::select! {
         served = &mut connection => Some(served),
-        () = closing(&mut closed) => None,
+        () = app.doors.closing() => None,
     };
     let served = if let Some(served) = served {
         served
@@ -287,6 +283,14 @@ async fn connection(
         Err(error) if error.is_timeout() && !connection.into_parts().read_buf.is_empty() => {
             Ended::Malformed
         }
+        Err(error) if is_stuck(&error) => Ended::Stuck,
         Ok(()) | Err(_) => Ended::Done,
     }
+}
+
+/// Whether a connection broke because nothing of its answer was taken.
+fn is_stuck(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::TimedOut)
 }

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qadom_http::api::LookupNews;
 use qadom_http::{Client, ClientError, ReadFrom, Server, ServerLimits, SocketError, WriteQuery};
 use qadom_node::Node;
 use tempfile::TempDir;
@@ -116,8 +117,17 @@ async fn two_daemons_reach_each_other() {
         one.client.get(&written.key, &from).await.unwrap().value,
         "from two"
     );
-    let lookup = one.client.lookup(&written.key).await.unwrap();
-    assert_eq!(lookup.end.closest[0].node.0, two.node.id());
+    let mut lookup = one.client.lookup(&written.key).await.unwrap();
+    let mut steps = 0;
+    let end = loop {
+        match lookup.next().await.unwrap().unwrap() {
+            LookupNews::Step(_) => steps += 1,
+            LookupNews::End(end) => break end,
+        }
+    };
+    assert_eq!(end.closest[0].node.0, two.node.id());
+    assert!(steps >= 2, "it is asked and answers");
+    assert!(lookup.next().await.unwrap().is_none());
     one.stop().await;
     two.stop().await;
 }
@@ -372,4 +382,75 @@ async fn a_path_of_107_bytes_is_taken_and_one_of_108_is_refused() {
         Err(ClientError::Path(_))
     ));
     node.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_ends_well_when_the_server_closes_and_followers_are_let_go() {
+    let daemon = Daemon::start().await;
+    let mut follower = daemon.client.subscribe("a", "now").await.unwrap();
+    let mut half = UnixStream::connect(daemon.server.path()).unwrap();
+    half.write_all(b"POST /v1/values HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf")
+        .unwrap();
+    // The answer says that the daemon has the first half: requests are taken in turn.
+    daemon.client.status().await.unwrap();
+    let Daemon { node, server, .. } = daemon;
+    let closing = tokio::spawn(async move {
+        server.drain().await;
+        node.shutdown().await;
+        server.close().await;
+    });
+    assert!(follower.next().await.unwrap().is_none());
+    half.write_all(b"half").unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        half.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    closing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_what_is_under_way_and_is_answered() {
+    let daemon = Daemon::start().await;
+    let mut half = UnixStream::connect(daemon.server.path()).unwrap();
+    half.write_all(b"POST /v1/values HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf")
+        .unwrap();
+    daemon.client.status().await.unwrap();
+    let client = daemon.client.clone();
+    let stop = tokio::spawn(async move { client.stop().await });
+    // Nobody is let in any more once the daemon stops.
+    while daemon.client.status().await.is_ok() {}
+    half.write_all(b"half").unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        half.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    assert!(answer.await.unwrap().starts_with("HTTP/1.1 201"));
+    assert!(stop.await.unwrap().unwrap().stopped);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_is_cut_off_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let limits = ServerLimits {
+        read: Duration::from_millis(50),
+        ..ServerLimits::default()
+    };
+    let node = node().await;
+    let server = Server::start_with(&path, node.clone(), limits)
+        .await
+        .unwrap();
+    let mut stuck = UnixStream::connect(&path).unwrap();
+    // More answers than the socket takes on the way.
+    let requests = b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n".repeat(300);
+    stuck.write_all(&requests).unwrap();
+    let client = Client::new(&path);
+    while client.status().await.unwrap().drops.get("timeout") != Some(&1) {}
+    node.shutdown().await;
+    server.close().await;
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::{
-    Blocked, Failure, InboundId, Mode, Outcome, Promise, ReadFrom, Since, WatchSlot, WriteOptions,
+    Blocked, Failure, InboundId, Mode, Outcome, Promise, PublicationId, ReadFrom, Since, WatchSlot,
+    WriteOptions,
 };
 use qadom_routing::{Contact, Key, NodeId, NodeKey};
 use qadom_wire::{Held, Holds, Identity, Offer, OfferResult, Reason, Writer};
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::bag_stream::Items;
 use crate::error::{Error, StopReason};
 use crate::handover::Feed;
+use crate::lookup_stream::Steps;
 use crate::status::{Block, Peer, Status};
 use crate::subscription::Events;
 
@@ -47,8 +49,10 @@ pub(crate) enum Command {
     Watch(WatchSlot, Since, Feed<Events>),
     /// List a bag item by item.
     BagStream(Key, ReadFrom, Feed<Items>),
-    /// Tell what this node keeps alive.
-    Publications(oneshot::Sender<Vec<Promise>>),
+    /// Look a key up, and tell every step when it happens.
+    LookupStream(Key, Feed<Steps>),
+    /// Tell what this node keeps alive: what lies behind a publication, so many at most.
+    Publications(Option<PublicationId>, usize, oneshot::Sender<Vec<Promise>>),
     /// Tell the payloads of what this node keeps alive in a slot.
     Promised(Key, oneshot::Sender<Vec<Bytes>>),
     /// Have nothing to do with something, for this long or for ever.

@@ -20,7 +20,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
-use crate::bag_stream::Items;
 use crate::bootstrap::Bootstrap;
 use crate::clock::Clock;
 use crate::command::{Command, Marked, Signals};
@@ -30,15 +29,14 @@ use crate::error::{StartError, StopReason};
 use crate::files::{Asked, Service};
 use crate::flusher::{Flusher, Report};
 use crate::folder::Folder;
-use crate::handover::Feed;
 use crate::identity::Identity;
 use crate::node::Facts;
 use crate::quarantines::Quarantines;
 use crate::sockets::Sockets;
-use crate::subscription::Events;
 
 mod close;
 mod down;
+mod feeds;
 mod health;
 mod journal;
 mod records;
@@ -49,6 +47,7 @@ mod up;
 
 pub(crate) use journal::{Promises, check_promise};
 
+use feeds::Feeds;
 use health::Health;
 
 /// How often contacts and time are written down.
@@ -125,10 +124,7 @@ pub(crate) struct Driver {
     asked: mpsc::Sender<Asked>,
     /// Who waits for an operation of the engine.
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
-    /// Where the events of watched slots go.
-    feeds: HashMap<OperationId, Feed<Events>>,
-    /// Where the items of bags go that are listed as streams.
-    listings: HashMap<OperationId, Feed<Items>>,
+    feeds: Feeds,
     /// Who waits for the key of whoever answers at an address, by token.
     searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
     last_search: u64,
@@ -221,8 +217,7 @@ impl Driver {
             files: parts.files,
             asked: parts.asked,
             callers: HashMap::new(),
-            feeds: HashMap::new(),
-            listings: HashMap::new(),
+            feeds: Feeds::default(),
             searches: HashMap::new(),
             last_search: 0,
             marking: BTreeMap::new(),

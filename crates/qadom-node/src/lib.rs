@@ -20,6 +20,7 @@ mod handover;
 mod identities;
 mod identity;
 mod journal;
+mod lookup_stream;
 mod moves;
 mod node;
 mod quarantines;
@@ -42,6 +43,7 @@ pub use files::{
     FilePushed, FileReader, FileStatus, FileTask, Files, GetOptions, NamedFile, PUSH_COPIES,
 };
 pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, IdentityError};
+pub use lookup_stream::{LookupEvent, LookupStream};
 pub use moves::{MoveError, Moved, export_store, import_store};
 pub use node::{Joined, Node};
 pub use status::{Block, Limit, Peer, Status, Traffic, Verdict};

@@ -25,7 +25,9 @@ use crate::builder::Builder;
 use crate::command::{COMMANDS_MAX, Command, Operation, Signals};
 use crate::error::{Error, StopReason};
 use crate::files::Service;
+use crate::handover::handover;
 use crate::identities::IdentityFolder;
+use crate::lookup_stream::LookupStream;
 use crate::resolve::{Targets, resolve};
 use crate::status::{Peer, Status};
 
@@ -173,6 +175,42 @@ impl Node {
             Outcome::Looked(report) => Ok(report),
             _ => Err(Error::Internal),
         }
+    }
+
+    /// Finds the nodes closest to a key, and tells every step when it happens. The lookup is given up
+    /// when the stream is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Refused`] with `busy` when as many operations run as may, [`Error::Busy`] and
+    /// [`Error::Stopped`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use qadom_node::{LookupEvent, Node};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+    /// let mut steps = node.lookup_stream("name:x".parse()?).await?;
+    /// while let Some(event) = steps.next().await {
+    ///     match event {
+    ///         LookupEvent::Step { after, step } => println!("{after:?}: {:?}", step.event),
+    ///         LookupEvent::End(report) => println!("{} closest", report.closest.len()),
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # node.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn lookup_stream(&self, key: Key) -> Result<LookupStream, Error> {
+        let (caller, begun) = oneshot::channel();
+        let (feed, reader) = handover(self.signals(), caller);
+        self.send(Command::LookupStream(key, feed))?;
+        begun.await.map_err(|_| Error::Stopped)??;
+        Ok(LookupStream::new(reader))
     }
 
     /// Enters a network through nodes that are known to belong to it. One is enough; the others

@@ -12,7 +12,8 @@ mod topic;
 use std::time::Duration;
 
 use qadom_engine::{
-    Blocked, Outcome, Promise, SignedRead, Since, WatchSlot, Withdrawn, WriteOptions, Written,
+    Blocked, Outcome, Promise, PublicationId, SignedRead, Since, WatchSlot, Withdrawn,
+    WriteOptions, Written,
 };
 use qadom_routing::Key;
 use qadom_wire::Writer;
@@ -135,7 +136,21 @@ impl Node {
     ///
     /// [`Error::Busy`] and [`Error::Stopped`].
     pub async fn publications(&self) -> Result<Vec<Promise>, Error> {
-        self.ask(Command::Publications).await
+        self.publications_behind(None, usize::MAX).await
+    }
+
+    /// Some of what this node keeps alive: at most so many, those behind this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] and [`Error::Stopped`].
+    pub async fn publications_behind(
+        &self,
+        behind: Option<PublicationId>,
+        limit: usize,
+    ) -> Result<Vec<Promise>, Error> {
+        self.ask(|caller| Command::Publications(behind, limit, caller))
+            .await
     }
 
     /// Ends all that this node keeps alive under a slot: values are no longer renewed, holders of

@@ -89,8 +89,15 @@ impl Daemon {
         )
     }
 
-    /// Ends the node, then the server, so that whoever asked for the end gets an answer.
+    /// Takes no more requests and lets what is under way finish.
+    pub(super) async fn drain(&self) {
+        self.server.drain().await;
+    }
+
+    /// Lets what is under way finish, ends the node, then the server, so that whoever asked for the
+    /// end gets an answer.
     pub(super) async fn close(self) {
+        self.drain().await;
         self.node.shutdown().await;
         self.server.close().await;
     }

@@ -1,44 +1,53 @@
-//! `qadom lookup`: the nodes nearest to a key, and every step on the way to them.
+//! `qadom lookup`: the nodes nearest to a key, and every step on the way to them as it happens.
 
 use std::net::SocketAddr;
 
 use qadom_http::Client;
-use qadom_http::api::{LookupEvent, LookupStep};
+use qadom_http::api::{LookupEnd, LookupEvent, LookupNews, LookupStep};
+use qadom_node::Reason;
 
 use crate::args::Lookup;
 use crate::error::Failure;
 use crate::output::Output;
 use crate::texts::{self, counted};
 
-/// Prints the steps as a table and the end below it; as JSON one object each.
+/// The columns of the steps and how wide each is; the last one takes what it needs.
+const COLUMNS: [(&str, usize); 6] = [
+    ("after", 9),
+    ("hop", 3),
+    ("node", 12),
+    ("shared bits", 11),
+    ("what", 34),
+    ("address", 0),
+];
+
+/// Prints each step when it happens and the end below; as JSON one object each.
 pub(super) async fn run(lookup: &Lookup, client: &Client, output: Output) -> anyhow::Result<()> {
     let key = texts::key(&lookup.key)?;
-    let lookup = client.lookup(&key).await.map_err(Failure::from)?;
-    for step in &lookup.steps {
-        output.object(step)?;
+    let mut news = client.lookup(&key).await.map_err(Failure::from)?;
+    let titles = COLUMNS.map(|(title, _)| title.to_owned());
+    output.words(&row(&titles))?;
+    while let Some(event) = news.next().await.map_err(Failure::from)? {
+        match event {
+            LookupNews::Step(step) => output.result(&step, || row(&cells(&step)))?,
+            LookupNews::End(end) => return output.result(&end, || words(&end)),
+        }
     }
-    output.object(&lookup.end)?;
-
-    let steps = lookup.steps.iter().map(step).collect::<Vec<_>>();
-    let titles = ["after", "hop", "node", "shared bits", "what", "address"];
-    output.words(&texts::table(titles, &steps))?;
-    let closest = lookup
-        .end
-        .closest
-        .iter()
-        .map(|closest| [texts::node(closest.node), addresses(&closest.addresses)]);
-    let closest = closest.collect::<Vec<_>>();
-    output.words("")?;
-    output.words(&texts::table(["closest", "address"], &closest))?;
-    output.words(&format!(
-        "\n{}, {}, {}",
-        counted(closest.len(), "node", "nodes"),
-        texts::effort(lookup.end.hops, lookup.end.messages),
-        texts::milliseconds(lookup.end.took_ms),
-    ))
+    let failure = Failure::new(
+        Reason::ShuttingDown,
+        "the daemon ended before the lookup did",
+    );
+    Err(failure.into())
 }
 
-fn step(step: &LookupStep) -> [String; 6] {
+/// Lines cells up under their titles before the next rows are known.
+fn row(cells: &[String; 6]) -> String {
+    let cells = cells.iter().zip(COLUMNS);
+    let cells = cells.map(|(cell, (_, width))| format!("{cell:width$}"));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+fn cells(step: &LookupStep) -> [String; 6] {
     let what = match step.event {
         LookupEvent::Asked => "asked".to_owned(),
         LookupEvent::Answered { contacts, nearer } => {
@@ -59,10 +68,20 @@ fn step(step: &LookupStep) -> [String; 6] {
     ]
 }
 
+fn words(end: &LookupEnd) -> String {
+    let closest = end.closest.iter();
+    let closest = closest.map(|closest| [texts::node(closest.node), addresses(&closest.addresses)]);
+    let closest = closest.collect::<Vec<_>>();
+    format!(
+        "\n{}\n\n{}, {}, {}",
+        texts::table(["closest", "address"], &closest),
+        counted(closest.len(), "node", "nodes"),
+        texts::effort(end.hops, end.messages),
+        texts::milliseconds(end.took_ms),
+    )
+}
+
 fn addresses(addresses: &[SocketAddr]) -> String {
-    addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let addresses = addresses.iter().map(ToString::to_string);
+    addresses.collect::<Vec<_>>().join(" ")
 }

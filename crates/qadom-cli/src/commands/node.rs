@@ -69,10 +69,10 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
             StopReason::Asked
         }
     };
+    // Both bounded in time, so that a second signal need not cut it short.
     if let Some(gateway) = gateway {
-        gateway.close().await;
+        tokio::join!(gateway.close(), daemon.drain());
     }
-    // Bounded in time, so that a second signal need not cut it short.
     daemon.close().await;
     match stopped {
         StopReason::Asked if is_memory => output.note("stopped: the records were in memory"),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use qadom_http::Client;
+use qadom_http::api::{BulkWrite, Written};
 use qadom_node::{Reason, VALUE_MAX};
 
 use super::input;
@@ -12,7 +13,11 @@ use crate::error::Failure;
 use crate::output::Output;
 use crate::texts;
 
-/// Reads all values before it sends the first: when one cannot be sent, none is.
+/// Values that are put by one request.
+const AT_ONCE: usize = 256;
+
+/// Reads all values before it sends the first: when one cannot be sent, none is. Of several the first
+/// failure is told at the end, behind those that went well.
 pub(super) async fn run(put: &Put, client: &Client, output: Output) -> anyhow::Result<()> {
     let standard_input = [Path::new("-").to_owned()];
     let files = if put.files.is_empty() {
@@ -32,13 +37,26 @@ pub(super) async fn run(put: &Put, client: &Client, output: Output) -> anyhow::R
         .iter()
         .map(|file| input::file(file, VALUE_MAX))
         .collect::<Result<Vec<_>, _>>()?;
-    for value in values {
-        let written = client
-            .put(value, &put.write.query())
-            .await
-            .map_err(Failure::from)?;
-        output.result(&written, || written.key.to_string())?;
-        output.note(&texts::receipt(&written.receipt));
+    // One value is put by the plain route, whose problem tells most.
+    if let [value] = values.as_slice() {
+        let written = client.put(value.clone(), &put.write.query()).await;
+        return told(&written.map_err(Failure::from)?, output);
     }
+    let mut failure = None;
+    for values in values.chunks(AT_ONCE) {
+        let written = client.put_many(values.to_vec(), &put.write.query()).await;
+        for written in written.map_err(Failure::from)? {
+            match written {
+                BulkWrite::Written(written) => told(&written, output)?,
+                BulkWrite::Failed { error } => failure = failure.or(Some(Failure::from(*error))),
+            }
+        }
+    }
+    failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+fn told(written: &Written, output: Output) -> anyhow::Result<()> {
+    output.result(written, || written.key.to_string())?;
+    output.note(&texts::receipt(&written.receipt));
     Ok(())
 }

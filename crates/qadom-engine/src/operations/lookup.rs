@@ -5,6 +5,7 @@ use qadom_routing::{Contact, Key};
 use qadom_wire::Answer;
 
 use crate::core::{Core, Purpose};
+use crate::effect::Effect;
 use crate::ledger::Cause;
 use crate::network::Effort;
 use crate::operation::Outcome;
@@ -17,6 +18,8 @@ use crate::walk::{Context, Query, Walk};
 pub(crate) struct LookupOperation {
     walk: Walk,
     cause: Cause,
+    /// The steps that were told as they happened; none when nobody follows them.
+    told: Option<usize>,
 }
 
 impl LookupOperation {
@@ -28,7 +31,32 @@ impl LookupOperation {
     /// What fills a bucket; the result is nobody's to wait for.
     pub(crate) fn with(core: &Core, target: Key, effort: Effort, cause: Cause, now: Time) -> Self {
         let walk = Walk::new(core, target, Query::Node, effort, now);
-        Self { walk, cause }
+        Self {
+            walk,
+            cause,
+            told: None,
+        }
+    }
+
+    /// Tells every step when it happens, too.
+    pub(crate) fn followed(mut self) -> Self {
+        self.told = Some(0);
+        self
+    }
+
+    /// Tells the steps that happened since the last time.
+    fn tell(&mut self, context: &mut Context<'_>) {
+        let trace = self.walk.lookup().trace();
+        if let Some(told) = &mut self.told
+            && let Some(steps @ [_, ..]) = trace.get(*told..)
+        {
+            context.core.emit(Effect::Steps {
+                operation: context.operation,
+                began: self.walk.began().moment,
+                steps: steps.to_vec(),
+            });
+            *told = trace.len();
+        }
     }
 
     fn end(&self, context: &mut Context<'_>) -> Progress {
@@ -53,7 +81,9 @@ impl Operation for LookupOperation {
     }
 
     fn go_on(&mut self, context: &mut Context<'_>) -> Progress {
-        if self.walk.go_on(context) {
+        let is_over = self.walk.go_on(context);
+        self.tell(context);
+        if is_over {
             self.end(context)
         } else {
             Progress::Going

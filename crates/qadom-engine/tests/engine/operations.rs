@@ -378,6 +378,42 @@ fn a_cancelled_operation_is_never_heard_of_again() {
 }
 
 #[test]
+fn a_followed_lookup_tells_each_step_once_and_then_the_same_as_a_report() {
+    let mut one = One::new(Mode::Client);
+    one.meet(1, true);
+    one.meet(2, true);
+    let operation = one.engine.lookup_stream(one.now, *value(b"x").key());
+    let others = one.run(willing);
+    let (mut told, mut end) = (Vec::new(), None);
+    for effect in others {
+        match effect {
+            Effect::Steps {
+                operation: whose,
+                steps,
+                ..
+            } => {
+                assert_eq!(whose, operation);
+                assert!(
+                    !steps.is_empty() && end.is_none(),
+                    "steps come before the end"
+                );
+                told.extend(steps);
+            }
+            Effect::Done { result, .. } => end = Some(result.unwrap()),
+            _ => {}
+        }
+    }
+    let Some(Outcome::Looked(report)) = end else {
+        panic!("{end:?}");
+    };
+    assert!(
+        report.steps.len() >= 4,
+        "two are asked and answer: {report:?}"
+    );
+    assert_eq!(told, report.steps);
+}
+
+#[test]
 fn what_nobody_renewed_is_replicated_and_what_somebody_renewed_is_not() {
     let mut one = One::new(Mode::Storing);
     one.engine

@@ -121,31 +121,40 @@ impl From<&qadom_node::Peer> for Peer {
 
 impl From<&qadom_node::LookupReport> for Lookup {
     fn from(report: &qadom_node::LookupReport) -> Self {
-        let steps = report.steps.iter().map(|step| LookupStep {
-            at_ms: milliseconds(step.at.since(report.began)),
+        let steps = report.steps.iter();
+        let steps = steps.map(|step| LookupStep::new(step.at.since(report.began), step));
+        Self {
+            steps: steps.collect(),
+            end: report.into(),
+        }
+    }
+}
+
+impl LookupStep {
+    /// A step that happened so long after the lookup began.
+    pub(crate) fn new(after: Duration, step: &qadom_node::Step) -> Self {
+        Self {
+            at_ms: milliseconds(after),
             event: (&step.event).into(),
             node: NodeText(*step.contact.id()),
             addresses: addresses(&step.contact),
             hop: step.hop,
-            shared_bits: step
-                .contact
-                .id()
-                .key()
-                .distance(&report.target)
-                .shared_bits(),
-        });
+            shared_bits: step.shared_bits,
+        }
+    }
+}
+
+impl From<&qadom_node::LookupReport> for LookupEnd {
+    fn from(report: &qadom_node::LookupReport) -> Self {
         let closest = report.closest.iter().map(|contact| Closest {
             node: NodeText(*contact.id()),
             addresses: addresses(contact),
         });
         Self {
-            steps: steps.collect(),
-            end: LookupEnd {
-                closest: closest.collect(),
-                hops: report.hops,
-                messages: report.messages,
-                took_ms: milliseconds(report.took),
-            },
+            closest: closest.collect(),
+            hops: report.hops,
+            messages: report.messages,
+            took_ms: milliseconds(report.took),
         }
     }
 }

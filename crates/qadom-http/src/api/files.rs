@@ -13,6 +13,9 @@ use super::text;
 pub struct FileList {
     /// The files.
     pub items: Vec<FileItem>,
+    /// Where the next page begins; none on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 /// A file that is here, whole or in part.

@@ -143,6 +143,9 @@ pub struct Gap {
 pub struct Publications {
     /// Each publication.
     pub items: Vec<Publication>,
+    /// Where the next page begins; none on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 /// A record that a node keeps alive.
@@ -196,6 +199,9 @@ pub struct Withdrawn {
 pub struct Identities {
     /// Each identity.
     pub items: Vec<Identity>,
+    /// Where the next page begins; none on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 /// An identity that a node can sign as.
@@ -233,6 +239,9 @@ impl fmt::Debug for IdentityRequest {
 pub struct Blocks {
     /// Each block.
     pub items: Vec<Block>,
+    /// Where the next page begins; none on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 /// Something that is blocked.

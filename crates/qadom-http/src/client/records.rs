@@ -11,6 +11,9 @@ use super::events::Events;
 use super::{Client, ClientError, ReadFrom, escaped, json};
 use crate::api;
 
+/// Items of a long list that are asked for at once.
+const PAGE: usize = 4096;
+
 /// How a write is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteQuery {
@@ -278,14 +281,21 @@ impl Client {
             .await
     }
 
-    /// Lists what the daemon keeps alive.
+    /// Lists what the daemon keeps alive, which it is asked for page by page.
     ///
     /// # Errors
     ///
     /// [`ClientError`].
     pub async fn publications(&self) -> Result<api::Publications, ClientError> {
-        self.call(Method::GET, "/v1/publications", Bytes::new())
-            .await
+        let path = format!("/v1/publications?limit={PAGE}");
+        let mut all: api::Publications = self.call(Method::GET, &path, Bytes::new()).await?;
+        while let Some(cursor) = all.cursor.take() {
+            let path = format!("{path}&cursor={}", escaped(&cursor));
+            let page: api::Publications = self.call(Method::GET, &path, Bytes::new()).await?;
+            all.items.extend(page.items);
+            all.cursor = page.cursor;
+        }
+        Ok(all)
     }
 
     /// Ends what the daemon keeps alive under a key.

@@ -18,8 +18,9 @@ use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use qadom_node::{FileBytes, FileName, FileReader, GetOptions, Reason};
 
-use super::Answer;
+use super::conditional::{is_there, not_modified, tag};
 use super::files::file_id;
+use super::{ASK_AGAIN, Answer};
 use crate::api;
 use crate::problem::Problem;
 use crate::router::App;
@@ -30,8 +31,6 @@ const IN_FLIGHT: usize = 2;
 const READ_TIME: Duration = Duration::from_mins(1);
 /// What an id stands for never changes.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// What a name stands for may.
-const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// The media type of what says none.
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -107,8 +106,7 @@ impl<'a> Asked<'a> {
 
     /// Whether the asker has the content already.
     fn is_here(&self, id: &str) -> bool {
-        self.text(header::IF_NONE_MATCH)
-            .is_some_and(|tags| matches(tags, id))
+        is_there(self.headers, id)
     }
 
     /// The range that is asked for, if it is for this content; none for the whole.
@@ -119,14 +117,6 @@ impl<'a> Asked<'a> {
         let text = self.text(header::RANGE).filter(|_| is_for_this)?;
         range(text, size)
     }
-}
-
-/// Whether a list of entity tags names this content.
-fn matches(tags: &str, id: &str) -> bool {
-    tags.split(',').map(str::trim).any(|tag| {
-        let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        tag == "*" || tag.trim_matches('"') == id
-    })
 }
 
 /// The one range of a header; none when it says nothing that is served in ranges (several ranges, or
@@ -163,14 +153,6 @@ fn range(text: &str, size: u64) -> Option<Result<Range<u64>, ()>> {
     } else {
         Err(())
     })
-}
-
-fn not_modified(id: &str, caching: HeaderValue) -> Response {
-    let mut response = StatusCode::NOT_MODIFIED.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, tag(id));
-    headers.insert(header::CACHE_CONTROL, caching);
-    response
 }
 
 fn serve(reader: FileReader, asked: &Asked<'_>, caching: HeaderValue) -> Response {
@@ -218,10 +200,6 @@ fn describe(headers: &mut HeaderMap, content_type: &str) {
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("sandbox"),
     );
-}
-
-fn tag(id: &str) -> HeaderValue {
-    number(format!("\"{id}\""))
 }
 
 /// Digits, hex digits and quotes are always fit for a header.
@@ -285,13 +263,5 @@ mod tests {
             assert_eq!(range(text, 10), expected, "{text}");
         }
         assert_eq!(range("bytes=0-", 0), Some(Err(())));
-    }
-
-    #[test]
-    fn tags_match_weak_or_strong_in_any_place() {
-        for tags in ["\"ab\"", "W/\"ab\"", "\"x\", \"ab\"", "*"] {
-            assert!(matches(tags, "ab"), "{tags}");
-        }
-        assert!(!matches("\"abc\"", "ab"));
     }
 }

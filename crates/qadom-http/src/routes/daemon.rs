@@ -1,15 +1,15 @@
 //! The daemon itself: how it is doing, and its end.
 
-use std::sync::atomic::Ordering;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use qadom_node::{Mode, Reason};
+use tokio::sync::Semaphore;
 
-use super::{Answer, read_json};
+use super::Answer;
 use crate::api;
+use crate::bodies::{BodyKind, LARGE_AT_ONCE, read_json};
 use crate::problem::Problem;
 use crate::router::App;
 
@@ -21,22 +21,45 @@ pub(crate) async fn status(State(app): State<App>) -> Answer<Json<api::Status>> 
 /// The state of the node, with what the control API itself has dropped and uses.
 pub(super) async fn current(app: &App) -> Answer<api::Status> {
     let mut status = api::Status::from(app.node.status().await?);
-    let malformed = app.malformed.load(Ordering::Relaxed);
-    if malformed > 0 {
-        let drops = status
-            .drops
-            .entry(Reason::Malformed.as_str().to_owned())
-            .or_default();
-        *drops = drops.saturating_add(malformed);
+    for (reason, count) in app.refused() {
+        if count > 0 {
+            let drops = status.drops.entry(reason.as_str().to_owned()).or_default();
+            *drops = drops.saturating_add(count);
+        }
     }
-    if app.connections_limit > 0 {
-        status.limits.push(api::Limit {
-            name: "control-connections".to_owned(),
-            used: app.connections.load(Ordering::Relaxed),
-            limit: app.connections_limit,
-        });
-    }
+    status.limits.extend(limits(app));
     Ok(status)
+}
+
+/// The limits of the control API itself. Times have no use beside them: those who exceed them are
+/// counted among the drops as `malformed` (heads) and `timeout` (bodies, readers).
+fn limits(app: &App) -> Vec<api::Limit> {
+    let limit = |name: &str, used, limit| api::Limit {
+        name: name.to_owned(),
+        used,
+        limit,
+    };
+    let taken = |places: &Semaphore, all: usize| (all - places.available_permits().min(all)) as u64;
+    let most = &app.limits;
+    let (connections, followers) = (u64::from(most.connections), most.followers());
+    let mut limits = vec![
+        limit("control-connections", app.doors.open(), connections),
+        limit(
+            "control-followers",
+            taken(&app.followers, followers),
+            followers as u64,
+        ),
+        limit(
+            "control-large-bodies",
+            taken(&app.large, LARGE_AT_ONCE),
+            LARGE_AT_ONCE as u64,
+        ),
+        limit("control-idle-seconds", 0, most.head.as_secs()),
+        limit("control-body-seconds", 0, most.body.as_secs()),
+        limit("control-reader-seconds", 0, most.read.as_secs()),
+    ];
+    limits.extend(app.longest.limits());
+    limits
 }
 
 /// `GET /v1/doctor`: an examination of the node, on the network itself.
@@ -46,7 +69,7 @@ pub(crate) async fn doctor(State(app): State<App>) -> Answer<Json<api::Diagnosis
 
 /// `PUT /v1/mode`: stores for others from now on, or no longer.
 pub(crate) async fn set_mode(State(app): State<App>, body: Body) -> Answer<Json<api::TakenMode>> {
-    let request: api::ModeRequest = read_json(&app, body).await?;
+    let request: api::ModeRequest = read_json(&app, body, BodyKind::Json).await?;
     let mode = match request.mode.as_str() {
         "storing" => Mode::Storing,
         "client" => Mode::Client,
@@ -61,11 +84,19 @@ pub(crate) async fn set_mode(State(app): State<App>, body: Body) -> Answer<Json<
     Ok(Json(api::TakenMode { mode: request.mode }))
 }
 
-/// `POST /v1/stop`: stops the node and answers when all it acknowledged is kept.
+/// `POST /v1/stop`: lets what is under way finish, stops the node, and answers when all it
+/// acknowledged is kept.
 ///
-/// The daemon sees the end of its node and ends itself.
+/// The daemon sees the end of its node and ends itself. It ends also when the asker goes away before.
 pub(crate) async fn stop(State(app): State<App>) -> Json<api::Stopped> {
-    app.node.shutdown().await;
+    let stopping = tokio::spawn(async move {
+        let _aside = app.doors.step_aside();
+        app.doors.close();
+        app.doors.drained(app.limits.drain).await;
+        app.node.shutdown().await;
+    });
+    // It neither panics nor is it cancelled.
+    let _ = stopping.await;
     Json(api::Stopped { stopped: true })
 }
 

@@ -7,19 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use http_body_util::channel::{Channel, Sender};
+use axum::response::Response;
 use qadom_node::{Kind, Reason, Since, Subscription, WatchSlot};
 use serde::Deserialize;
-use tokio::sync::oneshot;
 
 use super::Answer;
+use super::sse::{self, Gone, Sink};
 use crate::api;
 use crate::problem::Problem;
 use crate::router::App;
@@ -27,8 +22,6 @@ use crate::texts::{SlotText, parse_since, parse_topic};
 
 /// How often a comment is sent when nothing else is.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
-/// Events on their way to a connection that does not take them.
-const IN_FLIGHT: usize = 8;
 
 /// From where on events are wanted.
 #[derive(Debug, Deserialize)]
@@ -73,44 +66,31 @@ async fn follow(app: &App, slot: WatchSlot, since: Since) -> Answer<Response> {
         Problem::new(Reason::Busy, detail).with_advice("end one of them, or ask another daemon")
     })?;
     let subscription = app.node.watch(slot, since).await?;
-    let (sender, body) = Channel::<Bytes, std::io::Error>::new(IN_FLIGHT);
-    // Dropped with the body, when the follower has all of it or is gone.
-    let (here, gone) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = forward(subscription, sender) => {}
-            _ = gone => {}
-        }
-    });
-    let body = body.map_frame(move |frame| {
-        let _held = (&place, &here);
-        frame
-    });
-    let head = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((head, Body::new(body)).into_response())
+    let closing = app.doors.closing();
+    Ok(sse::respond(place, |sink| {
+        forward(subscription, sink, closing)
+    }))
 }
 
-/// Sends events until the node ends or the follower is gone.
-async fn forward(mut subscription: Subscription, mut sender: Sender<Bytes, std::io::Error>) {
+/// Sends events until the node ends, the server closes or the follower is gone.
+async fn forward(
+    mut subscription: Subscription,
+    mut sink: Sink,
+    closing: impl Future<Output = ()> + Send,
+) -> Result<(), Gone> {
+    let mut closing = std::pin::pin!(closing);
     // Lets the follower know that the subscription stands.
-    let mut line = Bytes::from_static(b":\n\n");
+    sink.comment().await?;
     loop {
-        if sender.send_data(line).await.is_err() {
-            return;
-        }
-        let next = tokio::time::timeout(SIGN_OF_LIFE, subscription.next()).await;
-        line = match next {
-            Err(_) => Bytes::from_static(b":\n\n"),
-            Ok(None) => return,
-            Ok(Some(event)) => {
-                let Ok(json) = serde_json::to_string(&api::Event::from(&event)) else {
-                    return;
-                };
-                Bytes::from(format!("data: {json}\n\n"))
-            }
+        let next = tokio::time::timeout(SIGN_OF_LIFE, subscription.next());
+        let next = tokio::select! {
+            next = next => next,
+            () = &mut closing => return Ok(()),
         };
+        match next {
+            Err(_) => sink.comment().await?,
+            Ok(None) => return Ok(()),
+            Ok(Some(event)) => sink.event(&api::Event::from(&event)).await?,
+        }
     }
 }

@@ -7,42 +7,39 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use http_body_util::channel::{Channel, Sender};
 use qadom_node::{AddOptions, FileName, FileTask, Files, GetOptions, Reason};
 use serde::Serialize;
-use tokio::sync::oneshot;
 
+use super::Answer;
+use super::paging::Paged;
 use super::parameters::WriteQuery;
-use super::{Answer, read, read_json};
+use super::sse::{self, Gone, Sink};
 use crate::api;
+use crate::bodies::{BodyKind, read_json};
 use crate::problem::Problem;
 use crate::router::App;
 use crate::texts::parse_writer;
-
-/// Events on their way to a connection that does not take them.
-const IN_FLIGHT: usize = 8;
-/// A request to fetch a file has at most this many bytes (256 MiB): the manifest of a TiB.
-const FETCH_MAX: usize = 256 << 20;
 
 type Named = Result<Path<String>, PathRejection>;
 type Writes = Result<Query<WriteQuery>, QueryRejection>;
 
 /// `GET /v1/files`: everything that is here.
-pub(crate) async fn list(State(app): State<App>) -> Answer<Json<api::FileList>> {
+pub(crate) async fn list(State(app): State<App>, page: Paged) -> Answer<Json<api::FileList>> {
     let items = app.node.files().list().await?;
-    let items = items.iter().map(api::FileItem::from).collect();
-    Ok(Json(api::FileList { items }))
+    let page = page?.of(items, |item| item.id.to_string())?;
+    Ok(Json(api::FileList {
+        items: page.items.iter().map(api::FileItem::from).collect(),
+        cursor: page.cursor,
+    }))
 }
 
 /// `POST /v1/files`: shares a file, and leaves copies with others if that is asked for; tells how far
 /// that is.
 pub(crate) async fn add(State(app): State<App>, query: Writes, body: Body) -> Answer<Response> {
     let query = query?.0.without_seq()?;
-    let request: api::AddRequest = read_json(&app, body).await?;
+    let request: api::AddRequest = read_json(&app, body, BodyKind::Json).await?;
     absolute(&request.path)?;
     let files = app.node.files().signed_by(query.identity());
     let files: Files = files.with_options(query.options()?);
@@ -63,11 +60,8 @@ pub(crate) async fn add(State(app): State<App>, query: Writes, body: Body) -> An
 
 /// `POST /v1/files/FILE/fetch`: fetches a file by its id or its name, and tells how far that is.
 pub(crate) async fn fetch(State(app): State<App>, file: Named, body: Body) -> Answer<Response> {
-    let body = read(&app, body, FETCH_MAX, "a request to fetch a file").await?;
-    let request: api::FetchRequest = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!("the body is not the JSON of this route: {error}");
-        Problem::new(Reason::Malformed, detail)
-    })?;
+    let _place = app.large.acquire().await;
+    let request: api::FetchRequest = read_json(&app, body, BodyKind::Fetch).await?;
     if let Some(output) = &request.output {
         absolute(output)?;
     }
@@ -136,60 +130,23 @@ where
     T: Send + 'static,
     J: Serialize + Send + Sync + 'static,
 {
-    let (sender, body) = Channel::<Bytes, std::io::Error>::new(IN_FLIGHT);
-    // Dropped with the body, when the follower has all of it or is gone.
-    let (here, gone) = oneshot::channel::<()>();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = forward(task, result, sender) => {}
-            _ = gone => {}
-        }
-    });
-    let body = body.map_frame(move |frame| {
-        let _held = &here;
-        frame
-    });
-    let head = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (StatusCode::OK, head, Body::new(body)).into_response()
+    sse::respond((), |sink| forward(task, result, sink))
 }
 
 async fn forward<T: Send + 'static, J: Serialize + Sync>(
     mut task: FileTask<T>,
     result: impl FnOnce(T) -> J,
-    mut sender: Sender<Bytes, std::io::Error>,
-) {
+    mut sink: Sink,
+) -> Result<(), Gone> {
     // Lets the follower know that the work has begun.
-    if sender
-        .send_data(Bytes::from_static(b":\n\n"))
-        .await
-        .is_err()
-    {
-        return;
-    }
+    sink.comment().await?;
     while let Some(progress) = task.progress().await {
         let progress = api::FileProgress::from(&progress);
-        let event = api::FileEvent::<J>::Progress { progress };
-        if !send(&mut sender, "", &event).await {
-            return;
-        }
+        sink.event(&api::FileEvent::<J>::Progress { progress })
+            .await?;
     }
     match task.finish().await {
-        Ok(done) => send(&mut sender, "", &api::FileEvent::Done(result(done))).await,
-        Err(error) => send(&mut sender, "event: problem\n", &Problem::from(error)).await,
-    };
-}
-
-async fn send(
-    sender: &mut Sender<Bytes, std::io::Error>,
-    head: &str,
-    event: &impl Serialize,
-) -> bool {
-    let Ok(json) = serde_json::to_string(event) else {
-        return false;
-    };
-    let line = Bytes::from(format!("{head}data: {json}\n\n"));
-    sender.send_data(line).await.is_ok()
+        Ok(done) => sink.event(&api::FileEvent::Done(result(done))).await,
+        Err(error) => sink.named("problem", &Problem::from(error)).await,
+    }
 }

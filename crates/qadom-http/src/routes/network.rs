@@ -1,68 +1,71 @@
 //! The network around the node: its peers, lookups, pings and joins.
 
-use std::fmt::Write;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use qadom_node::{JoinAddress, NodeName, Reason};
-use serde::Serialize;
+use qadom_node::{Error, JoinAddress, LookupEvent, LookupStream, NodeName, Reason};
 
-use super::{Answer, key, read_json, wants_json};
+use super::paging::Paged;
+use super::sse::{self, Gone, Sink};
+use super::{Answer, key, wants_json};
 use crate::api;
+use crate::bodies::{BodyKind, read_json};
 use crate::problem::Problem;
 use crate::router::App;
 
 /// `GET /v1/peers`: the routing table.
-pub(crate) async fn peers(State(app): State<App>) -> Answer<Json<api::Peers>> {
-    let items = app.node.peers().await?;
+pub(crate) async fn peers(State(app): State<App>, page: Paged) -> Answer<Json<api::Peers>> {
+    let page = page?.of(app.node.peers().await?, |peer| peer.node.to_string())?;
     Ok(Json(api::Peers {
-        items: items.iter().map(api::Peer::from).collect(),
+        items: page.items.iter().map(api::Peer::from).collect(),
+        cursor: page.cursor,
     }))
 }
 
-/// `GET /v1/lookups/KEY`: a lookup step by step, as events or as one JSON object.
+/// `GET /v1/lookups/KEY`: a lookup step by step, as events while it runs or as one JSON object.
 pub(crate) async fn lookup(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let report = app.node.lookup(key(path)?).await?;
-    let lookup = api::Lookup::from(&report);
+    let key = key(path)?;
     if wants_json(&headers) {
-        Ok(Json(lookup).into_response())
-    } else {
-        Ok((
-            [(header::CONTENT_TYPE, "text/event-stream")],
-            events(&lookup)?,
-        )
-            .into_response())
+        let report = app.node.lookup(key).await?;
+        return Ok(Json(api::Lookup::from(&report)).into_response());
     }
+    let steps = app.node.lookup_stream(key).await?;
+    Ok(sse::respond((), |sink| forward(steps, sink)))
 }
 
-/// Server-sent events: one `step` for each step, one `end`.
-fn events(lookup: &api::Lookup) -> Answer<String> {
-    let mut events = String::new();
-    for step in &lookup.steps {
-        event(&mut events, "step", step)?;
+/// Sends one `step` for each step when it happens, then one `end`.
+async fn forward(mut steps: LookupStream, mut sink: Sink) -> Result<(), Gone> {
+    while let Some(event) = steps.next().await {
+        match event {
+            LookupEvent::Step { after, step } => {
+                sink.named("step", &api::LookupStep::new(after, &step))
+                    .await?;
+            }
+            LookupEvent::End(report) => {
+                return sink.named("end", &api::LookupEnd::from(&*report)).await;
+            }
+            LookupEvent::Failed(failure) => {
+                return sink
+                    .named("problem", &Problem::from(Error::from(failure)))
+                    .await;
+            }
+            // What a later node tells beside these means nothing here.
+            _ => {}
+        }
     }
-    event(&mut events, "end", &lookup.end)?;
-    Ok(events)
-}
-
-fn event(events: &mut String, name: &str, data: &impl Serialize) -> Answer<()> {
-    let internal =
-        |error: &dyn std::error::Error| Problem::new(Reason::Internal, error.to_string());
-    let data = serde_json::to_string(data).map_err(|error| internal(&error))?;
-    write!(events, "event: {name}\ndata: {data}\n\n").map_err(|error| internal(&error))
+    sink.named("problem", &Problem::from(Error::Stopped)).await
 }
 
 /// `POST /v1/ping`: the round trip to a node.
 pub(crate) async fn ping(State(app): State<App>, body: Body) -> Answer<Json<api::Pong>> {
-    let request: api::PingRequest = read_json(&app, body).await?;
+    let request: api::PingRequest = read_json(&app, body, BodyKind::Json).await?;
     let node = request.node.parse::<NodeName>().map_err(|error| {
         Problem::new(
             Reason::Malformed,
@@ -74,7 +77,7 @@ pub(crate) async fn ping(State(app): State<App>, body: Body) -> Answer<Json<api:
 
 /// `POST /v1/join`: joins through the given addresses.
 pub(crate) async fn join(State(app): State<App>, body: Body) -> Answer<Json<api::Joined>> {
-    let request: api::JoinRequest = read_json(&app, body).await?;
+    let request: api::JoinRequest = read_json(&app, body, BodyKind::Json).await?;
     if request.addresses.is_empty() {
         return Err(Problem::new(
             Reason::Usage,

@@ -7,17 +7,16 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use qadom_node::{BAG_ITEM_MAX, Key, Reason, SignedRead, VALUE_MAX, Writer};
+use qadom_node::{Key, Reason, SignedRead, Writer};
 
+use super::conditional::{expected_seq, is_there, not_modified, tag_of};
 use super::parameters::{ReadQuery, WriteQuery};
-use super::{Answer, key, parse_key, raw, read, wants_json};
+use super::{ASK_AGAIN, Answer, key, parse_key, raw, wants_json};
 use crate::api;
+use crate::bodies::{BodyKind, read};
 use crate::problem::Problem;
 use crate::router::App;
 use crate::texts::{TextError, parse_name, parse_signature, parse_topic, parse_writer};
-
-/// The object of an update has at most this many bytes (16 MiB).
-const UPDATE_MAX: usize = 16 << 20;
 
 type Named = Result<Path<String>, PathRejection>;
 type Writes = Result<Query<WriteQuery>, QueryRejection>;
@@ -38,7 +37,7 @@ pub(crate) async fn dict_set(
 ) -> Answer<Response> {
     let (Path(name), query) = (name?, query?.0.without_seq()?);
     parse_name(&name)?;
-    let value = read(&app, body, VALUE_MAX, "a value").await?;
+    let value = read(&app, body, BodyKind::Value).await?;
     let dict = app.node.dict().signed_by(query.identity());
     let written = dict.with_options(query.options()?).set(name, value).await?;
     Ok(created(&api::Written::from(&written)))
@@ -88,7 +87,8 @@ pub(crate) async fn dict_update(
     let query = query?.0.without_seq()?;
     let dict = app.node.dict().signed_by(query.identity());
     let dict = dict.with_options(query.options()?);
-    let object = read(&app, body, UPDATE_MAX, "an update").await?;
+    let _place = app.large.acquire().await;
+    let object = read(&app, body, BodyKind::Update).await?;
     let object: api::DictUpdate = serde_json::from_slice(&object).map_err(|error| {
         let detail = format!("an update is one JSON object: {error}");
         Problem::new(Reason::Malformed, detail)
@@ -130,7 +130,7 @@ pub(crate) async fn bag_add(
     body: Body,
 ) -> Answer<Response> {
     let (key, query) = (key(path)?, query?.0.without_seq()?);
-    let item = read(&app, body, BAG_ITEM_MAX, "an item").await?;
+    let item = read(&app, body, BodyKind::Item).await?;
     let bag = app.node.bag(key).signed_by(query.identity());
     let written = bag.with_options(query.options()?).add(item).await?;
     Ok(created(&api::Written::from(&written)))
@@ -144,7 +144,7 @@ pub(crate) async fn bag_remove(
     body: Body,
 ) -> Answer<Json<api::Written>> {
     let (key, query) = (key(path)?, query?.0.without_seq()?);
-    let item = read(&app, body, BAG_ITEM_MAX, "an item").await?;
+    let item = read(&app, body, BodyKind::Item).await?;
     let bag = app.node.bag(key).signed_by(query.identity());
     let written = bag.with_options(query.options()?).remove(item).await;
     let what = format!("the bag {key} has no such item");
@@ -172,17 +172,32 @@ pub(crate) async fn namespace_set(
     State(app): State<App>,
     path: Named,
     query: Writes,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
     let (key, Query(query)) = (key(path)?, query?);
-    let value = read(&app, body, VALUE_MAX, "a value").await?;
+    let condition = expected_seq(&headers)?;
+    if condition.is_some() && query.if_seq().is_some() {
+        let detail = "if_seq and the conditions of HTTP exclude each other";
+        return Err(Problem::new(Reason::Usage, detail));
+    }
+    let value = read(&app, body, BodyKind::Value).await?;
     let namespace = app.node.namespace().signed_by(query.identity());
     let namespace = namespace.with_options(query.options()?);
-    let written = match query.if_seq() {
-        Some(seq) => namespace.set_if(key, value, seq).await?,
-        None => namespace.set(key, value).await?,
+    let written = match condition.or(query.if_seq()) {
+        Some(seq) => namespace.set_if(key, value, seq).await,
+        None => namespace.set(key, value).await,
     };
-    Ok(created(&api::Written::from(&written)))
+    let written = written.map_err(|error| {
+        let has_failed = condition.is_some() && error.reason() == Reason::StaleSeq;
+        let problem = Problem::from(error);
+        if has_failed {
+            problem.with_status(StatusCode::PRECONDITION_FAILED)
+        } else {
+            problem
+        }
+    });
+    Ok(created(&api::Written::from(&written?)))
 }
 
 /// `DELETE /v1/namespaces/KEY`: deletes the key of the identity's namespace.
@@ -228,7 +243,7 @@ pub(crate) async fn publish(
     body: Body,
 ) -> Answer<Response> {
     let (Path(topic), query) = (topic?, query?.0.without_seq()?);
-    let message = read(&app, body, VALUE_MAX, "a message").await?;
+    let message = read(&app, body, BodyKind::Message).await?;
     let topic = app.node.topic(parse_topic(&topic)?);
     let topic = topic.signed_by(query.identity());
     let written = topic
@@ -242,11 +257,15 @@ fn created(written: &api::Written) -> Response {
     (StatusCode::CREATED, Json(written)).into_response()
 }
 
-/// What a read found: the bytes, or the JSON about them.
+/// What a read found: the bytes unless the asker has them, or the JSON about them.
 fn entry(key: Key, read: &SignedRead, headers: &HeaderMap) -> Response {
     let entry = api::Entry::new(key, read);
     if wants_json(headers) {
         return Json(entry).into_response();
+    }
+    let tag = tag_of(read);
+    if is_there(headers, &tag) {
+        return not_modified(&tag, ASK_AGAIN);
     }
     let facts = [
         ("qadom-key", entry.key.to_string()),
@@ -261,5 +280,5 @@ fn entry(key: Key, read: &SignedRead, headers: &HeaderMap) -> Response {
         ("qadom-messages", entry.messages.to_string()),
         ("qadom-took-ms", entry.took_ms.to_string()),
     ];
-    raw(entry.value, facts)
+    raw(entry.value, &tag, facts)
 }

@@ -6,11 +6,13 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use qadom_node::{ReadFrom, VALUE_MAX};
+use qadom_node::ReadFrom;
 
+use super::conditional::{is_there, not_modified};
 use super::parameters::{ReadQuery, WriteQuery};
-use super::{Answer, key, raw, read, wants_json};
+use super::{ASK_AGAIN, Answer, bulk, key, raw, wants_json};
 use crate::api;
+use crate::bodies::{BodyKind, read};
 use crate::router::App;
 
 /// `POST /v1/values`: puts the body.
@@ -20,7 +22,7 @@ pub(crate) async fn put(
     body: Body,
 ) -> Answer<Response> {
     let options = query?.0.without_seq()?.options()?;
-    let value = read(&app, body, VALUE_MAX, "a value").await?;
+    let value = read(&app, body, BodyKind::Value).await?;
     let written = api::Written::from(&app.node.put_with(value, options).await?);
     let location = format!("/v1/values/{}", written.key);
     Ok((
@@ -39,17 +41,17 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let key = key(path)?;
-    let fetched = match query?
+    let query = query?
         .0
-        .without(&["writer", "signature", "cursor", "limit"])?
-        .source()?
-    {
-        ReadFrom::Network => app.node.get(key).await?,
-        ReadFrom::Local => app.node.get_local(key).await?,
-        ReadFrom::Node(node) => app.node.get_from(key, node).await?,
-    };
-    let fetched = api::Fetched::from(fetched);
-    if wants_json(&headers) {
+        .without(&["writer", "signature", "cursor", "limit"])?;
+    let source = query.source()?;
+    let is_raw = !wants_json(&headers);
+    // What a key stands for never changes: whoever has it need not be told where else it is.
+    if is_raw && matches!(source, ReadFrom::Network) && is_there(&headers, &key.to_string()) {
+        return Ok(not_modified(&key.to_string(), ASK_AGAIN));
+    }
+    let fetched = bulk::fetch(&app.node, key, source).await?;
+    if !is_raw {
         return Ok(Json(fetched).into_response());
     }
     let facts = [
@@ -60,5 +62,6 @@ pub(crate) async fn get(
         ("qadom-messages", fetched.messages.to_string()),
         ("qadom-took-ms", fetched.took_ms.to_string()),
     ];
-    Ok(raw(fetched.value, facts))
+    let tag = fetched.key.to_string();
+    Ok(raw(fetched.value, &tag, facts))
 }

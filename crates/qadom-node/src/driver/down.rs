@@ -59,15 +59,8 @@ impl Driver {
             }),
             Effect::Holds { inbound, holds } => self.ask_files(Asked::Holds { inbound, holds }),
             Effect::KeepAlive(key) => self.endpoint.keep_alive(*key.as_bytes()),
-            Effect::Event { operation, event } => {
-                if let Some(feed) = self.feeds.get(&operation) {
-                    feed.push(event);
-                }
-            }
-            Effect::Items { operation, records } => {
-                if let Some(feed) = self.listings.get(&operation) {
-                    feed.push(records);
-                }
+            told @ (Effect::Event { .. } | Effect::Items { .. } | Effect::Steps { .. }) => {
+                self.feeds.tell(told);
             }
             Effect::Done { operation, result } => self.on_done(now, operation, result),
         }
@@ -106,14 +99,9 @@ impl Driver {
             // So that a node that dies early still knows whom to come back to.
             self.save_at = self.save_at.map(|_| now.moment);
         }
-        if let Some(feed) = self.listings.remove(&operation) {
-            return feed.end(result);
-        }
-        if let (Some(mut feed), Err(failure)) = (self.feeds.remove(&operation), &result) {
-            // One that had begun learns of the end by its queue.
-            let _ = feed.refuse(failure.clone());
-        }
-        if let Some(caller) = self.callers.remove(&operation) {
+        if let Some(result) = self.feeds.end(operation, result)
+            && let Some(caller) = self.callers.remove(&operation)
+        {
             // A caller that is gone needs no answer.
             drop(caller.send(result));
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use qadom_engine::{CauseCost, Failure, LOST_MAX, Mode, Outcome, Promised, Time};
+use qadom_engine::{CauseCost, Failure, LOST_MAX, Mode, OperationId, Outcome, Promised, Time};
 use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
 use qadom_store::{BUFFER_MAX, QUARANTINED_MAX};
 use qadom_transport::Quic;
@@ -40,27 +40,29 @@ impl Driver {
             Command::Status(caller) => drop(caller.send(Box::new(self.status(now)))),
             Command::Watch(slot, since, feed) => {
                 let operation = self.engine.watch(now, slot, since);
-                self.feeds.insert(operation, feed);
-                // A refusal is there at once, and takes the feed away again.
-                self.quiet(now);
-                if let Some(feed) = self.feeds.get_mut(&operation) {
-                    feed.begin();
-                }
+                self.feeds.watch(operation, feed);
+                self.follow(now, operation);
             }
             Command::BagStream(key, from, feed) => {
                 if feed.is_unread() {
                     return;
                 }
                 let operation = self.engine.bag_stream(now, key, from);
-                self.listings.insert(operation, feed);
-                // What is refused ends at once, and so does what asks nobody.
-                self.quiet(now);
-                if let Some(feed) = self.listings.get_mut(&operation) {
-                    feed.begin();
-                }
+                self.feeds.list(operation, feed);
+                self.follow(now, operation);
             }
-            Command::Publications(caller) => {
-                drop(caller.send(self.engine.publications().cloned().collect()));
+            Command::LookupStream(key, feed) => {
+                if feed.is_unread() {
+                    return;
+                }
+                let operation = self.engine.lookup_stream(now, key);
+                self.feeds.look_up(operation, feed);
+                self.follow(now, operation);
+            }
+            Command::Publications(behind, limit, caller) => {
+                let all = self.engine.publications();
+                let behind = all.filter(|promise| behind.is_none_or(|last| promise.id() > last));
+                drop(caller.send(behind.take(limit).cloned().collect()));
             }
             Command::Promised(slot, caller) => drop(caller.send(self.promised(&slot))),
             Command::Block(what, duration, caller) => {
@@ -85,6 +87,13 @@ impl Driver {
             Command::Bootstrapped(bootstrapped) => self.health.on_bootstrapped(bootstrapped),
             Command::Stop(reason) => self.stop = Some(*reason),
         }
+    }
+
+    /// Lets whoever follows an operation know that it has begun. What is refused ends at once, and so
+    /// does what asks nobody; either takes its feed away.
+    fn follow(&mut self, now: Time, operation: OperationId) {
+        self.quiet(now);
+        self.feeds.begin(operation);
     }
 
     /// What this node signed and keeps alive in a slot.
@@ -143,18 +152,7 @@ impl Driver {
             }
             !caller.is_closed()
         });
-        self.feeds.retain(|&operation, feed| {
-            if feed.is_unread() {
-                engine.cancel(operation);
-            }
-            !feed.is_unread()
-        });
-        self.listings.retain(|&operation, feed| {
-            if feed.is_unread() {
-                engine.cancel(operation);
-            }
-            !feed.is_unread()
-        });
+        self.feeds.forget_unread(engine);
     }
 
     /// A node that this one knows: from its table, or by a session. Nodes that store nothing for

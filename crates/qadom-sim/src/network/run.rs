@@ -143,7 +143,7 @@ impl Network {
                 self.subscriptions.tell(node, operation, self.now, event);
             }
             // Simulated users list bags at once.
-            Effect::Items { .. } => {}
+            Effect::Items { .. } | Effect::Steps { .. } => {}
             // Simulated nodes keep no files, and speak no QUIC.
             Effect::Offer { inbound, .. } => self.feed(node, |engine, _| {
                 engine.answer_offer(inbound, Err(Reason::UnknownKind));

@@ -340,6 +340,8 @@ impl Engine {
     /// The store's changes up to a ticket may be lost: what waited for them is refused.
     pub fn on_commit_failed(&mut self, now: Time, ticket: Ticket, reason: Reason) {
         let now = self.core.corrected(now);
+        // What is remembered of the store may be true no longer.
+        self.core.forget_listings();
         self.release(now, ticket, Err(reason));
     }
 

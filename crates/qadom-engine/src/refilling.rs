@@ -74,9 +74,7 @@ impl Engine {
     pub fn refill(&mut self, now: Time) {
         let now = self.core.corrected(now);
         let core = &mut self.core;
-        // What is remembered of the store is true no longer.
-        core.listings = Listings::default();
-        core.replicated = Replicated::default();
+        core.forget_listings();
         let active = core.promises.book.iter();
         let active = active.filter(|promise| promise.state == PublicationState::Active);
         let own = active.map(Promise::id).collect();
@@ -125,6 +123,12 @@ impl Engine {
 }
 
 impl Core {
+    /// Forgets what was learnt from the store, and that others have it, too.
+    pub(crate) fn forget_listings(&mut self) {
+        self.listings = Listings::default();
+        self.replicated = Replicated::default();
+    }
+
     /// Puts records back that this node has promised to keep alive, as its own copies.
     fn put_back(&mut self, own: &[PublicationId], now: Time) {
         if !self.is_storing() {

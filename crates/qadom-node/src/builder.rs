@@ -468,7 +468,7 @@ fn open_store(
         quarantines.refresh();
         tracing::error!(
             reason = recovery.reason,
-            quarantine = %recovery.place.display(),
+            quarantine = recovery.place.as_deref().map(tracing::field::debug),
             carried_over = recovery.carried_over,
             "the store is damaged: it is set aside, and the node starts and gets its records back \
              from other nodes"

@@ -4,12 +4,12 @@
 //! along all that was buffered meanwhile; nothing is reported as committed that the store has not
 //! committed, nor as journalled that the journal has not synced; what was committed is synced to the disk within [`SYNC_EVERY`] and when the thread
 //! ends; a store that stopped is started again, one that is damaged without its records, which the
-//! network still holds. Which answers wait for a commit or for the journal is known to the engine.
+//! network still holds; what is lost is written down before anything is committed without it. Which answers wait for a commit or for the journal is known to the engine.
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -63,6 +63,8 @@ enum Promised {
     Changes(u64, Vec<Change>),
     /// Give up all entries of other names.
     Names(HashSet<Bytes>),
+    /// Forget so many losses of the store: what others held of them is back.
+    Refilled(u64),
 }
 
 /// The driver's side of the thread. It ends, after a last commit, when this is dropped.
@@ -72,6 +74,7 @@ pub(crate) struct Flusher {
     promises: SyncSender<Promised>,
     /// Entries in the journal.
     kept: Arc<AtomicUsize>,
+    losses: Arc<AtomicU64>,
     reports: mpsc::Receiver<Report>,
 }
 
@@ -88,11 +91,14 @@ impl Flusher {
         let (promises, queue) = sync_channel(JOURNAL_QUEUE);
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let kept = Arc::<AtomicUsize>::default();
+        let losses = Arc::<AtomicU64>::default();
         let flushing = Flushing {
+            damaged: store.stats().damaged,
             store,
             journal,
             queue,
             kept: Arc::clone(&kept),
+            losses: Arc::clone(&losses),
             quarantines,
             clock,
             reports: sender,
@@ -106,6 +112,7 @@ impl Flusher {
             wanted,
             promises,
             kept,
+            losses,
             reports,
         })
     }
@@ -145,6 +152,18 @@ impl Flusher {
         self.commit();
     }
 
+    /// How often the store has lost records since the node was started; ahead of the reports.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// Forgets that many losses, unless there were more meanwhile. Tells whether that was heard.
+    pub(crate) fn refilled(&self, losses: u64) -> bool {
+        let is_heard = self.promises.try_send(Promised::Refilled(losses)).is_ok();
+        self.commit();
+        is_heard
+    }
+
     /// The next report; never, when the thread has ended.
     pub(crate) async fn report(&mut self) -> Option<Report> {
         self.reports.recv().await
@@ -174,6 +193,9 @@ struct Flushing {
     journal: Option<Journal>,
     queue: Receiver<Promised>,
     kept: Arc<AtomicUsize>,
+    losses: Arc<AtomicU64>,
+    /// Entries of the store whose damage was written down.
+    damaged: u64,
     quarantines: Arc<Quarantines>,
     clock: Clock,
     reports: mpsc::Sender<Report>,
@@ -207,6 +229,7 @@ impl Flushing {
 
     /// These four tell whether the driver still listens.
     fn commit(&mut self) -> bool {
+        self.note_damage();
         match self.store.commit() {
             Ok(ticket) => {
                 if matches!(self.state, State::Synced) {
@@ -223,7 +246,7 @@ impl Flushing {
     fn promise(&mut self) -> bool {
         let promised = self.queue.try_iter().take(JOURNAL_QUEUE);
         let mut changes = Vec::new();
-        let mut last = None;
+        let (mut last, mut refilled) = (None, None);
         for promised in promised {
             match (promised, &mut self.journal) {
                 (Promised::Changes(ticket, mut more), _) => {
@@ -233,13 +256,19 @@ impl Flushing {
                 // What is not written yet is not touched, whatever its name is.
                 (Promised::Names(names), Some(journal)) => journal.retain(&names),
                 (Promised::Names(_), None) => {}
+                (Promised::Refilled(losses), _) => refilled = Some(losses),
             }
         }
-        let Some(ticket) = last else {
-            return true;
-        };
+        let is_heard = refilled.is_none_or(|losses| self.forget_losses(losses));
+        match last {
+            Some(ticket) => self.write(ticket, &changes) && is_heard,
+            None => is_heard,
+        }
+    }
+
+    fn write(&mut self, ticket: u64, changes: &[Change]) -> bool {
         let written = match &mut self.journal {
-            Some(journal) => journal.write(&changes),
+            Some(journal) => journal.write(changes),
             None => Ok(()),
         };
         let kept = self.journal.as_ref().map_or(0, Journal::len);
@@ -253,6 +282,28 @@ impl Flushing {
         });
         if let Some(journal) = &mut self.journal {
             journal.tidy();
+        }
+        is_heard
+    }
+
+    /// Writes down that entries turned out to be damaged, before they are removed for good.
+    fn note_damage(&mut self) {
+        let damaged = self.store.stats().damaged;
+        if damaged > self.damaged {
+            self.damaged = damaged;
+            self.losses.fetch_add(1, Ordering::Relaxed);
+            self.quarantines.on_loss();
+        }
+    }
+
+    /// What came back is on the disk before the loss is forgotten.
+    fn forget_losses(&mut self, losses: u64) -> bool {
+        if losses != self.losses.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_heard = self.sync();
+        if matches!(self.state, State::Synced) {
+            self.quarantines.on_refilled();
         }
         is_heard
     }
@@ -275,6 +326,7 @@ impl Flushing {
         match reopened {
             Ok(report) => {
                 tracing::warn!("the store runs again");
+                self.note_damage();
                 self.state = State::Synced;
                 self.tell(report)
             }
@@ -291,6 +343,7 @@ impl Flushing {
     fn start_over(&self, damage: &EngineFault) -> Result<Ticket, OpenError> {
         let reason = format!("it did not open again: {damage}");
         let at = self.clock.now().utc_seconds();
+        self.losses.fetch_add(1, Ordering::Relaxed);
         let place = self.quarantines.prepare(&reason, at)?;
         let ticket = self.store.start_over(&place)?;
         self.quarantines.refresh();

@@ -40,10 +40,14 @@ pub(crate) const FILES: &str = "files";
 const LOCK: &str = "lock";
 /// A store that an import has not put in place yet.
 const STORE_FRESH: &str = "store.new";
+/// A store that an import has filled and not put in place yet.
+pub(crate) const STORE_WHOLE: &str = "store.whole";
+/// The note that the store lost records which are not all back.
+const REFILL: &str = "refill";
 const CONTROL_SOCKET: &str = "control.sock";
 const QUARANTINE: &str = "quarantine-";
 /// Everything else that belongs into a data folder.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 10] = [
     "daemon.log",
     FILES,
     PUSHES,
@@ -51,6 +55,9 @@ const OTHERS: [&str; 7] = [
     SETTINGS,
     RESTORING,
     STORE_FRESH,
+    STORE_WHOLE,
+    REFILL,
+    "refill.new",
 ];
 
 /// A data folder that this process holds the lock of.

@@ -223,6 +223,15 @@ mod tests {
             );
             assert_eq!(folder.read(NODE_KEY).unwrap().unwrap(), damaged);
         }
+        for length in 0..LENGTH {
+            folder.replace(NODE_KEY, &whole[..length]).unwrap();
+            let refused = load(&folder, 0);
+            assert!(
+                matches!(refused, Err(StartError::BadKeyFile { .. })),
+                "{length}"
+            );
+            assert_eq!(folder.read(NODE_KEY).unwrap().unwrap(), whole[..length]);
+        }
         folder.replace(NODE_KEY, &[2, 0, 0]).unwrap();
         let refused = load(&folder, 0);
         assert!(matches!(

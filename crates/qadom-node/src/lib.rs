@@ -31,6 +31,9 @@ mod subscription;
 mod transfer;
 mod views;
 
+#[cfg(test)]
+mod formats;
+
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
 pub use backup::{BackedUp, BackupError, backup, restore};
 pub use bag_stream::{BagEvent, BagStream};

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use qadom_store::{
     Durability, ExportError, ImportError, OpenError, Options, Quarantine, Replaced, StoreEngine,
-    StoreError, import_folder,
+    StoreError, import_folder, settle_import,
 };
 use qadom_wire::Reason;
 
 use crate::clock::utc_seconds;
 use crate::convert::store_reason;
 use crate::error::{StartError, store_not_opened};
-use crate::folder::{Folder, STORE, sync_folder};
+use crate::folder::{Folder, STORE, STORE_WHOLE, sync_folder};
 
 /// What was moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,12 +137,16 @@ pub fn export_store(data_dir: &Path, to: &Path) -> Result<Moved, MoveError> {
     let no_store = || MoveError::NoStore {
         path: data_dir.to_owned(),
     };
-    if !data_dir.join(STORE).is_dir() {
+    if ![STORE, STORE_WHOLE]
+        .iter()
+        .any(|name| data_dir.join(name).is_dir())
+    {
         return Err(no_store());
     }
     let folder = Folder::open(data_dir)?;
     let path = folder.path().join(STORE);
     let not_opened = |error| store_not_opened(error, &path);
+    settle_import(&path).map_err(not_opened)?;
     let engine = StoreEngine::of(&path).map_err(not_opened)?;
     let engine = engine.ok_or_else(no_store)?;
     let store = qadom_store::open(&path, Options::default()).map_err(not_opened)?;

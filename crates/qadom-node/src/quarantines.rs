@@ -37,6 +37,24 @@ impl Quarantines {
         self.place.prepare(reason, at)
     }
 
+    /// Writes down that the store lost records that are to come back from others. Waits for the
+    /// disk.
+    pub(crate) fn on_loss(&self) {
+        if let Err(error) = self.place.on_loss() {
+            tracing::warn!(%error, "after a restart it will not be known that the store lost records");
+        }
+    }
+
+    /// Writes down that what others hold is back. Waits for the disk.
+    pub(crate) fn on_refilled(&self) {
+        match self.place.on_refilled() {
+            Ok(()) => tracing::info!("what the store had lost is back, as far as others hold it"),
+            Err(error) => {
+                tracing::warn!(%error, "the records will be looked for again at the next start");
+            }
+        }
+    }
+
     /// Looks at the folder again. Waits for the disk.
     pub(crate) fn refresh(&self) {
         match self.place.list() {

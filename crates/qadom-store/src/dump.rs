@@ -23,7 +23,7 @@ use crate::{ENTRY_MAX, Entry, EntryId, OpenError, Store, StoreError};
 
 mod folder;
 
-pub use folder::{Replaced, import_folder};
+pub use folder::{Replaced, import_folder, settle_import};
 
 const MAGIC: &[u8; 8] = b"qadomdmp";
 const VERSION: u32 = 1;

@@ -33,7 +33,10 @@ mod store;
 #[cfg(any(feature = "redb", feature = "sled"))]
 pub use disk::BUFFER_MAX;
 #[cfg(any(feature = "redb", feature = "sled"))]
-pub use dump::{Dumped, ExportError, ImportError, Replaced, export, import, import_folder, verify};
+pub use dump::{
+    Dumped, ExportError, ImportError, Replaced, export, import, import_folder, settle_import,
+    verify,
+};
 pub use engine::{Durability, Options, StoreEngine, UnknownDurabilityError, UnknownEngineError};
 pub use entry::{Class, Columns, ENTRY_MAX, Entry, EntryId, EntryIdError};
 pub use error::{EngineFault, OpenError, StoreError};

@@ -6,7 +6,8 @@
 //!
 //! What must stay true: there are never more than [`QUARANTINED_MAX`] of them, and the oldest
 //! leaves first; the store's folder is moved by one renaming, so that a crash leaves it here or
-//! there. Where what was lost is found again is not known here.
+//! there, and after a crash the next opening goes on where that one ended (`loss`). Where what was
+//! lost is found again is not known here.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -16,9 +17,14 @@ use std::sync::Arc;
 use qadom_routing::Key;
 
 use crate::disk::WhenDamaged;
+use crate::dump::settle_import;
 use crate::folder::{ENGINE, replace, sync_parent};
 use crate::open::open_with;
-use crate::{EntryId, OpenError, Options, Store, StoreError};
+use crate::{EntryId, OpenError, Options, Store, StoreEngine, StoreError};
+
+mod loss;
+
+use loss::Loss;
 
 /// How many damaged stores are kept.
 pub const QUARANTINED_MAX: usize = 3;
@@ -74,13 +80,16 @@ impl Quarantine {
     }
 
     /// Makes the next folder with its note, for [`Store::start_over`], and removes the oldest that
-    /// are too many. `at` is the time in seconds UTC.
+    /// are too many. From now on every opening tells of the loss, until
+    /// [`on_refilled`](Self::on_refilled). `at` is the time in seconds UTC.
     ///
     /// # Errors
     ///
     /// The operating system's; what was set aside before may be gone.
     pub fn prepare(&self, reason: &str, at: u64) -> io::Result<PathBuf> {
-        let place = self.next_place()?;
+        let number = self.next_number()?;
+        self.note_loss(&Loss::fetch(Some(number)))?;
+        let place = self.place(number);
         fs::create_dir(&place)?;
         write_note(&place, reason, at)?;
         sync_parent(&place)?;
@@ -94,11 +103,8 @@ impl Quarantine {
     ///
     /// The operating system's; the store is where it was or set aside.
     pub fn set_aside(&self, store: &Path, reason: &str, at: u64) -> io::Result<PathBuf> {
-        let place = self.next_place()?;
-        write_note(store, reason, at)?;
-        fs::rename(store, &place)?;
-        sync_parent(&place)?;
-        sync_parent(store)?;
+        let place = self.place(self.next_number()?);
+        move_aside(store, &place, reason, at)?;
         Ok(place)
     }
 
@@ -106,8 +112,8 @@ impl Quarantine {
         self.folder.join(format!("{PREFIX}{number}"))
     }
 
-    /// Makes room, and names the next folder.
-    fn next_place(&self) -> io::Result<PathBuf> {
+    /// Makes room, and gives the number of the next folder.
+    fn next_number(&self) -> io::Result<u32> {
         let mut numbers = self.numbers()?;
         let next = numbers.last().map_or(1, |last| last.saturating_add(1));
         // One that a crash left without a store is no loss.
@@ -119,7 +125,7 @@ impl Quarantine {
         for number in numbers.into_iter().take(surplus) {
             fs::remove_dir_all(self.place(number))?;
         }
-        Ok(self.place(next))
+        Ok(next)
     }
 
     /// In ascending order.
@@ -144,14 +150,15 @@ pub struct Opening {
     pub recovery: Option<Recovery>,
 }
 
-/// What was done about a damaged store while it was opened.
+/// What was done about a damaged store while it was opened, now or before the process ended without
+/// having brought everything back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// Where the damaged one is now.
-    pub place: PathBuf,
-    /// What was wrong with it, in one line.
+    /// Where the damaged one is now; none when it was not set aside, but lost some entries.
+    pub place: Option<PathBuf>,
+    /// What was wrong with it, in one line; empty when that is not known any more.
     pub reason: String,
-    /// Entries whose checksum failed; 0 when the store did not open at all.
+    /// Entries whose checksum failed; 0 when the store did not open at all, or did so before.
     pub damaged: u64,
     /// Entries that were whole and are in the store that was opened.
     pub carried_over: u64,
@@ -159,10 +166,12 @@ pub struct Recovery {
 
 /// Opens the store in `folder` as [`open`](crate::open) does. One that is damaged is set aside and a
 /// new one of the same engine made in its place; entries that are whole are carried over when the
-/// damage lies in others. `now` is the time in seconds UTC.
+/// damage lies in others. `now` is the time in seconds UTC. What a crash cut short, of this or of an
+/// import, is brought to its end first.
 ///
 /// What was lost the network still holds, so whoever opens a store that was damaged asks its
-/// replicas.
+/// replicas, and says so with [`Quarantine::on_refilled`] when that is done. Until then every
+/// opening tells of the loss.
 ///
 /// # Errors
 ///
@@ -173,14 +182,23 @@ pub fn open_or_set_aside(
     quarantine: &Quarantine,
     now: u64,
 ) -> Result<Opening, OpenError> {
-    let engine = crate::StoreEngine::of(folder)?.or(options.engine);
+    settle_import(folder)?;
+    let loss = quarantine.loss()?;
+    let engine = StoreEngine::of(folder)?.or(options.engine);
+    let engine = engine.or_else(|| quarantine.engine_of(loss.as_ref()?));
     let same = Options { engine, ..options };
+    let options = match loss {
+        // A new one in place of one that was set aside.
+        Some(_) if options.engine.is_none() => same,
+        _ => options,
+    };
     let (reason, damaged) = match open_with(folder, options, WhenDamaged::Keep) {
         Ok(store) => match store.stats().damaged {
             0 => {
+                let recovery = loss.map(|loss| quarantine.resume(&loss, &*store));
                 return Ok(Opening {
+                    recovery: recovery.transpose()?,
                     store,
-                    recovery: None,
                 });
             }
             damaged => (
@@ -191,24 +209,69 @@ pub fn open_or_set_aside(
         Err(OpenError::Corrupt { source }) => (format!("it did not open: {source}"), 0),
         Err(error) => return Err(error),
     };
-    let place = quarantine.set_aside(folder, &reason, now)?;
-    let store = open_with(folder, same, WhenDamaged::Drop)?;
-    let carried_over = match damaged {
-        0 => 0,
-        _ => carry_over(&place, same, &*store)?,
+    let number = quarantine.next_number()?;
+    let mut numbers = loss
+        .filter(|loss| loss.is_to_carry)
+        .unwrap_or_default()
+        .numbers;
+    numbers.extend((damaged > 0).then_some(number));
+    let loss = if numbers.is_empty() {
+        Loss::fetch(Some(number))
+    } else {
+        Loss::carry(numbers)
     };
+    quarantine.note_loss(&loss)?;
+    let place = quarantine.place(number);
+    move_aside(folder, &place, &reason, now)?;
+    let store = open_with(folder, same, WhenDamaged::Drop)?;
+    let resumed = quarantine.resume(&loss, &*store)?;
     let recovery = Some(Recovery {
-        place,
+        place: Some(place),
         reason,
         damaged,
-        carried_over,
+        ..resumed
     });
     Ok(Opening { store, recovery })
 }
 
+impl Quarantine {
+    /// The engine of the newest store that was set aside for a loss.
+    fn engine_of(&self, loss: &Loss) -> Option<StoreEngine> {
+        let last = loss.numbers.last()?;
+        StoreEngine::of(&self.place(*last)).ok()?
+    }
+
+    /// Copies what is still to be copied, so that only what others hold is missing.
+    fn resume(&self, loss: &Loss, store: &dyn Store) -> Result<Recovery, OpenError> {
+        let last = loss.numbers.last().copied();
+        let mut carried_over = 0;
+        if loss.is_to_carry {
+            for number in loss.numbers.iter().rev() {
+                carried_over += carry_over(&self.place(*number), store)?;
+            }
+            store.sync()?;
+            self.note_loss(&Loss::fetch(last))?;
+        }
+        let place = last.map(|number| self.place(number));
+        let note = place
+            .as_ref()
+            .and_then(|place| read_note(&place.join(REASON)));
+        Ok(Recovery {
+            reason: note.unwrap_or_default().1,
+            place,
+            damaged: 0,
+            carried_over,
+        })
+    }
+}
+
 /// Copies what is whole as far as the damaged store can be read, and counts it.
-fn carry_over(place: &Path, options: Options, store: &dyn Store) -> Result<u64, OpenError> {
-    let Ok(old) = open_with(place, options, WhenDamaged::Keep) else {
+fn carry_over(place: &Path, store: &dyn Store) -> Result<u64, OpenError> {
+    // What was never moved here is where it was, and one that was taken away is nobody's.
+    if !place.join(ENGINE).exists() {
+        return Ok(0);
+    }
+    let Ok(old) = open_with(place, Options::default(), WhenDamaged::Keep) else {
         return Ok(0);
     };
     let mut carried_over = 0;
@@ -223,8 +286,13 @@ fn carry_over(place: &Path, options: Options, store: &dyn Store) -> Result<u64, 
         };
         last = Some((end.slot, end.id.clone()));
         carried_over += entries.len() as u64;
-        let kept = entries.into_iter().try_for_each(|entry| store.put(entry));
-        kept.and_then(|()| store.commit().map(drop))?;
+        for entry in entries {
+            // What is there already is as new or newer.
+            if store.get(&entry.slot, &entry.id)?.is_none() {
+                store.put(entry)?;
+            }
+        }
+        store.commit()?;
     }
 }
 
@@ -239,6 +307,14 @@ impl From<StoreError> for OpenError {
             },
         }
     }
+}
+
+/// Moves the folder of a store, with the note why.
+fn move_aside(store: &Path, place: &Path, reason: &str, at: u64) -> io::Result<()> {
+    write_note(store, reason, at)?;
+    fs::rename(store, place)?;
+    sync_parent(place)?;
+    sync_parent(store)
 }
 
 fn write_note(folder: &Path, reason: &str, at: u64) -> io::Result<()> {

@@ -6,13 +6,15 @@
 
 use std::fs;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use qadom_routing::Key;
 use qadom_store::{
     Class, Columns, ENTRY_MAX, Entry, EntryId, ExportError, ImportError, MemoryStore, Options,
-    Quarantine, Replaced, Store, StoreEngine, export, import, import_folder, open, verify,
+    Quarantine, Replaced, Store, StoreEngine, export, import, import_folder, open,
+    open_or_set_aside, verify,
 };
 
 fn any_entry() -> impl Strategy<Value = Entry> {
@@ -312,6 +314,49 @@ fn a_folder_is_filled_from_a_dump_whole_or_not_at_all() {
         4
     );
     assert_eq!(listed(), 2);
+}
+
+#[test]
+fn an_import_that_a_crash_cut_short_is_ended_or_given_up() {
+    let data = tempfile::tempdir().unwrap();
+    let at = |name: &str| data.path().join(name);
+    let quarantine = Quarantine::new(data.path());
+    let fill = |folder: &Path, number| {
+        let store = open(folder, Options::default()).unwrap();
+        store.put(entry(number)).unwrap();
+        store.commit().unwrap();
+    };
+    let opened = || {
+        let opening = open_or_set_aside(&at("store"), Options::default(), &quarantine, 5);
+        let opening = opening.unwrap();
+        assert_eq!(opening.recovery, None);
+        all(&*opening.store)
+    };
+    // The new store is whole, the old one still there.
+    fill(&at("store"), 1);
+    fill(&at("store.whole"), 2);
+    assert_eq!(opened(), [entry(1)]);
+    assert!(!at("store.whole").exists());
+    // The old one is out of the way.
+    fs::remove_dir_all(at("store")).unwrap();
+    fill(&at("store.whole"), 2);
+    assert_eq!(opened(), [entry(2)]);
+    assert!(!at("store.whole").exists());
+    // The next import looks at what is really there.
+    fs::rename(at("store"), at("store.whole")).unwrap();
+    let mut dump = Cursor::new(dump_of(&filled([entry(3)])));
+    let refused = import_folder(
+        &at("store"),
+        Options::default(),
+        &mut dump,
+        Replaced::Refuse,
+    );
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, ImportError::NotEmpty { records: 1 }),
+        "{refused}"
+    );
+    assert_eq!(opened(), [entry(2)]);
 }
 
 #[test]

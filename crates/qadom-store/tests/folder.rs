@@ -92,6 +92,28 @@ fn what_is_no_store_is_refused_untouched() {
 }
 
 #[test]
+fn a_mark_that_is_torn_anywhere_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SledStore::open(folder.path()).unwrap());
+    let whole = fs::read(folder.path().join("ENGINE")).unwrap();
+    for length in 0..whole.len() {
+        fs::write(folder.path().join("ENGINE"), &whole[..length]).unwrap();
+        let error = refusal(folder.path());
+        assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
+    }
+    for place in 0..whole.len() {
+        for bit in 0..8 {
+            let mut torn = whole.clone();
+            torn[place] ^= 1 << bit;
+            fs::write(folder.path().join("ENGINE"), torn).unwrap();
+            refusal(folder.path());
+        }
+    }
+    fs::write(folder.path().join("ENGINE"), whole).unwrap();
+    drop(SledStore::open(folder.path()).unwrap());
+}
+
+#[test]
 fn a_claim_cut_short_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("lock"), "").unwrap();

@@ -127,7 +127,7 @@ fn a_store_that_does_not_open_is_set_aside_and_an_empty_one_made() {
 
         let [listed] = <[_; 1]>::try_from(quarantine.list().unwrap()).unwrap();
         assert_eq!(listed.path, data.join("quarantine-1"));
-        assert_eq!(recovery.place, listed.path);
+        assert_eq!(recovery.place.as_ref(), Some(&listed.path));
         assert_eq!((listed.number, listed.at), (1, Some(9)));
         assert_eq!(listed.reason, recovery.reason);
         assert!(listed.length > 100);
@@ -161,8 +161,76 @@ fn entries_that_are_whole_are_carried_over_when_others_rot() {
     let whole = (0..200).filter(|number| ![60, 150].contains(number));
     assert_eq!(all(&*opening.store), whole.map(entry).collect::<Vec<_>>());
     // What was damaged is left for whoever wants to look into it.
-    let old = open(&recovery.place, Options::default()).unwrap();
+    let old = open(&recovery.place.unwrap(), Options::default()).unwrap();
     assert_eq!((old.stats().records, old.stats().damaged), (198, 2));
+}
+
+#[test]
+fn every_opening_tells_of_a_loss_until_all_is_back() {
+    on_every_engine(|engine, data| {
+        let (folder, quarantine) = (data.join("store"), Quarantine::new(data));
+        spoil(engine, &folder);
+        let open = |options| {
+            let opening = open_or_set_aside(&folder, options, &quarantine, 9).unwrap();
+            (opening.store, opening.recovery)
+        };
+        let (store, first) = open(Options::default());
+        drop(store);
+        // The process ended before others gave back what they hold.
+        let (store, again) = open(Options::default());
+        assert_eq!(again, first);
+        drop(store);
+        // It may have ended before there was a new store, too.
+        fs::remove_dir_all(&folder).unwrap();
+        let (store, again) = open(Options::default());
+        assert_eq!(again, first);
+        drop(store);
+        assert_eq!(
+            StoreEngine::of(&folder).unwrap(),
+            Some(engine),
+            "the engine stays"
+        );
+        quarantine.on_refilled().unwrap();
+        assert_eq!(open(Options::default()).1, None);
+        quarantine.on_loss().unwrap();
+        let recovery = open(Options::default()).1.unwrap();
+        assert_eq!((recovery.place, recovery.reason.as_str()), (None, ""));
+        assert_eq!(quarantine.list().unwrap().len(), 1);
+    });
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn what_a_crash_left_behind_is_carried_over_by_the_next_opening() {
+    let data = tempfile::tempdir().unwrap();
+    let (folder, quarantine) = (data.path().join("store"), Quarantine::new(data.path()));
+    let store = open(&folder, with(StoreEngine::Redb)).unwrap();
+    for number in 0..100 {
+        store.put(entry(number)).unwrap();
+    }
+    store.commit().unwrap();
+    drop(store);
+    rot(&folder.join("entries.redb"), 60);
+    drop(open_or_set_aside(&folder, Options::default(), &quarantine, 9).unwrap());
+    let whole: Vec<Entry> = (0..100).filter(|number| *number != 60).map(entry).collect();
+    // As a crash leaves it: before the new store, and with some of it.
+    for kept in [None, Some(0), Some(40)] {
+        fs::write(data.path().join("refill"), "refill 1\ncarry 1 2\n").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        if let Some(kept) = kept {
+            let store = open(&folder, with(StoreEngine::Redb)).unwrap();
+            for number in 0..kept {
+                store.put(entry(number)).unwrap();
+            }
+            store.commit().unwrap();
+        }
+        let opening = open_or_set_aside(&folder, Options::default(), &quarantine, 9).unwrap();
+        let recovery = opening.recovery.unwrap();
+        assert_eq!((recovery.damaged, recovery.carried_over), (0, 99));
+        assert_eq!(all(&*opening.store), whole);
+        let note = fs::read_to_string(data.path().join("refill")).unwrap();
+        assert_eq!(note, "refill 1\nfetch 2\n");
+    }
 }
 
 #[test]
@@ -240,6 +308,8 @@ fn a_running_store_starts_over_beside_its_old_files() {
             all(&*open(&listed.path, Options::default()).unwrap()).len(),
             10
         );
+        // Should it end now, the next opening knows.
+        assert!(data.join("refill").exists());
         // A place is used once.
         let refused = store.start_over(&place).unwrap_err();
         assert!(matches!(refused, OpenError::Failed { .. }), "{refused}");

@@ -176,8 +176,10 @@ fn a_daemon_whose_store_is_damaged_starts_and_holds_its_records_again() {
         std::fs::write(&path, vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
     }
 
-    let three = Daemon::start_in(folder, &["--join", one.address()]);
+    // It is killed before anybody can give it back what it lost, and knows that later.
+    let three = Daemon::start_in(folder, &[]);
     assert!(three.path().join("quarantine-1/ENGINE").exists());
+    let three = Daemon::start_in(three.kill(), &["--join", one.address()]);
     let status = three.run(&["status", "--json"]).code(0).object();
     assert_eq!(
         status["quarantined"].as_array().unwrap().len(),
@@ -206,6 +208,55 @@ fn a_daemon_whose_store_is_damaged_starts_and_holds_its_records_again() {
         "{}",
         left.stderr
     );
+}
+
+/// What a folder's store holds: the numbers of the values in it, in their order.
+fn exported(folder: &Path, place: &Path) -> u64 {
+    let _ = std::fs::remove_file(place);
+    let export = ["store", "export", place.to_str().unwrap(), "--json"];
+    let told = run_in(folder, &export).code(0).object();
+    told["records"].as_u64().unwrap()
+}
+
+#[test]
+fn an_import_that_is_killed_at_any_renaming_leaves_the_old_store_or_the_new_one() {
+    let fill = |count: usize| {
+        let daemon = Daemon::start(&[]);
+        for number in 0..count {
+            put(&daemon, &format!("value {number}"));
+        }
+        daemon.signal(&["TERM"]).1
+    };
+    let (old, new) = (fill(2), fill(5));
+    let place = tempfile::tempdir().unwrap();
+    let [dump, other] = ["dump", "other"].map(|name| place.path().join(name));
+    assert_eq!(exported(new.path(), &dump), 5);
+    let mut seen = Vec::new();
+    for number in 1.. {
+        let fault = format!("inject=rename:signal=KILL:when={number}");
+        let traced = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", "trace=rename", "-e", &fault])
+            .arg(env!("CARGO_BIN_EXE_qadom"))
+            .args(["--data-dir", old.path().to_str().unwrap()])
+            .args(["store", "import", dump.to_str().unwrap()])
+            .output();
+        let left = match traced {
+            Ok(left) if !left.stderr.windows(6).any(|word| word == b"ptrace") => left,
+            left => {
+                println!("skipped: a kill at a call is made with strace: {left:?}");
+                return;
+            }
+        };
+        seen.push(exported(old.path(), &other));
+        if left.status.success() {
+            break;
+        }
+    }
+    println!("{seen:?} records after a kill at each renaming");
+    let first_new = seen.iter().position(|count| *count == 5).unwrap();
+    assert!(seen[..first_new].iter().all(|count| *count == 2));
+    assert!(seen[first_new..].iter().all(|count| *count == 5));
+    assert!(first_new >= 2 && first_new + 1 < seen.len(), "{seen:?}");
 }
 
 /// A small file system of its own.

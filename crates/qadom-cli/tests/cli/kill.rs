@@ -34,6 +34,8 @@ const WRITES_MAX: usize = 96;
 const START_MAX: Duration = Duration::from_millis(120);
 /// Of the writes of earlier rounds this many are read in each round; all of them at the end.
 const SAMPLE: usize = 32;
+/// Rounds after which a long run tells how far it is.
+const TOLD_EVERY: usize = 50;
 
 /// Draws numbers from a seed, the same ones for the same seed.
 struct Chance(u64);
@@ -157,7 +159,9 @@ impl Trial {
             let micros = self
                 .chance
                 .below(usize::try_from(START_MAX.as_micros()).unwrap());
-            // Nobody waits here for anything: the daemon is hit wherever it happens to be.
+            // The pause synchronises nothing. The moment of the kill is what is tried, so it is drawn
+            // from the seed, and no check depends on how far the daemon has come by then. A kill
+            // behind every single call of a start is played by `tests/power_cut`.
             thread::sleep(Duration::from_micros(micros as u64));
             drop(process);
             self.killed_starting += 1;
@@ -189,8 +193,15 @@ impl Trial {
             folder = daemon.kill();
         }
         let rounds = setting("QADOM_KILL_ROUNDS", ROUNDS);
-        for _ in 0..rounds {
+        for round in 1..=rounds {
             folder = self.round(folder);
+            if round.is_multiple_of(TOLD_EVERY) {
+                let acknowledged = self.acknowledged.lock().unwrap().len();
+                println!(
+                    "{}: {round} rounds, {acknowledged} writes, nothing lost",
+                    self.engine
+                );
+            }
         }
         let daemon = self.start(folder);
         let all = self.acknowledged.lock().unwrap().clone();

@@ -7,7 +7,8 @@ use qadom_engine::{Outcome, ReadFrom, WriteOptions};
 use qadom_routing::Key;
 use qadom_store::{Entry, Store};
 use qadom_wire::{
-    Answer, Draft, Found, Identity, Kind, RangeDigest, Record, Request, StoreItem, Verified,
+    Answer, Digest, DigestRange, Draft, Found, Identity, Kind, Position, RangeDigest, Reason,
+    Record, Request, StoreItem, Verified, fingerprint,
 };
 
 use crate::neighbours::Neighbours;
@@ -230,7 +231,7 @@ fn a_lie_is_not_kept_and_ends_it() {
     let mut node = met();
     let asked = refill_from(&mut node, |request| match request {
         Request::Digest(digest) => {
-            let position = qadom_wire::Position {
+            let position = Position {
                 slot: *promised.slot(),
                 id: *promised.id(),
             };
@@ -264,9 +265,9 @@ fn a_holder_that_has_too_much_to_compare_at_once_is_asked_for_parts() {
             let is_whole = is_wide || digest.ranges.len() > 1;
             if is_whole {
                 refused += 1;
-                return Answer::Refused(qadom_wire::Reason::TooLarge);
+                return Answer::Refused(Reason::TooLarge);
             }
-            let position = qadom_wire::Position::first_of(*held.key());
+            let position = Position::first_of(*held.key());
             let ranges = digest.ranges.iter().map(|range| {
                 if digest.kind == Kind::Value && range.contains(&position) {
                     RangeDigest::Records(vec![(position, *held.key().as_bytes())])
@@ -283,4 +284,49 @@ fn a_holder_that_has_too_much_to_compare_at_once_is_asked_for_parts() {
     });
     assert!(refused > 0);
     assert_eq!(every(&*node.store).len(), 1);
+}
+
+#[test]
+fn what_the_store_lost_by_a_failed_commit_is_not_claimed_any_more() {
+    let mut node = One::trusting();
+    let records: Vec<Verified> = (0..80_u64)
+        .map(|number| {
+            let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+            let draft = Draft::bag_item(slot(1), payload, number + 1, start() + DAY);
+            sign(&identity(1), draft)
+        })
+        .collect();
+    for record in &records {
+        assert_eq!(node.store(signed(record)), STORED);
+    }
+    let compare = |node: &mut One, held: &[Verified]| {
+        let at = |id| Position { slot: slot(1), id };
+        let mut hashes: Vec<_> = held.iter().map(|record| *record.hash()).collect();
+        let range = DigestRange {
+            start: at(Key::ZERO),
+            end: Some(at(Key::MAX)),
+            fingerprint: fingerprint(&mut hashes),
+        };
+        let digest = Digest {
+            kind: Kind::BagItem,
+            ranges: vec![range],
+        };
+        node.ask(&Request::Digest(digest), true);
+        node.answer() == Answer::Digested(vec![RangeDigest::Same])
+    };
+    // So many are remembered as they were listed.
+    assert!(compare(&mut node, &records));
+    let (lost, kept) = records.split_at(10);
+    for entry in every(&*node.store) {
+        let is_it = |record: &Verified| entry.id.as_bytes().ends_with(record.id().as_bytes());
+        if lost.iter().any(is_it) {
+            assert!(node.store.remove(&entry.slot, &entry.id).unwrap());
+        }
+    }
+    assert_eq!(every(&*node.store).len(), 70);
+    let ticket = node.store.ticket();
+    node.engine
+        .on_commit_failed(node.now, ticket, Reason::StorageFailed);
+    assert!(compare(&mut node, kept));
+    assert!(!compare(&mut node, &records));
 }

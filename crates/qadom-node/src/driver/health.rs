@@ -11,6 +11,7 @@ use qadom_wire::Reason;
 
 use super::Driver;
 use crate::command::{Bootstrapped, Neighbours};
+use crate::flusher::Flusher;
 use crate::status::Verdict;
 
 /// What the verdict is made of, beside the number of neighbours that answer.
@@ -23,6 +24,8 @@ pub(super) struct Health {
     pub(super) commit_failure: Option<Reason>,
     /// What was lost of the store, in words; none when nothing was.
     lost: Option<String>,
+    /// The losses of the store that are being made up for; none when nothing is missing.
+    refilling: Option<u64>,
     /// Why the last promise could not be journalled; none when it could.
     pub(super) journal_failure: Option<Reason>,
 }
@@ -50,17 +53,27 @@ impl Health {
             problems: Vec::new(),
             commit_failure: None,
             lost: None,
+            refilling: None,
             journal_failure: None,
         }
     }
 
-    /// The store was damaged at the start.
+    /// The store was damaged at the start, or at an earlier one and was not refilled since.
     pub(super) fn on_recovered(&mut self, recovery: &Recovery) {
-        let place = name_of(&recovery.place);
-        self.lost = Some(format!(
-            "the store was damaged ({}) and is set aside in {place}; {} records were whole and kept",
-            recovery.reason, recovery.carried_over
-        ));
+        let reason = match recovery.reason.as_str() {
+            "" => "why is not known any more",
+            reason => reason,
+        };
+        let mut lost = format!("the store was damaged ({reason})");
+        if let Some(place) = &recovery.place {
+            lost = format!("{lost} and is set aside in {}", name_of(place));
+        }
+        if recovery.carried_over > 0 {
+            let kept = recovery.carried_over;
+            lost = format!("{lost}; {kept} records were whole and kept");
+        }
+        self.lost = Some(lost);
+        self.refilling = Some(0);
     }
 
     pub(super) fn on_bootstrapped(&mut self, bootstrapped: Bootstrapped) {
@@ -128,8 +141,9 @@ impl Driver {
         }
     }
 
-    /// Notices entries that turned out to be damaged since the last look.
+    /// Notices entries that turned out to be damaged since the last look, and the end of a refill.
     pub(super) fn look_for_damage(&mut self, now: Time) {
+        self.look_after_refill();
         let damaged = self.store.stats().damaged;
         let more = damaged.saturating_sub(std::mem::replace(&mut self.damaged, damaged));
         if more > 0 {
@@ -139,7 +153,23 @@ impl Driver {
             );
             let lost = format!("the store dropped {damaged} entries, whose checksums failed");
             self.health.lost = Some(lost);
-            self.engine.refill(now);
+            self.refill(now);
+        }
+    }
+
+    /// Has what was lost brought back, and notes what is forgotten when that is done.
+    fn refill(&mut self, now: Time) {
+        self.health.refilling = self.flusher.as_ref().map(Flusher::losses);
+        self.engine.refill(now);
+    }
+
+    /// Forgets that records were lost, once those that others hold are back.
+    fn look_after_refill(&mut self) {
+        if let (Some(losses), Some(flusher)) = (self.health.refilling, &self.flusher)
+            && !self.engine.status().refill.is_under_way
+            && flusher.refilled(losses)
+        {
+            self.health.refilling = None;
         }
     }
 
@@ -151,7 +181,7 @@ impl Driver {
         self.health.lost = Some(format!(
             "the store was damaged ({reason}) and is set aside in {place}"
         ));
-        self.engine.refill(now);
+        self.refill(now);
     }
 
     pub(super) fn neighbours(&mut self, now: Time) -> Neighbours {

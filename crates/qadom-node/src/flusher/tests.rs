@@ -14,6 +14,7 @@ struct SlowStore {
     ticket: Mutex<u64>,
     permits: Mutex<Receiver<Result<(), StoreError>>>,
     begun: Mutex<std::sync::mpsc::Sender<()>>,
+    damaged: AtomicU64,
     /// Where it was moved to; damaged until then, when there is nothing.
     quarantine: Mutex<Option<PathBuf>>,
 }
@@ -80,7 +81,10 @@ impl Store for SlowStore {
     }
 
     fn stats(&self) -> Stats {
-        Stats::default()
+        Stats {
+            damaged: self.damaged.load(Ordering::SeqCst),
+            ..Stats::default()
+        }
     }
 
     fn ticket(&self) -> Ticket {
@@ -129,6 +133,13 @@ struct Bench {
     data_dir: tempfile::TempDir,
 }
 
+impl Bench {
+    /// Says that the store lost records.
+    fn note(&self) -> PathBuf {
+        self.data_dir.path().join("refill")
+    }
+}
+
 fn bench() -> Bench {
     bench_with(None)
 }
@@ -141,6 +152,7 @@ fn bench_with(journal: Option<Journal>) -> Bench {
         ticket: Mutex::new(0),
         permits: Mutex::new(permitted),
         begun: Mutex::new(announce),
+        damaged: AtomicU64::default(),
         quarantine: Mutex::new(Some(PathBuf::new())),
     });
     let flusher = Flusher::start(
@@ -224,6 +236,32 @@ async fn a_damaged_store_is_set_aside_and_starts_over() {
     let started_over = Report::StartedOver(ticket);
     assert_eq!(bench.flusher.report().await, Some(started_over));
     assert_eq!(*bench.store.quarantine.lock().unwrap(), Some(place));
+    assert_eq!(bench.flusher.losses(), 1);
+    assert!(bench.note().exists());
+}
+
+#[tokio::test]
+async fn a_loss_is_noted_before_the_next_commit_and_forgotten_when_all_is_back() {
+    let mut bench = bench();
+    bench.store.damaged.store(3, Ordering::SeqCst);
+    bench.flusher.commit();
+    bench.begun.recv().unwrap();
+    assert!(bench.note().exists(), "the commit has not ended yet");
+    // As a driver says that has not heard of it yet.
+    assert!(bench.flusher.refilled(0));
+    for _ in 0..4 {
+        bench.permits.send(Ok(())).unwrap();
+    }
+    bench.flusher.report().await;
+    bench.flusher.report().await;
+    assert!(bench.note().exists());
+    assert_eq!(bench.flusher.losses(), 1);
+    assert!(bench.flusher.refilled(1));
+    let note = bench.note();
+    drop(bench.permits.clone());
+    let mut reports = bench.flusher.close();
+    while reports.recv().await.is_some() {}
+    assert!(!note.exists());
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! A dump that becomes the store of a folder, whole or not at all.
 //!
+//! The new store lies in `FOLDER.new` while it is filled, and in `FOLDER.whole` from when it has all
+//! until it takes the place of the old one.
+//!
 //! What must stay true: the folder holds what it held until a store with everything of the dump is
-//! on the disk. The bytes of a dump are not known here.
+//! on the disk; whenever a crash comes, [`settle_import`] leaves the old store or the new one in its place,
+//! whole. The bytes of a dump are not known here.
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -34,9 +38,10 @@ pub fn import_folder<R: Read + Seek>(
     replaced: Replaced<'_>,
 ) -> Result<Dumped, ImportError> {
     let open_failed = |source| ImportError::Open { source };
+    settle_import(folder).map_err(open_failed)?;
     let old = StoreEngine::of(folder).map_err(open_failed)?;
-    let fresh = beside(folder);
-    remove(&fresh)?;
+    let fresh = beside(folder, FRESH);
+    remove(&fresh).map_err(open_failed)?;
     if old.is_some() {
         // Also learns whether it is in use.
         let any = Options {
@@ -67,37 +72,67 @@ pub fn import_folder<R: Read + Seek>(
     let dumped = match imported {
         Ok(dumped) => dumped,
         Err(error) => {
-            remove(&fresh)?;
+            remove(&fresh).map_err(open_failed)?;
             return Err(error);
         }
     };
-    if folder.exists() {
-        match replaced {
-            Replaced::SetAside(quarantine, at) => {
-                let moved = quarantine.set_aside(folder, "it was replaced by an import", at);
-                drop(moved.map_err(|error| open_failed(error.into()))?);
-            }
-            Replaced::Refuse => remove(folder)?,
-        }
-    }
-    fs::rename(&fresh, folder)
-        .and_then(|()| sync_parent(folder))
-        .map_err(|error| open_failed(error.into()))?;
+    put_in_place(folder, &fresh, replaced).map_err(open_failed)?;
     Ok(dumped)
 }
 
-/// Where the new store lies until it is whole.
-fn beside(folder: &Path) -> PathBuf {
+/// Lets a whole store take the place of the old one.
+fn put_in_place(folder: &Path, fresh: &Path, replaced: Replaced<'_>) -> Result<(), OpenError> {
+    let whole = beside(folder, WHOLE);
+    rename(fresh, &whole)?;
+    if folder.exists() {
+        match replaced {
+            Replaced::SetAside(quarantine, at) => {
+                quarantine.set_aside(folder, "it was replaced by an import", at)?;
+            }
+            // What it holds is nothing; in one step all the same.
+            Replaced::Refuse => rename(folder, fresh)?,
+        }
+    }
+    rename(&whole, folder)?;
+    remove(fresh)
+}
+
+/// Brings an import to its end that a crash cut short: once its store is whole and the old one is
+/// out of the way, it is put in place, and before that it is given up. Nobody else may use the folder
+/// meanwhile.
+///
+/// # Errors
+///
+/// [`OpenError`]; trying again goes on.
+pub fn settle_import(folder: &Path) -> Result<(), OpenError> {
+    let whole = beside(folder, WHOLE);
+    if !whole.exists() {
+        return Ok(());
+    }
+    if folder.exists() {
+        remove(&whole)
+    } else {
+        rename(&whole, folder)
+    }
+}
+fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
+    fs::rename(from, to)?;
+    Ok(sync_parent(to)?)
+}
+
+const FRESH: &str = ".new";
+const WHOLE: &str = ".whole";
+
+/// Where a new store lies until it is in place.
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
     let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    name.push(suffix);
     folder.with_file_name(name)
 }
 
-fn remove(folder: &Path) -> Result<(), ImportError> {
-    if !folder.exists() {
-        return Ok(());
+fn remove(folder: &Path) -> Result<(), OpenError> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
     }
-    fs::remove_dir_all(folder).map_err(|error| ImportError::Open {
-        source: error.into(),
-    })
+    Ok(())
 }

@@ -16,9 +16,11 @@ use qadom_node::Reason;
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
+use crate::routes::dashboard;
 use crate::tcp::Token;
 
-/// The route that says that the process lives, and nothing else; open to everybody.
+/// The route that says that the process lives, and nothing else; open to everybody, as are the files
+/// of the dashboard, which are the same on every node and ask for the token themselves.
 const OPEN: &str = "/healthz";
 
 /// Lets through who may ask.
@@ -51,7 +53,7 @@ fn check(headers: &HeaderMap, path: &str, token: Option<&Token>) -> Result<(), P
             .with_advice("ask without a browser, or from the node's own pages"));
     }
     match token {
-        Some(token) if path != OPEN && !shows(headers, token) => {
+        Some(token) if !is_open(path) && !shows(headers, token) => {
             let problem = Problem::new(Reason::Usage, "the request does not show the token");
             Err(problem
                 .with_status(StatusCode::UNAUTHORIZED)
@@ -62,6 +64,11 @@ fn check(headers: &HeaderMap, path: &str, token: Option<&Token>) -> Result<(), P
         None => Err(forbidden("the host of the request is not this machine")
             .with_advice("ask by localhost or by address, or start the node with a token")),
     }
+}
+
+/// Whether a route is answered to without the token.
+fn is_open(path: &str) -> bool {
+    path == OPEN || path == dashboard::PAGE || path.starts_with(dashboard::FILES)
 }
 
 fn forbidden(detail: &str) -> Problem {
@@ -156,7 +163,16 @@ mod tests {
             assert_eq!(status(&headers, Some(&token)), expected, "{shown}");
         }
         assert_eq!(status(&[host], Some(&token)), 401);
-        assert!(check(&HeaderMap::new(), OPEN, Some(&token)).is_ok());
+        for (path, is_open) in [
+            (OPEN, true),
+            ("/", true),
+            ("/dashboard/main.js", true),
+            ("/dashboard", false),
+            ("/v1/uploads", false),
+        ] {
+            let checked = check(&HeaderMap::new(), path, Some(&token));
+            assert_eq!(checked.is_ok(), is_open, "{path}");
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::bodies::{LARGE_AT_ONCE, Longest};
 use crate::doors::Doors;
 use crate::problem::Problem;
 use crate::routes::{
-    bulk, content, daemon, events, files, keeping, metrics, network, records, values,
+    bulk, content, daemon, dashboard, events, files, keeping, metrics, network, records, uploads,
+    values,
 };
 use crate::server::ServerLimits;
 
@@ -132,8 +133,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/files/{id}", get(files::status).delete(files::remove))
         .route("/v1/files/{id}/manifest", get(files::manifest))
         .route("/v1/files/{id}/fetch", post(files::fetch))
+        .route("/v1/uploads", post(uploads::upload))
         .route("/files/{id}", get(content::by_id))
         .route("/name/{name}", get(content::by_name))
+        .route(dashboard::PAGE, get(dashboard::page))
+        .route("/dashboard/{name}", get(dashboard::asset))
         .route("/v1/peers", get(network::peers))
         .route("/v1/lookups/{key}", get(network::lookup))
         .route("/v1/ping", post(network::ping))

@@ -4,6 +4,7 @@ pub(crate) mod bulk;
 mod conditional;
 pub(crate) mod content;
 pub(crate) mod daemon;
+pub(crate) mod dashboard;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod keeping;
@@ -13,6 +14,7 @@ mod paging;
 mod parameters;
 pub(crate) mod records;
 mod sse;
+pub(crate) mod uploads;
 pub(crate) mod values;
 
 use axum::body::Body;

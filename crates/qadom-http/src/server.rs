@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::guard::guard;
 use crate::patience::Patience;
 use crate::router::{App, router};
+use crate::routes::uploads;
 use crate::socket::{self, SocketError};
 use crate::tcp::{TcpError, TcpSettings};
 
@@ -95,6 +96,7 @@ impl Server {
         node: Node,
         limits: ServerLimits,
     ) -> Result<Self, SocketError> {
+        uploads::clear(node.data_dir());
         let listener = socket::listen(path).await?;
         let app = App::limited(node, limits);
         let router = router(app.clone());

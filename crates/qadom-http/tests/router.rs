@@ -341,3 +341,51 @@ async fn the_status_names_every_limit_once() {
     assert_eq!(names.len(), count, "{status}");
     api.node.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_dashboard_comes_out_of_the_binary_and_may_load_nothing_else() {
+    let api = Api::start().await;
+    for (route, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/dashboard/main.js", "text/javascript; charset=utf-8"),
+        ("/dashboard/style.css", "text/css; charset=utf-8"),
+    ] {
+        let response = api.get(route).await;
+        assert_eq!(response.status(), StatusCode::OK, "{route}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str();
+        assert!(policy.unwrap().starts_with("default-src 'none'"), "{route}");
+    }
+    problem(api.get("/dashboard/none.js").await, 404, "not-found").await;
+    api.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_sent_is_shared_and_leaves_nothing_else_behind() {
+    let api = Api::start().await;
+    let content = vec![7; 300_000];
+    let route = "/v1/uploads?file=..%2Fholiday.raw&name=holiday";
+    let sent = api.post(route, content.clone()).await;
+    assert_eq!(sent.status(), StatusCode::OK);
+    let told = sent.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&told).contains("\"receipt\""));
+    let files = json(api.get("/v1/files").await).await;
+    let file = &files["items"][0];
+    assert_eq!(file["name"], "holiday.raw", "{files}");
+    assert_eq!(file["path"], Value::Null, "{files}");
+    let read = api.get("/name/holiday").await.into_body().collect().await;
+    assert_eq!(read.unwrap().to_bytes(), content);
+    let entries = std::fs::read_dir(api.node.data_dir()).unwrap();
+    let left = entries.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("upload-")
+    });
+    assert_eq!(left.count(), 0);
+    problem(
+        api.post("/v1/uploads?file=a%00b", "x").await,
+        400,
+        "malformed",
+    )
+    .await;
+    api.node.shutdown().await;
+}

@@ -125,7 +125,10 @@ fn absolute(path: &std::path::Path) -> Answer<()> {
 }
 
 /// Tells how far some work is, then what came of it; gives it up when nobody listens any more.
-fn follow<T, J>(task: FileTask<T>, result: impl FnOnce(T) -> J + Send + 'static) -> Response
+pub(super) fn follow<T, J>(
+    task: FileTask<T>,
+    result: impl FnOnce(T) -> J + Send + 'static,
+) -> Response
 where
     T: Send + 'static,
     J: Serialize + Send + Sync + 'static,

@@ -3,7 +3,8 @@
 //! `cargo bench -p qadom-store --features redb --bench engines` prints a table for entries of 100 B
 //! and of 1 KiB, and one for a node whose quota is full; `-- 1000000` for so many entries. Each
 //! column comes from processes of its own, so that memory is told apart. Gets and scans are random,
-//! commits are those of a flusher: one at a time, each taking along what waits.
+//! commits are those of a flusher: one at a time, each taking along what waits. Where the machine does
+//! other work, compare the CPU time of a call, all threads of the engine together.
 
 #![expect(
     clippy::unwrap_used,
@@ -206,13 +207,14 @@ fn run(task: &str, engine: StoreEngine, entries: Entries, folder: &Path) {
 }
 
 fn measure(store: &dyn Store, entries: Entries) {
-    let begun = Instant::now();
+    let phase = Phase::begin();
     entries.load(store, 0..entries.records);
     tell(
         1,
         "load, groups of 1000, k/s",
-        rate(entries.records, begun) / 1000.0,
+        phase.rate(entries.records) / 1000.0,
     );
+    tell(2, "load, CPU us each", phase.cpu_each(entries.records));
     tell(41, "peak memory of the load, MiB", memory("VmHWM:"));
 
     let base = entries.records;
@@ -227,30 +229,32 @@ fn measure(store: &dyn Store, entries: Entries) {
         "durable put alone, p99, us",
         micros(times[times.len() * 99 / 100]),
     );
-    let (count, begun) = (20_000, Instant::now());
+    let (count, phase) = (20_000, Phase::begin());
     put_with_waiters(store, entries, base..base + count, 64);
     tell(
         12,
         "durable puts, 64 waiting, k/s",
-        rate(count, begun) / 1000.0,
+        phase.rate(count) / 1000.0,
     );
 
     let mut chance = ChaCha8Rng::seed_from_u64(1);
     let mut random = || chance.next_u64() % entries.records;
     let id = EntryId::new(&[0]).unwrap();
-    let (count, begun) = (50_000, Instant::now());
+    let (count, phase) = (50_000, Phase::begin());
     for _ in 0..count {
         assert!(store.get(&Entries::slot(random()), &id).unwrap().is_some());
     }
-    tell(20, "random get, us", 1e6 / rate(count, begun));
-    let (count, begun) = (2000, Instant::now());
+    tell(20, "random get, us", 1e6 / phase.rate(count));
+    tell(21, "random get, CPU us", phase.cpu_each(count));
+    let (count, phase) = (2000, Phase::begin());
     for _ in 0..count {
         let found = store.scan_keys(&Entries::slot(random()), &Key::MAX, None, 100);
         found.unwrap();
     }
-    tell(21, "scan of 100 entries, us", 1e6 / rate(count, begun));
+    tell(22, "scan of 100 entries, us", 1e6 / phase.rate(count));
+    tell(23, "scan of 100 entries, CPU us", phase.cpu_each(count));
 
-    let begun = Instant::now();
+    let phase = Phase::begin();
     let mut expired = 0;
     let mut longest = Duration::ZERO;
     loop {
@@ -266,8 +270,9 @@ fn measure(store: &dyn Store, entries: Entries) {
     tell(
         30,
         &format!("expiry of {expired}, ms"),
-        millis(begun.elapsed()),
+        millis(phase.begun.elapsed()),
     );
+    tell(32, "expiry, CPU us each", phase.cpu_each(expired));
     tell(31, "longest step of it for the caller, ms", millis(longest));
     store.sync().unwrap();
 }
@@ -280,12 +285,12 @@ fn measure_power(store: &dyn Store, entries: Entries) {
         "the same for power, alone, p50, us",
         micros(times[times.len() / 2]),
     );
-    let (count, begun) = (10_000, Instant::now());
+    let (count, phase) = (10_000, Phase::begin());
     put_with_waiters(store, entries, base..base + count, 64);
     tell(
         14,
         "the same for power, 64 waiting, k/s",
-        rate(count, begun) / 1000.0,
+        phase.rate(count) / 1000.0,
     );
 }
 
@@ -341,8 +346,46 @@ fn put_with_waiters(
     });
 }
 
-fn rate(count: u64, begun: Instant) -> f64 {
-    count as f64 / begun.elapsed().as_secs_f64()
+/// What is measured from here on: the time, and that of the CPUs.
+struct Phase {
+    begun: Instant,
+    cpu: f64,
+}
+
+impl Phase {
+    fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            cpu: cpu_seconds(),
+        }
+    }
+
+    /// So many calls, per second.
+    fn rate(&self, count: u64) -> f64 {
+        count as f64 / self.begun.elapsed().as_secs_f64()
+    }
+
+    /// The CPU time of each of so many calls, in microseconds.
+    fn cpu_each(&self, count: u64) -> f64 {
+        (cpu_seconds() - self.cpu) * 1e6 / count as f64
+    }
+}
+
+/// What this process took of the CPUs so far, to a hundredth; NaN where it cannot be told.
+fn cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    // In user mode and in the kernel, in ticks.
+    let ticks: Vec<f64> = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    match ticks[..] {
+        [user, kernel] => (user + kernel) / 100.0,
+        _ => f64::NAN,
+    }
 }
 
 fn millis(time: Duration) -> f64 {

@@ -59,7 +59,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run a node in this process until Ctrl-C
-    Node(Node),
+    Node(Box<Node>),
     /// Stop the daemon; what it acknowledged is kept
     Stop,
     /// Run a small network on this machine and show what it can do

@@ -53,7 +53,10 @@ pub(crate) fn read(node: &Node, folder: &Path, line: Vec<OsString>) -> Result<Se
     let arguments = Arguments::from_arg_matches(&matches);
     let arguments = arguments.map_err(|error| Failure::from_clap(&error))?;
     match (arguments.verb, matches.remove_subcommand()) {
-        (Verb::Node(node), Some((_, matches))) => Ok(Settings { node, matches }),
+        (Verb::Node(node), Some((_, matches))) => Ok(Settings {
+            node: *node,
+            matches,
+        }),
         _ => Err(Failure::new(
             Reason::Internal,
             "the command line was read in two ways",

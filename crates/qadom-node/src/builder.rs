@@ -73,6 +73,7 @@ pub struct Builder {
     secret: Zeroizing<Vec<u8>>,
     id_bits: Option<u8>,
     local: Option<bool>,
+    bits_per_level: Option<u8>,
     mode: Option<Mode>,
     files: FileSettings,
 }
@@ -90,6 +91,7 @@ impl fmt::Debug for Builder {
             .field("network", &self.network)
             .field("id_bits", &self.id_bits)
             .field("local", &self.local)
+            .field("bits_per_level", &self.bits_per_level)
             .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
@@ -191,6 +193,15 @@ impl Builder {
         self
     }
 
+    /// How many bits of the key space one level of the routing table resolves, 1 to 8 (1; what is
+    /// outside is brought inside). More make the own lookups shorter and the table larger: by a half
+    /// with 2, by more than twice with 3. Nodes with different settings get along.
+    #[must_use]
+    pub const fn bits_per_level(mut self, bits: u8) -> Self {
+        self.bits_per_level = Some(bits);
+        self
+    }
+
     /// Whether the node stores for others, come what may. Without this it does, and stops while
     /// others find that they cannot reach it.
     #[must_use]
@@ -269,6 +280,7 @@ impl Builder {
             clock,
             network,
             id_bits,
+            bits_per_level: self.bits_per_level,
             mode: self.mode.unwrap_or(Mode::Storing),
             mode_is_fixed: self.mode.is_some(),
             advertise: self.advertise,

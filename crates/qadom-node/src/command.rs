@@ -83,6 +83,8 @@ pub(crate) enum Operation {
     Put(Bytes, WriteOptions),
     Get(Key, ReadFrom),
     Lookup(Key),
+    /// Bring what is held for others to other nodes, and take in nothing more.
+    Leave,
     Join(Vec<SocketAddr>, Vec<Contact>),
     Ping(Box<Contact>),
     /// With the fingerprint of the own key.

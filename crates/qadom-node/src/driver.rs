@@ -69,6 +69,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) network: Network,
     pub(crate) id_bits: u8,
+    /// None for the default.
+    pub(crate) bits_per_level: Option<u8>,
     pub(crate) mode: Mode,
     pub(crate) mode_is_fixed: bool,
     pub(crate) advertise: Option<SocketAddr>,
@@ -447,6 +449,9 @@ fn config(parts: &Parts) -> qadom_engine::Config {
     config.interface = parts.sockets.interface();
     config.families = parts.facts.families;
     config.id_bits = parts.id_bits.into();
+    if let Some(bits) = parts.bits_per_level {
+        config.bits_per_level = bits.into();
+    }
     config
 }
 

@@ -37,6 +37,9 @@ const REOPENING_TRIES: usize = 20;
 /// The pause before each of these tries.
 const REOPENING_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a node that leaves may take to bring what it holds to others.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+
 /// A node that runs in the background of this process.
 ///
 /// # Examples
@@ -314,6 +317,43 @@ impl Node {
     pub async fn shutdown(&self) {
         self.inner.signals.stop();
         self.stopped().await;
+    }
+
+    /// Ends the node for long: takes in nothing more, brings what it holds for others to the nodes
+    /// that are to have it now, for 10 s at the most, and then shuts down as
+    /// [`shutdown`](Self::shutdown) does. Only what these nodes lack is sent. A call that is given up
+    /// leaves the node running, without storing for others; `shutdown` then ends it.
+    ///
+    /// Gives the number of slots that others have now; none when the time was not enough, or the
+    /// node had ended before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use qadom_node::Node;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let local = "127.0.0.1:0".parse()?;
+    /// let stays = Node::builder().memory(true).listen(local).start().await?;
+    /// let leaves = Node::builder().memory(true).listen(local).start().await?;
+    /// leaves.join(&[stays.address().into()]).await?;
+    /// let receipt = leaves.put("for others").await?;
+    ///
+    /// assert_eq!(leaves.leave().await, Some(1));
+    /// assert_eq!(stays.get(receipt.key).await?.value, "for others");
+    /// # stays.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn leave(&self) -> Option<u64> {
+        let left = tokio::time::timeout(LEAVE_MAX, self.operate(Operation::Leave)).await;
+        let brought = match left {
+            Ok(Ok(Outcome::HandedOver(handed))) => Some(handed.slots),
+            _ => None,
+        };
+        self.shutdown().await;
+        brought
     }
 
     /// Waits until the node has ended, by [`shutdown`](Self::shutdown) or by itself.

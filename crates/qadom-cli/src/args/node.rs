@@ -44,6 +44,11 @@ pub(crate) struct Node {
     /// Lift the limits by address group, for nodes of one machine or private network
     #[arg(long, env = "QADOM_LOCAL", value_parser = BoolishValueParser::new())]
     pub(crate) local: bool,
+    /// The bits of the key space that a level of the routing table resolves, 1 to 8: more make
+    /// lookups shorter and the table larger [default: 1]
+    #[arg(long, value_name = "N", env = "QADOM_BITS_PER_LEVEL",
+          value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) bits_per_level: Option<u8>,
     /// Store nothing for others
     #[arg(long, env = "QADOM_CLIENT", value_parser = BoolishValueParser::new())]
     pub(crate) client: bool,

@@ -89,6 +89,12 @@ impl Daemon {
         )
     }
 
+    /// Has the node bring what it holds to others, and ends it. When this is given up, the node
+    /// takes in nothing more.
+    pub(super) async fn leave(&self) -> Option<u64> {
+        self.node.leave().await
+    }
+
     /// Takes no more requests and lets what is under way finish.
     pub(super) async fn drain(&self) {
         self.server.drain().await;

@@ -60,19 +60,26 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
     };
     daemon.announce(output)?;
 
-    let stopped = tokio::select! {
-        stopped = daemon.node().stopped() => stopped,
+    let (stopped, is_signalled) = tokio::select! {
+        stopped = daemon.node().stopped() => (stopped, false),
         signal = signals.next() => {
             output.note(&format!(
-                "{signal}: finishing what is under way, committing the store, saving the contacts"
+                "{signal}: finishing what is under way, handing over what is held for others (once \
+                 more skips that), committing the store, saving the contacts"
             ));
-            StopReason::Asked
+            (StopReason::Asked, true)
         }
     };
-    // Both bounded in time, so that a second signal need not cut it short.
-    if let Some(gateway) = gateway {
-        tokio::join!(gateway.close(), daemon.drain());
+    match gateway {
+        Some(gateway) => {
+            tokio::join!(gateway.close(), daemon.drain());
+        }
+        None => daemon.drain().await,
     }
+    if is_signalled {
+        hand_over(&daemon, &mut signals, output).await;
+    }
+    // All bounded in time, so that another signal need not cut it short.
     daemon.close().await;
     match stopped {
         StopReason::Asked if is_memory => output.note("stopped: the records were in memory"),
@@ -85,6 +92,23 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
         other => return Err(failure(&other).into()),
     }
     Ok(())
+}
+
+/// Has the node bring what it holds to others, unless one more signal skips that.
+async fn hand_over(daemon: &Daemon, signals: &mut Signals, output: Output) {
+    tokio::select! {
+        brought = daemon.leave() => output.note(&brought_away(brought)),
+        signal = signals.next() => output.note(&format!("{signal}: handing nothing over")),
+    }
+}
+
+/// What became of the hand-over, for people.
+fn brought_away(slots: Option<u64>) -> String {
+    match slots {
+        Some(0) => "there was nothing to hand over".to_owned(),
+        Some(slots) => format!("other nodes have {slots} slots that were held here"),
+        None => "not everything was handed over in time: the other holders replicate it".to_owned(),
+    }
 }
 
 async fn start(
@@ -172,6 +196,9 @@ fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     }
     if let Some(network) = arguments.network {
         builder = builder.network(network);
+    }
+    if let Some(bits) = arguments.bits_per_level {
+        builder = builder.bits_per_level(bits);
     }
     if let Some(id_bits) = arguments.id_bits {
         builder = builder.id_bits(id_bits);

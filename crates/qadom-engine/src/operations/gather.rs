@@ -100,7 +100,7 @@ impl Gather {
             range: place.range,
         };
         let effort = match until {
-            Until::First { .. } => Effort::PLAIN,
+            Until::First { .. } => Effort::FIRST,
             Until::Walked | Until::Complete => core.thorough(),
         };
         let walk = Walk::new(core, place.slot, query, effort, now);

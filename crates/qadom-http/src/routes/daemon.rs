@@ -84,8 +84,8 @@ pub(crate) async fn set_mode(State(app): State<App>, body: Body) -> Answer<Json<
     Ok(Json(api::TakenMode { mode: request.mode }))
 }
 
-/// `POST /v1/stop`: lets what is under way finish, stops the node, and answers when all it
-/// acknowledged is kept.
+/// `POST /v1/stop`: lets what is under way finish, has the node hand over what it holds for others,
+/// stops it, and answers when all it acknowledged is kept.
 ///
 /// The daemon sees the end of its node and ends itself. It ends also when the asker goes away before.
 pub(crate) async fn stop(State(app): State<App>) -> Json<api::Stopped> {
@@ -93,7 +93,7 @@ pub(crate) async fn stop(State(app): State<App>) -> Json<api::Stopped> {
         let _aside = app.doors.step_aside();
         app.doors.close();
         app.doors.drained(app.limits.drain).await;
-        app.node.shutdown().await;
+        app.node.leave().await;
     });
     // It neither panics nor is it cancelled.
     let _ = stopping.await;

@@ -120,6 +120,7 @@ impl Driver {
             Operation::Put(value, options) => engine.put(now, value, options),
             Operation::Get(key, from) => engine.get(now, key, from),
             Operation::Lookup(target) => engine.lookup(now, target),
+            Operation::Leave => engine.leave(now),
             Operation::Join(addresses, contacts) => engine.join(now, addresses, contacts),
             Operation::Ping(contact) => engine.ping(now, *contact),
             Operation::Stream(contact, key) => engine.stream(now, *contact, key),

@@ -47,6 +47,7 @@ pub(super) fn build_with(
         asked: mpsc::channel(1).0,
         network: Network::new(b"local", b"").unwrap(),
         id_bits: 0,
+        bits_per_level: Some(2),
         mode: Mode::Storing,
         mode_is_fixed: true,
         advertise: None,

@@ -136,9 +136,9 @@ pub struct Progress {
 /// Call it with what happened, then drain [`next_effect`](Self::next_effect); call
 /// [`on_deadline`](Self::on_deadline) at [`next_deadline`](Self::next_deadline).
 ///
-/// Add only peers that say the file has the size of `layout`: the size is a claim until the last
-/// chunk verified, which is therefore asked for first, and a peer whose last chunk does not verify has
-/// lied about one or the other.
+/// The size of `layout` should be proven: by the last chunk, or by the list of all. Where it is only a
+/// claim, add only peers that make the same one; the last chunk is asked for first, and a peer whose
+/// last chunk does not verify has lied about one or the other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -439,6 +439,12 @@ impl Download {
         self.is_whole_wanted = is_wanted;
         self.demand_changed();
         self.schedule(now);
+    }
+
+    /// Whether something is wanted that no peer can bring. A reader that has all that it may have ahead
+    /// wants nothing.
+    pub const fn is_starved(&self) -> bool {
+        self.is_starved
     }
 
     /// The verified chunks.

@@ -195,6 +195,7 @@ fn nobody_left_is_said_once_and_resumed() {
     );
     assert_eq!(world.run(), Outcome::Starved);
     assert_eq!(world.starved, 1);
+    assert!(world.download.is_starved());
     let missing = world.download.progress().missing;
     assert!(missing > 0 && missing < layout.chunks());
     world.join(Conduct::Honest, Availability::All, 10 * MIB, near);
@@ -333,13 +334,29 @@ fn without_the_whole_only_what_readers_want_is_fetched() {
         10 * MIB,
         Duration::from_millis(5),
     );
-    let range = 10 * MIB..10 * MIB + 1;
+    let range = 10 * MIB..20 * MIB;
     let reader = world
         .download
         .open_reader(world.now, range, MIB)
         .expect("there is room");
     world.run_until(Duration::from_secs(5));
-    assert_eq!(world.download.have().iter().collect::<Vec<_>>(), [40]);
+    let ahead: Vec<u64> = world.download.have().iter().collect();
+    assert_eq!(ahead, [40, 41, 42, 43]);
+    // A reader that pauses with all that it may have ahead wants nothing, also of nobody.
+    world.run_until(Duration::from_hours(1));
+    assert!(!world.download.is_starved());
+    world.download.remove_peer(world.now, PeerId(0));
+    assert!(!world.download.is_starved());
+    let seek = world.download.progress().verified + 10 * MIB;
+    world.download.seek(world.now, reader, seek);
+    assert!(world.download.is_starved());
+    assert_eq!(world.run(), Outcome::Starved);
+    world.join(
+        Conduct::Honest,
+        Availability::All,
+        10 * MIB,
+        Duration::from_millis(5),
+    );
     world.download.close_reader(reader);
     world.download.want_whole(world.now, true);
     assert_eq!(world.run(), Outcome::Done);

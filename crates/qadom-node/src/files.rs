@@ -4,7 +4,7 @@
 //! it; what this node keeps for others never takes the place of its own.
 //!
 //! `service` has what all work shares, `serve` and `link` the streams on which chunks go, `frame`
-//! their bytes, `download` and `peer` fetching, `search` and `discovery` finding, `hold` and `push`
+//! their bytes, `download`, `peer` and `place` fetching, `search` and `discovery` finding, `hold` and `push`
 //! what nodes keep for each other, `reader` reading while it is fetched.
 
 mod add;
@@ -15,8 +15,10 @@ mod error;
 mod frame;
 mod get;
 mod hold;
+mod limits;
 mod link;
 mod peer;
+mod place;
 mod problems;
 mod push;
 mod reader;

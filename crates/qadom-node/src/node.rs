@@ -273,7 +273,9 @@ impl Node {
     ///
     /// [`Error::Busy`] and [`Error::Stopped`].
     pub async fn status(&self) -> Result<Status, Error> {
-        self.ask(Command::Status).await.map(|status| *status)
+        let mut status = *self.ask(Command::Status).await?;
+        status.limits.extend(self.inner.files.limits().await);
+        Ok(status)
     }
 
     /// The neighbours of the node: its routing table.

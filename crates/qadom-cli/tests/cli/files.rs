@@ -213,6 +213,20 @@ fn a_folder_comes_back_whole() {
         let there = fs::read(place.path().join("tree").join(name)).unwrap();
         assert!(there == content(length, 5), "{name}");
     }
+
+    // The same again goes on behind what is there; what is there and is something else is told.
+    let get = ["file", "get", "tree", "-o", text(place.path())];
+    fs::remove_file(place.path().join("tree/deep/er/c")).unwrap();
+    two.run(&get).code(0);
+    assert!(place.path().join("tree/deep/er/c").exists());
+    fs::write(place.path().join("tree/a"), b"own").unwrap();
+    let refused = two.run(&get).code(1);
+    assert!(
+        refused.stderr.contains("tree/a exists already"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(fs::read(place.path().join("tree/a")).unwrap(), b"own");
 }
 
 /// One HTTP request over a connection of its own: status, headers in lower case, body.

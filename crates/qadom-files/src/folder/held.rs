@@ -27,6 +27,13 @@ pub const HELD_CHUNKS_MAX: usize = 65_536;
 /// Charged for each chunk beside its bytes: what its file costs.
 const FILE_CHARGE: u64 = 4096;
 
+/// The group of chunks that only pass through: no address group begins with this byte.
+const PASSING: Group = *b"passing\0";
+
+/// The share of the quota that chunks which pass through may take from what others have pushed: one
+/// part in so many. What is free they may take, too.
+const PASSING_SHARE: u64 = 16;
+
 /// Opens every chunk's file.
 const MAGIC: &[u8; 16] = b"qadom chunk 1\n\0\0";
 
@@ -99,6 +106,8 @@ pub struct HeldChunk {
     pub index: u64,
     /// Until when it is held, in seconds UTC.
     pub expires_at: u64,
+    /// Whether nobody has pushed it: it only passes through to somebody who reads it.
+    pub is_passing: bool,
 }
 
 /// What holding costs.
@@ -172,7 +181,9 @@ impl Held {
         };
         let name = (offer.id, offer.index);
         let mut held = self.index();
-        if let Some((known, charge)) = held.chunks.get(&name).copied() {
+        let known = held.chunks.get(&name).copied();
+        // What only passes through is nobody's promise.
+        if let Some((known, charge)) = known.filter(|(_, charge)| charge.group != PASSING) {
             if known != layout {
                 return Ok(Offered::Refused(Refusal::Malformed));
             }
@@ -215,12 +226,30 @@ impl Held {
         };
         // Held across the write, so that two that come at once do not share the last room.
         let mut held = self.index();
-        if held.chunks.contains_key(&name) {
+        let known = held.chunks.get(&name).map(|(_, charge)| charge.group);
+        if known.is_some_and(|group| group != PASSING) {
             drop(held);
             self.offer(offer)?;
             return Ok(());
         }
         self.make_room(&mut held, offer.group, charge.bytes)?;
+        self.write(
+            &mut held,
+            (layout, name, charge),
+            (bytes, proof),
+            self.durability,
+        )?;
+        Ok(())
+    }
+
+    /// Writes what was verified, and counts it.
+    fn write(
+        &self,
+        held: &mut Index,
+        (layout, name, charge): (Layout, Name, Charge),
+        (bytes, proof): (&[u8], &Proof),
+        durability: Durability,
+    ) -> Result<(), DiskError> {
         let mut file = header(layout, name, &charge, proof.len());
         file.extend_from_slice(&proof.to_bytes());
         file.extend_from_slice(bytes);
@@ -228,10 +257,66 @@ impl Held {
         if let Some(parent) = path.parent() {
             disk::make(parent)?;
         }
-        disk::replace(&path, &file, self.durability)?;
+        disk::replace(&path, &file, durability)?;
+        // It may take the place of one under another size.
+        if let Some((_, old)) = held.chunks.insert(name, (layout, charge)) {
+            held.shares.remove(name, &old);
+        }
         held.shares.add(name, &charge);
-        held.chunks.insert(name, (layout, charge));
         Ok(())
+    }
+
+    /// Verifies a chunk and keeps it for those who read it now, as long as there is room. It takes what
+    /// is free and a sixteenth of the quota; beyond that the oldest of its kind gives way, and so it
+    /// does to whatever is pushed. It need not outlive the process.
+    ///
+    /// # Errors
+    ///
+    /// [`HoldError`] says whether the sender, the quota or the disk is in the way.
+    pub fn pass(
+        &self,
+        (id, layout, chunk): (&FileId, Layout, u64),
+        expires_at: u64,
+        bytes: &[u8],
+        proof: &Proof,
+    ) -> Result<(), HoldError> {
+        let index = ChunkIndex::Data(chunk);
+        verify(id, layout, index, bytes, proof)?;
+        let name = (*id, index.wire());
+        let charge = Charge {
+            group: PASSING,
+            owner: [0; 32],
+            expires_at,
+            bytes: u64::from(layout.length(index)) + FILE_CHARGE,
+        };
+        let mut held = self.index();
+        if held
+            .chunks
+            .get(&name)
+            .is_some_and(|(known, _)| *known == layout)
+        {
+            return Ok(());
+        }
+        while !self.fits(&held, charge.bytes) {
+            let own = held.shares.bytes_of(PASSING) + charge.bytes;
+            let other = held.shares.victim(PASSING, charge.bytes);
+            let other = other.filter(|_| own <= self.quota / PASSING_SHARE);
+            let victim = other.or_else(|| held.shares.first_of(PASSING));
+            self.drop_chunk(&mut held, victim.ok_or(Refusal::Quota)?)?;
+            held.evicted += 1;
+        }
+        self.write(
+            &mut held,
+            (layout, name, charge),
+            (bytes, proof),
+            Durability::Process,
+        )?;
+        Ok(())
+    }
+
+    /// Whether a chunk or list piece is held, by its number on the wire.
+    pub fn contains(&self, id: &FileId, index: u64) -> bool {
+        self.index().chunks.contains_key(&(*id, index))
     }
 
     /// A held chunk with its siblings; `None` when it is not held, or was damaged and is not any more.
@@ -286,6 +371,7 @@ impl Held {
             size: layout.size(),
             index: name.1,
             expires_at: charge.expires_at,
+            is_passing: charge.group == PASSING,
         };
         held.chunks.iter().map(chunk).collect()
     }

@@ -98,6 +98,18 @@ impl Shares {
         share.chunks.first().map(|(_, name)| *name)
     }
 
+    /// The bytes of a group.
+    pub(super) fn bytes_of(&self, group: Group) -> u64 {
+        self.groups.get(&group).map_or(0, |(bytes, _)| *bytes)
+    }
+
+    /// The chunk of a group that would expire first.
+    pub(super) fn first_of(&self, group: Group) -> Option<Name> {
+        let (_, owners) = self.groups.get(&group)?;
+        let firsts = owners.values().filter_map(|share| share.chunks.first());
+        firsts.min().map(|(_, name)| *name)
+    }
+
     /// A chunk whose time is over.
     pub(super) fn expired(&self, now: u64) -> Option<Name> {
         self.groups

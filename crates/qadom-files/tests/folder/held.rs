@@ -91,6 +91,7 @@ fn a_held_chunk_is_served_also_after_a_restart() {
         size: tree.layout().size(),
         index: 2,
         expires_at: 2000,
+        is_passing: false,
     };
     assert_eq!(folder.held().list()[0], expected);
     assert_eq!(
@@ -233,4 +234,64 @@ fn room_is_shared_between_groups_and_nobody_takes_it_by_bringing_more() {
             .expect("the disk works"),
         3
     );
+}
+
+/// Keeps a chunk of a file for whoever reads it now.
+fn pass(folder: &Folder, (content, tree): (&[u8], &Tree), chunk: u64) -> Result<(), HoldError> {
+    let proof = tree.proof(ChunkIndex::Data(chunk));
+    let proof = proof.expect("the file has it");
+    let place = (&tree.id(), tree.layout(), chunk);
+    folder
+        .held()
+        .pass(place, 500, chunk_of(content, chunk), &proof)
+}
+
+#[test]
+fn what_passes_through_keeps_to_the_quota_and_gives_way_to_what_is_pushed() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = with_room(temporary.path(), 4);
+    let (content, tree) = file(6, 0);
+    for chunk in 0..6 {
+        pass(&folder, (&content, &tree), chunk).expect("the oldest gives way");
+        assert!(folder.held().usage().bytes <= folder.held().usage().quota);
+        assert!(folder.held().contains(&tree.id(), chunk));
+    }
+    assert_eq!(folder.held().usage().chunks, 4);
+    assert!(folder.held().list().iter().all(|chunk| chunk.is_passing));
+    // Whoever pushes a chunk that is here for a reader has it held as promised.
+    let offered = offer(&tree, ChunkIndex::Data(5), 1, 1);
+    let answer = folder.held().offer(&offered).expect("the disk works");
+    assert_eq!(answer, Offered::Wanted);
+    put(&folder, &content, &tree, &offered).expect("it is kept");
+    let list = folder.held().list();
+    let pushed = list.iter().filter(|chunk| !chunk.is_passing);
+    assert_eq!(pushed.map(|chunk| chunk.index).collect::<Vec<_>>(), [5]);
+
+    let (other, other_tree) = file(4, 1);
+    for chunk in 0..4 {
+        let offered = offer(&other_tree, ChunkIndex::Data(chunk), 2, 2);
+        // A group takes from those that have more than it would have.
+        let _ = put(&folder, &other, &other_tree, &offered);
+    }
+    assert_eq!(folder.held().usage().chunks, 4);
+    let passing = |folder: &Folder| {
+        let list = folder.held().list();
+        list.iter().filter(|chunk| chunk.is_passing).count()
+    };
+    assert!(passing(&folder) <= 1, "{}", passing(&folder));
+    // It takes nothing from those who pushed, but for its small share.
+    let before = passing(&folder);
+    let taken = pass(&folder, (&content, &tree), 0);
+    assert_eq!(passing(&folder), before);
+    assert_eq!(taken.is_ok(), before == 1);
+}
+
+#[test]
+fn what_passes_through_is_verified() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = with_room(temporary.path(), 4);
+    let (content, tree) = file(2, 0);
+    let error = pass(&folder, (&content[1..], &tree), 0).expect_err("other bytes");
+    assert!(matches!(error, HoldError::Verify(_)), "{error}");
+    assert_eq!(folder.held().usage().chunks, 0);
 }

@@ -27,8 +27,8 @@ use crate::router::App;
 
 /// Pieces on their way to a connection that does not take them.
 const IN_FLIGHT: usize = 2;
-/// How long a connection may take none.
-const READ_TIME: Duration = Duration::from_mins(1);
+/// How long a connection may take none: whoever pauses a film goes on with it.
+const READ_TIME: Duration = Duration::from_mins(10);
 /// What an id stands for never changes.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// The media type of what says none.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use qadom_engine::Outcome;
-use qadom_files::{ChunkIndex, FileId, chunk_address};
+use qadom_files::{ChunkIndex, FileId, LISTING_CONTENT_TYPE, chunk_address};
 use qadom_routing::{Contact, Key};
 use qadom_wire::{
     FileEntry, Held, Holds, NAME_MAX, Offer, OfferResult, Provider, Writer, file_name_slot,
@@ -125,37 +125,59 @@ impl Node {
     ) -> Result<Vec<NamedFile>, Error> {
         let slot = name_slot(name)?;
         let list = self.bag(slot).list().await?;
-        let mut files: BTreeMap<FileId, NamedFile> = BTreeMap::new();
-        for item in list.items {
-            let Ok(entry) = FileEntry::decode(&item.value) else {
-                continue;
-            };
-            if writer.is_some_and(|writer| !item.writers.contains(writer)) {
-                continue;
-            }
-            let id = FileId::from_bytes(*entry.id());
-            let file = files.entry(id).or_insert_with(|| NamedFile {
-                id,
-                size: entry.size(),
-                content_type: entry.content_type().to_owned(),
-                urls: Vec::new(),
-                writers: Vec::new(),
-            });
+        let entries = list.items.into_iter().filter_map(|item| {
+            let is_wanted = writer.is_none_or(|writer| item.writers.contains(writer));
+            let entry = FileEntry::decode(&item.value).ok();
+            Some((entry.filter(|_| is_wanted)?, item.writers))
+        });
+        Ok(merged(entries))
+    }
+}
+
+/// What several writers say of the files of a name, a file for each id. Of what they say of one file
+/// that counts which most of them say; whoever says something else spoils nothing.
+fn merged(entries: impl IntoIterator<Item = (FileEntry, Vec<Writer>)>) -> Vec<NamedFile> {
+    let mut files: BTreeMap<FileId, Vec<(FileEntry, Vec<Writer>)>> = BTreeMap::new();
+    for (entry, writers) in entries {
+        let id = FileId::from_bytes(*entry.id());
+        files.entry(id).or_default().push((entry, writers));
+    }
+    let merge = |(id, mut said): (FileId, Vec<(FileEntry, Vec<Writer>)>)| {
+        let claim = |entry: &FileEntry| (entry.size(), entry.content_type().to_owned());
+        let mut counts: BTreeMap<(u64, String), usize> = BTreeMap::new();
+        for (entry, writers) in &said {
+            *counts.entry(claim(entry)).or_default() += writers.len();
+        }
+        let count = |entry: &FileEntry| counts.get(&claim(entry)).copied();
+        said.sort_by_key(|(entry, _)| std::cmp::Reverse(count(entry)));
+        let first = said.first().map(|(entry, _)| claim(entry));
+        let (size, content_type) = first.unwrap_or_default();
+        let mut file = NamedFile {
+            id,
+            size,
+            content_type,
+            is_folder: false,
+            urls: Vec::new(),
+            writers: Vec::new(),
+        };
+        for (entry, writers) in said {
+            file.is_folder |= entry.content_type() == LISTING_CONTENT_TYPE;
             for url in entry.urls() {
                 if !file.urls.contains(url) {
                     file.urls.push(url.clone());
                 }
             }
-            for writer in item.writers {
+            for writer in writers {
                 if !file.writers.contains(&writer) {
                     file.writers.push(writer);
                 }
             }
         }
-        let mut files: Vec<_> = files.into_values().collect();
-        files.sort_by_key(|file| std::cmp::Reverse(file.writers.len()));
-        Ok(files)
-    }
+        file
+    };
+    let mut files: Vec<_> = files.into_iter().map(merge).collect();
+    files.sort_by_key(|file| std::cmp::Reverse(file.writers.len()));
+    files
 }
 
 /// Where the files of a name are listed.
@@ -195,4 +217,31 @@ where
     })
     .await;
     futures.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_word_on_a_file_spoils_neither_its_size_nor_its_type() {
+        let writer = |seed: u8| qadom_wire::Identity::from_seed([seed; 32]).writer();
+        let entry = |size, content_type: &str, url: &str| {
+            FileEntry::new([7; 32], size, content_type, vec![url.to_owned()]).unwrap()
+        };
+        let honest = entry(100, "video/mp4", "http://one.example/film");
+        // Sorts before it, whatever it is sorted by.
+        let liar = entry(1, LISTING_CONTENT_TYPE, "http://liar.example/film");
+        let files = merged([
+            (liar, vec![writer(1)]),
+            (honest, vec![writer(2), writer(3)]),
+        ]);
+        let [file] = files.as_slice() else {
+            panic!("{files:?}");
+        };
+        assert_eq!((file.size, file.content_type.as_str()), (100, "video/mp4"));
+        assert!(file.is_folder, "the content decides");
+        assert_eq!(file.urls[0], "http://one.example/film");
+        assert_eq!(file.writers.len(), 3);
+    }
 }

@@ -1,27 +1,32 @@
 //! Fetching one file from many nodes at once: the task around the scheduler of `qadom-files`.
 //!
-//! What must stay true: the scheduler decides, this task carries out; a file is fetched once however
-//! many want it; when nobody wants it any more the task ends, and what was verified stays.
+//! What must stay true: the scheduler decides, this task carries out; nothing is kept before the size
+//! of the file is proven; a file is fetched once however many want it; when nobody wants it any more
+//! the task ends, and what was verified stays.
 //!
-//! Who has it is found by `discovery`, one node is spoken to by `peer`.
+//! Who has it is found by `discovery`, one node is spoken to by `peer`, where chunks go is said by
+//! `place`; `proving` finds the size, `supply` looks for more holders and gives up in the end.
 
 mod holders;
+mod proving;
+mod sizing;
+mod supply;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use qadom_files::{
-    ChunkSet, Download, Effect, Entry, FileId, Layout, Partial, PeerId, ReaderId, Refused,
-};
+use qadom_files::{Download, Effect, Entry, FileId, Layout, PeerId, ReaderId, Refused};
 use qadom_routing::{Contact, NodeId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use self::sizing::Sizing;
 use super::error::FileError;
 use super::frame::Frame;
 use super::peer::{PeerEvent, Shared};
-use super::search::{Search, Searched};
+use super::place::Place;
+use super::search::Search;
 use super::service::{Service, lock};
 use super::task::{FilePhase, FileProgress};
 use crate::node::Node;
@@ -34,18 +39,18 @@ const EVENTS_MAX: usize = 1024;
 const WISHES_MAX: usize = 64;
 /// How often users are told how far it is, at most.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-/// Searches in a row that bring nobody before the rest counts as missing.
-const SEARCHES: u32 = 3;
+/// Files that are read over this node at once without being its own; one more is refused.
+pub(crate) const PASSING_MAX: usize = 64;
 
 /// A download under way, for all who want it. It ends when the last of them is gone.
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(super) wishes: mpsc::Sender<Wish>,
     pub(super) state: watch::Receiver<State>,
-    /// Where the chunks are; none until the size is known.
-    pub(super) partial: Arc<Mutex<Option<Partial>>>,
-    /// Where it will lie when it is whole; none for the node's own folder.
-    pub(super) target: Option<PathBuf>,
+    /// Where the chunks are; none until the size is proven.
+    pub(super) place: Arc<Mutex<Option<Place>>>,
+    /// Where it will lie when it is whole.
+    pub(super) target: Target,
 }
 
 /// How far a download is.
@@ -70,18 +75,40 @@ pub(super) enum Wish {
     Advance(ReaderId, u64),
     /// Somebody reads no more.
     Close(ReaderId),
+    /// Somebody waits for a chunk that is not there, though it may have been.
+    Lacks(u64),
+}
+
+/// Where a file goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Into the node's own folder.
+    Folder,
+    /// To a place of the user's.
+    Path(PathBuf),
+    /// Nowhere: it is read while it comes, and kept only as long as there is room.
+    Passing,
 }
 
 /// What is to be fetched.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) file: FileId,
-    /// The size, where a name or a manifest says it.
-    pub(super) size: Option<u64>,
-    /// Where it will lie; none for the node's own folder.
-    pub(super) target: Option<PathBuf>,
+    /// The size, where a list of all chunks proves it.
+    pub(super) proven: Option<Layout>,
+    pub(super) target: Target,
     /// What it is called here.
     pub(super) name: String,
+}
+
+impl Order {
+    /// The place of the user's where it goes, if there is one.
+    fn path(&self) -> Option<PathBuf> {
+        match &self.target {
+            Target::Path(path) => Some(path.clone()),
+            Target::Folder | Target::Passing => None,
+        }
+    }
 }
 
 /// Begins to fetch a file, or joins those who fetch it already.
@@ -92,32 +119,42 @@ pub(super) fn begin(
 ) -> Result<Arc<Active>, FileError> {
     let mut downloads = lock(&service.downloads);
     downloads.retain(|_, active| active.strong_count() > 0);
-    if let Some(active) = downloads
-        .get(&order.file)
-        .and_then(std::sync::Weak::upgrade)
-        && active.state.borrow().ended.is_none()
-    {
-        return if order.target.is_none() || order.target == active.target {
+    let is_passing = order.target == Target::Passing;
+    let going = |key| {
+        let active = downloads.get(&key).and_then(std::sync::Weak::upgrade);
+        active.filter(|active| active.state.borrow().ended.is_none())
+    };
+    if let Some(active) = going((order.file, false)) {
+        return if is_passing || order.target == Target::Folder || order.target == active.target {
             Ok(active)
         } else {
             Err(FileError::Underway { id: order.file })
         };
     }
+    if is_passing {
+        if let Some(active) = going((order.file, true)) {
+            return Ok(active);
+        }
+        if downloads.keys().filter(|(_, passing)| *passing).count() >= PASSING_MAX {
+            let what = "files that are read over this node";
+            return Err(FileError::Busy { what });
+        }
+    }
     let (wishes, queue) = mpsc::channel(WISHES_MAX);
     let (tell, told) = watch::channel(State::default());
-    let partial = Arc::<Mutex<Option<Partial>>>::default();
+    let place = Arc::<Mutex<Option<Place>>>::default();
     let active = Arc::new(Active {
         wishes,
         state: told,
-        partial: Arc::clone(&partial),
+        place: Arc::clone(&place),
         target: order.target.clone(),
     });
-    downloads.insert(order.file, Arc::downgrade(&active));
+    downloads.insert((order.file, is_passing), Arc::downgrade(&active));
     let fetching = run(
         Arc::clone(service),
         node.clone(),
         order,
-        (queue, tell, partial),
+        (queue, tell, place),
     );
     service.spawn(fetching);
     Ok(active)
@@ -126,38 +163,24 @@ pub(super) fn begin(
 type Ends = (
     mpsc::Receiver<Wish>,
     watch::Sender<State>,
-    Arc<Mutex<Option<Partial>>>,
+    Arc<Mutex<Option<Place>>>,
 );
 
-async fn run(service: Arc<Service>, node: Node, order: Order, (mut wished, tell, partial): Ends) {
-    let mut disproved = BTreeSet::new();
-    let mut is_whole = false;
-    let result = loop {
-        let size = order.size.filter(|size| !disproved.contains(size));
-        let attempt = Attempt::new(&service, &node, &order, (&tell, &partial));
-        match attempt
-            .run(&mut wished, size, &disproved, &mut is_whole)
-            .await
-        {
-            Ended::Whole(entry) => break Ok(*entry),
-            Ended::Failed(error) => break Err(error),
-            Ended::WrongSize(size) => {
-                disproved.insert(size);
-            }
-            Ended::Unwanted => return,
-        }
+async fn run(service: Arc<Service>, node: Node, order: Order, (wished, tell, place): Ends) {
+    let attempt = Attempt::new(&service, &node, &order, (&tell, &place));
+    let result = match attempt.run(wished).await {
+        Ended::Whole(entry) => Ok(*entry),
+        Ended::Failed(error) => Err(error),
+        Ended::Unwanted => return,
     };
-    *lock(&partial) = None;
+    *lock(&place) = None;
     tell.send_modify(|state| state.ended = Some(result));
 }
 
-/// How an attempt ended.
+/// How a download ended.
 enum Ended {
     Whole(Box<Entry>),
     Failed(FileError),
-    /// Nobody who said that the file has this size could show its last chunk, and others say
-    /// another one.
-    WrongSize(u64),
     /// Nobody wants the file any more.
     Unwanted,
 }
@@ -173,31 +196,38 @@ struct Known {
 enum Standing {
     /// Being called.
     Called,
+    /// It said how large the file is, which nobody has proven yet.
+    Claims,
     /// Its stream stands, over which this can be said.
     Here(mpsc::Sender<Frame>),
+    /// It serves as many others as it can; it may be called again.
+    Busy,
     /// It is gone; it may be called again.
     Gone,
-    /// It broke the rules, or says another size.
+    /// It broke the rules, or says another size than the proven one.
     Barred,
 }
 
-/// A download under one claim of the file's size.
+/// A download as its task sees it.
 struct Attempt<'a> {
     service: &'a Arc<Service>,
     node: &'a Node,
     order: &'a Order,
     tell: &'a watch::Sender<State>,
-    partial: &'a Arc<Mutex<Option<Partial>>>,
+    place: &'a Arc<Mutex<Option<Place>>>,
     shared: Shared,
     events: mpsc::Receiver<(PeerId, PeerEvent)>,
+    /// None until the size is proven, as is the next.
     download: Option<Download>,
     layout: Option<Layout>,
+    /// What is said of the size before.
+    sizing: Sizing<mpsc::Sender<Frame>>,
+    /// Whether somebody wants all of it.
+    is_whole: bool,
     /// What the next peers are numbered.
     next_peer: u64,
     known: HashMap<NodeId, Known>,
     peers: HashMap<PeerId, NodeId>,
-    /// Sizes that others claim.
-    other_sizes: BTreeSet<u64>,
     search: Search,
     /// Searches in a row after which nothing more came.
     vain: u32,
@@ -209,13 +239,13 @@ impl<'a> Attempt<'a> {
         service: &'a Arc<Service>,
         node: &'a Node,
         order: &'a Order,
-        (tell, partial): (&'a watch::Sender<State>, &'a Arc<Mutex<Option<Partial>>>),
+        (tell, place): (&'a watch::Sender<State>, &'a Arc<Mutex<Option<Place>>>),
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let shared = Shared {
             service: Arc::clone(service),
             file: order.file,
-            partial: Arc::clone(partial),
+            place: Arc::clone(place),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             events: sender,
         };
@@ -224,31 +254,24 @@ impl<'a> Attempt<'a> {
             node,
             order,
             tell,
-            partial,
+            place,
             shared,
             events,
             download: None,
             layout: None,
+            sizing: Sizing::default(),
+            is_whole: false,
             next_peer: 0,
             known: HashMap::new(),
             peers: HashMap::new(),
-            other_sizes: BTreeSet::new(),
             search: Search::begin(service, node, order.file, Vec::new()),
             vain: 0,
             told_at: Duration::ZERO,
         }
     }
 
-    async fn run(
-        mut self,
-        wished: &mut mpsc::Receiver<Wish>,
-        size: Option<u64>,
-        disproved: &BTreeSet<u64>,
-        is_whole: &mut bool,
-    ) -> Ended {
-        if let Some(size) = size
-            && let Err(error) = self.lay_out(size, *is_whole).await
-        {
+    async fn run(mut self, mut wished: mpsc::Receiver<Wish>) -> Ended {
+        if let Err(error) = self.begin_with_what_is_here().await {
             return Ended::Failed(error);
         }
         loop {
@@ -266,7 +289,7 @@ impl<'a> Attempt<'a> {
             });
             let step = tokio::select! {
                 event = self.events.recv() => match event {
-                    Some((peer, event)) => self.on_event(peer, event, disproved, *is_whole).await,
+                    Some((peer, event)) => self.on_event(peer, event).await,
                     None => Err(FileError::Internal),
                 },
                 searched = self.search.next() => {
@@ -274,10 +297,7 @@ impl<'a> Attempt<'a> {
                     Ok(())
                 }
                 wish = wished.recv() => match wish {
-                    Some(wish) => {
-                        self.on_wish(wish, is_whole);
-                        Ok(())
-                    }
+                    Some(wish) => self.on_wish(wish).await,
                     None => return Ended::Unwanted,
                 },
                 () = tokio::time::sleep(due) => {
@@ -294,31 +314,6 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Makes room for a file of this size, or goes on with what is there of it.
-    async fn lay_out(&mut self, size: u64, is_whole: bool) -> Result<(), FileError> {
-        let layout = Layout::new(size).map_err(|error| FileError::Malformed {
-            problem: error.to_string(),
-        })?;
-        let (file, target) = (self.order.file, self.order.target.clone());
-        let path = target.clone().unwrap_or_else(|| self.service.path.clone());
-        let made = self.service.blocking(move |folder| {
-            let partial = folder.download(&file, size, target.as_deref())?;
-            let have = partial.have();
-            Ok::<_, qadom_files::DownloadError>((partial, have))
-        });
-        let (partial, have) = made
-            .await?
-            .map_err(|error| FileError::of_download(&path, &error))?;
-        let seed = rand::random();
-        let mut download = Download::new(layout, have, seed);
-        download.want_whole(self.service.now(), is_whole);
-        self.download = Some(download);
-        self.layout = Some(layout);
-        *lock(self.partial) = Some(partial);
-        self.tell.send_modify(|state| state.layout = Some(layout));
-        Ok(())
-    }
-
     /// Does what the scheduler wants done; tells when that was the end.
     async fn carry_out(&mut self) -> Result<Option<Ended>, FileError> {
         let mut is_starved = false;
@@ -331,21 +326,24 @@ impl<'a> Attempt<'a> {
                     self.bar(peer);
                 }
                 Effect::Starved => is_starved = true,
+                Effect::Done if self.order.target == Target::Passing => {}
                 Effect::Done => return self.finish().await.map(Some),
             }
         }
+        self.ask_for_proof();
         if is_starved && self.search.is_over() {
-            let missing = self.missing();
-            self.search_again(missing);
+            self.search_again().await?;
         }
-        Ok(self.stuck())
+        self.stuck().await
     }
 
     /// Puts the whole file into its place.
     async fn finish(&mut self) -> Result<Ended, FileError> {
-        let partial = lock(self.partial).clone().ok_or(FileError::Internal)?;
-        let (name, target) = (self.order.name.clone(), self.order.target.clone());
-        let path = self.order.target.clone();
+        let Some(Place::Own(partial)) = lock(self.place).clone() else {
+            return Err(FileError::Internal);
+        };
+        let (name, target) = (self.order.name.clone(), self.order.path());
+        let path = target.clone();
         let path = path.unwrap_or_else(|| self.service.path.clone());
         let finished = self
             .service
@@ -355,147 +353,54 @@ impl<'a> Attempt<'a> {
         Ok(Ended::Whole(Box::new(entry)))
     }
 
-    /// Where nobody is left to wait for: looks for others, and in the end gives up.
-    fn stuck(&mut self) -> Option<Ended> {
-        let is_called = |known: &Known| matches!(known.state, Standing::Called);
-        if !self.search.is_over() || self.known.values().any(is_called) {
-            return None;
-        }
-        let (mut verified, mut missing) = (0, 1);
-        if let Some(download) = &self.download {
-            let progress = download.progress();
-            if progress.requests > 0 || progress.missing == 0 {
-                return None;
-            }
-            (verified, missing) = (progress.verified, progress.missing);
-        }
-        let layout = self.layout;
-        if let Some(layout) = layout
-            && verified == 0
-            && !self.other_sizes.is_empty()
-        {
-            return Some(Ended::WrongSize(layout.size()));
-        }
-        if self.vain < SEARCHES {
-            let missing = self.missing();
-            self.search_again(missing);
-            return None;
-        }
-        Some(Ended::Failed(match layout {
-            Some(layout) => FileError::Incomplete {
-                id: self.order.file,
-                missing,
-                chunks: layout.chunks(),
-            },
-            None => FileError::NotFound {
-                what: self.order.file.to_string(),
-            },
-        }))
-    }
-
-    async fn on_event(
-        &mut self,
-        peer: PeerId,
-        event: PeerEvent,
-        disproved: &BTreeSet<u64>,
-        is_whole: bool,
-    ) -> Result<(), FileError> {
+    async fn on_event(&mut self, peer: PeerId, event: PeerEvent) -> Result<(), FileError> {
         let now = self.service.now();
-        if let PeerEvent::Met { size, has, say } = event {
-            if self.layout.is_none() && !disproved.contains(&size) {
-                self.lay_out(size, is_whole).await?;
-            }
-            if self.layout.is_none_or(|layout| layout.size() != size) {
-                if !disproved.contains(&size) {
-                    self.other_sizes.insert(size);
-                }
-                self.bar(peer);
-                return Ok(());
-            }
-            self.stand(peer, Standing::Here(say));
-            if let Some(download) = &mut self.download {
-                download.add_peer(now, peer, has, None);
-            }
-            return Ok(());
-        }
-        let Some(download) = &mut self.download else {
-            if matches!(event, PeerEvent::Gone { .. }) {
-                self.stand(peer, Standing::Gone);
-            }
-            return Ok(());
-        };
         match event {
-            PeerEvent::Met { .. } => {}
-            PeerEvent::Has(has) => download.update_peer(now, peer, has),
+            PeerEvent::Met { layout, has, say } => self.on_met(peer, (layout, has, say)),
+            PeerEvent::Proven {
+                layout,
+                bytes,
+                proof,
+            } => return self.on_proven(layout, (bytes, proof)).await,
+            PeerEvent::Has(layout, has) => self.on_has(peer, (layout, has)),
+            PeerEvent::Disk(error) => return Err(error),
+            PeerEvent::Gone(why) => self.on_gone(peer, why),
+            PeerEvent::Bad { index } => match &mut self.download {
+                Some(download) => download.on_bad(now, peer, index),
+                None => self.bar(peer),
+            },
+            PeerEvent::Refused { index, retry } => match &mut self.download {
+                Some(download) => {
+                    let refused = match retry {
+                        Some(retry_after) => Refused::Busy(retry_after),
+                        None => Refused::Missing,
+                    };
+                    download.on_refused(now, peer, index, refused);
+                }
+                // It does not show that its word is true; it may another time.
+                None => self.stand(peer, Standing::Gone),
+            },
             PeerEvent::Arrived { index, bytes } => {
-                download.on_received(now, peer, index, bytes as u64);
+                if let Some(download) = &mut self.download {
+                    download.on_received(now, peer, index, bytes as u64);
+                }
             }
             PeerEvent::Written { index } => {
                 self.vain = 0;
-                download.on_verified(now, peer, index);
-            }
-            PeerEvent::Bad { index } => download.on_bad(now, peer, index),
-            PeerEvent::Refused { index, retry } => {
-                let refused = match retry {
-                    Some(retry_after) => Refused::Busy(retry_after),
-                    None => Refused::Missing,
-                };
-                download.on_refused(now, peer, index, refused);
-            }
-            PeerEvent::Disk(error) => return Err(error),
-            PeerEvent::Gone { lied } => {
-                download.remove_peer(now, peer);
-                self.stand(
-                    peer,
-                    if lied {
-                        Standing::Barred
-                    } else {
-                        Standing::Gone
-                    },
-                );
+                if let Some(download) = &mut self.download {
+                    download.on_verified(now, peer, index);
+                }
             }
         }
         Ok(())
     }
 
-    fn on_searched(&mut self, searched: Searched) {
-        match searched {
-            Searched::Found(contact) => self.call(contact),
-            Searched::Over => self.vain += 1,
-        }
-    }
-
-    fn missing(&self) -> Vec<u64> {
-        let (Some(layout), Some(partial)) = (self.layout, lock(self.partial).clone()) else {
-            return vec![0];
-        };
-        let have: ChunkSet = partial.have();
-        let missing = (0..layout.chunks()).filter(|chunk| !have.contains(*chunk));
-        missing.take(super::search::CHUNKS_MAX).collect()
-    }
-
-    fn search_again(&mut self, missing: impl IntoIterator<Item = u64>) {
-        if self.vain >= SEARCHES {
-            return;
-        }
-        let missing = missing.into_iter().take(super::search::CHUNKS_MAX);
-        let missing = missing.collect();
-        self.search = Search::again(self.service, self.node, self.order.file, missing);
-        // Those who have a part may have more by now.
-        for known in self.known.values() {
-            if let Standing::Here(say) = &known.state {
-                // One that takes no questions is found out when it is asked for a chunk.
-                let _ = say.try_send(Frame::Look);
-            }
-        }
-    }
-
-    fn on_wish(&mut self, wish: Wish, is_whole: &mut bool) {
+    async fn on_wish(&mut self, wish: Wish) -> Result<(), FileError> {
         let now = self.service.now();
-        *is_whole |= matches!(wish, Wish::Whole);
+        self.is_whole |= matches!(wish, Wish::Whole);
         let Some(download) = &mut self.download else {
             // A reader whose caller hears nothing asks again.
-            return;
+            return Ok(());
         };
         match wish {
             Wish::Whole => download.want_whole(now, true),
@@ -509,7 +414,17 @@ impl<'a> Attempt<'a> {
             }
             Wish::Advance(reader, offset) => download.seek(now, reader, offset),
             Wish::Close(reader) => download.close_reader(reader),
+            Wish::Lacks(chunk) => {
+                let place = lock(self.place).clone();
+                if let Some(place) = place.filter(|_| download.have().contains(chunk)) {
+                    let look = move |folder: &_| place.contains(folder, chunk);
+                    if !self.service.blocking(look).await? {
+                        download.on_gone(now, chunk);
+                    }
+                }
+            }
         }
+        Ok(())
     }
 
     fn report(&mut self) {

@@ -11,10 +11,12 @@ use qadom_wire::{Reason, Writer};
 pub struct NamedFile {
     /// The BLAKE3 of its content.
     pub id: FileId,
-    /// Its size in bytes, as its writers claim.
+    /// Its size in bytes, as most of its writers claim.
     pub size: u64,
-    /// Its media type, as its writers claim; empty when it is not known.
+    /// Its media type, as most of its writers claim; empty when it is not known.
     pub content_type: String,
+    /// Whether any of its writers claims that it is the listing of a folder, which its content shows.
+    pub is_folder: bool,
     /// Where plain HTTP servers have it, as its writers claim.
     pub urls: Vec<String>,
     /// Who gave it the name.
@@ -50,6 +52,13 @@ pub enum FileError {
         /// Chunks of the file.
         chunks: u64,
     },
+    /// Somebody who can be reached says that he has the file, and nobody shows how large it is, which
+    /// its last chunk would.
+    #[error("nobody who can be reached shows how large {id} is: its last chunk is missing")]
+    Unproven {
+        /// The file.
+        id: FileId,
+    },
     /// Something stands where the file would be put. It stays as it is.
     #[error("{} exists already", path.display())]
     TargetExists {
@@ -68,6 +77,9 @@ pub enum FileError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// What others may keep here leaves no room for what is read over this node.
+    #[error("there is no room left for what is read over this node")]
+    NoRoom,
     /// The file changed while it was read, or since it was added.
     #[error("{} has changed", path.display())]
     Changed {
@@ -127,7 +139,8 @@ impl FileError {
         match self {
             Self::NotFound { .. } => Reason::NotFound,
             Self::Ambiguous { .. } => Reason::Ambiguous,
-            Self::Incomplete { .. } => Reason::Unreachable,
+            Self::Incomplete { .. } | Self::Unproven { .. } => Reason::Unreachable,
+            Self::NoRoom => Reason::Quota,
             Self::TargetExists { .. } | Self::Changed { .. } => Reason::Conflict,
             Self::Underway { .. } | Self::Busy { .. } => Reason::Busy,
             Self::DiskFull { .. } => Reason::DiskFull,
@@ -148,7 +161,7 @@ impl FileError {
             Self::Ambiguous { .. } => {
                 "choose one by its id, by --writer, or take the one with the most writers by --first"
             }
-            Self::Incomplete { .. } | Self::Stopped => {
+            Self::Incomplete { .. } | Self::Unproven { .. } | Self::Stopped => {
                 "what was verified is kept: the same command goes on from there"
             }
             Self::TargetExists { .. } => "name another place with -o, or move it away",

@@ -9,13 +9,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use qadom_files::{
-    Entry, FileId, LISTING_BYTES_MAX, LISTING_CONTENT_TYPE, Layout, Listed, Listing, Manifest,
-    Restore, State,
+    Entry, FileId, LISTING_BYTES_MAX, Layout, Listed, Listing, Manifest, Restore, State,
+    hash_reader,
 };
 use qadom_wire::Writer;
 
 use super::announce;
-use super::download::{self, Order, Wish};
+use super::download::{self, Order, Target, Wish};
 use super::error::{FileError, NamedFile};
 use super::reader::FileReader;
 use super::task::{FileProgress, FileTask, Reporter};
@@ -57,8 +57,11 @@ pub struct FileFetched {
 #[derive(Clone, Debug)]
 struct Found {
     id: FileId,
-    size: Option<u64>,
+    /// The shape, where a list of all chunks proves it.
+    proven: Option<Layout>,
     content_type: String,
+    /// Whether somebody says that it is the listing of a folder.
+    is_folder: bool,
     /// Its name on this machine.
     name: String,
 }
@@ -76,7 +79,8 @@ impl Files {
     }
 
     /// Opens a file for reading by its id or its name: one that is here, or one that is fetched as it
-    /// is read.
+    /// is read. What is fetched for a reader keeps to the room for chunks of others, gives way like them
+    /// and is not announced.
     ///
     /// # Errors
     ///
@@ -88,8 +92,8 @@ impl Files {
         }
         let order = Order {
             file: found.id,
-            size: found.size,
-            target: None,
+            proven: found.proven,
+            target: Target::Passing,
             name: found.name,
         };
         let service = Arc::clone(self.service());
@@ -128,10 +132,11 @@ impl Files {
         if super::serve::is_blocked(self.service(), id).await {
             return Err(FileError::Blocked { id }.into());
         }
-        if found.content_type == LISTING_CONTENT_TYPE
-            && let Some(target) = target
+        if found.is_folder
+            && let Some(target) = &target
+            && let Some(listing) = self.listing(&found, target, reporter).await?
         {
-            return self.restore(&found, target, reporter).await;
+            return self.restore(id, &listing, target.clone(), reporter).await;
         }
         let entry = self.fetch(&found, target.clone(), reporter).await?;
         self.fetched(&entry, target)
@@ -166,8 +171,8 @@ impl Files {
         }
         let order = Order {
             file: id,
-            size: found.size,
-            target,
+            proven: found.proven,
+            target: target.map_or(Target::Folder, Target::Path),
             name: found.name.clone(),
         };
         let active = download::begin(service, &self.node, order)?;
@@ -200,52 +205,96 @@ impl Files {
         Ok(copied.await??)
     }
 
-    /// Fetches the listing of a folder, then everything in it.
-    async fn restore(
+    /// Fetches what is said to be the listing of a folder; nothing when it is none, so that nobody spoils
+    /// a file by calling it a folder.
+    async fn listing(
         &self,
         found: &Found,
-        target: PathBuf,
+        target: &Path,
         reporter: &Arc<Reporter>,
-    ) -> Result<FileFetched, Error> {
-        if found.size.is_some_and(|size| size > LISTING_MAX) {
-            let problem = "the listing of the folder is too long".to_owned();
-            return Err(FileError::Malformed { problem }.into());
+    ) -> Result<Option<Listing>, Error> {
+        // Read as anybody reads it: a file that is no listing leaves nothing behind.
+        let options = GetOptions::default();
+        let reader = self.open(FileName::Id(found.id), options).await?;
+        if reader.size() > LISTING_MAX {
+            return Ok(None);
         }
-        if target.exists() && !target.is_dir() {
-            return Err(FileError::TargetExists { path: target }.into());
+        let mut bytes = Vec::new();
+        let mut pieces = reader.read(0..reader.size());
+        while let Some(piece) = pieces.next().await? {
+            bytes.extend_from_slice(&piece);
+            if !Listing::is_listing(&bytes) {
+                return Ok(None);
+            }
         }
-        let entry = self.fetch(found, None, reporter).await?;
-        let (id, size) = (entry.id, entry.size.min(LISTING_MAX));
-        let listing = self.service().blocking(move |folder| {
-            let mut bytes = Vec::new();
-            folder.read_range(&id, 0..size, &mut bytes).map(|()| bytes)
-        });
-        let bytes = listing
-            .await?
-            .map_err(|error| FileError::of_read(&target, &error))?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
         let listing = Listing::read(&bytes).map_err(|error| FileError::Malformed {
             problem: format!("the folder's listing: {error}"),
         })?;
-        let restore = Restore::new(&listing, &target).map_err(FileError::of_restore)?;
+        if target.exists() && !target.is_dir() {
+            let path = target.to_owned();
+            return Err(FileError::TargetExists { path }.into());
+        }
+        // From here on it is the user's own.
+        self.fetch(found, None, reporter).await?;
+        Ok(Some(listing))
+    }
+
+    /// Fetches everything in a folder.
+    async fn restore(
+        &self,
+        id: FileId,
+        listing: &Listing,
+        target: PathBuf,
+        reporter: &Arc<Reporter>,
+    ) -> Result<FileFetched, Error> {
+        let restore = Restore::new(listing, &target).map_err(FileError::of_restore)?;
         for item in listing.entries() {
             let place = restore.place(item).map_err(FileError::of_restore)?;
             let Listed::File { id, size } = item.listed else {
                 continue;
             };
             // What was restored before is there; the same command goes on behind it.
-            if place.exists() {
+            if place.symlink_metadata().is_ok() {
+                self.is_there(id, size, &place).await?;
                 continue;
             }
             let found = Found {
                 id,
-                size: Some(size),
+                proven: None,
                 content_type: String::new(),
+                is_folder: false,
                 name: local_name(&place.to_string_lossy(), &id),
             };
             self.fetch(&found, Some(place), reporter).await?;
         }
         restore.finish().map_err(FileError::of_restore)?;
+        let entry = self.service().blocking(move |folder| folder.entry(&id));
+        let entry = entry.await?.ok_or(FileError::Internal)?;
         self.fetched(&entry, Some(target))
+    }
+
+    /// Whether what stands in a place is this file already: an error when it is anything else.
+    async fn is_there(&self, id: FileId, size: u64, place: &Path) -> Result<(), Error> {
+        let path = place.to_owned();
+        let looked = self.service().blocking(move |_| {
+            let other = || FileError::TargetExists { path: path.clone() };
+            let io = |error: std::io::Error| FileError::of_io(&path, &error);
+            let metadata = path.symlink_metadata().map_err(io)?;
+            if !metadata.is_file() || metadata.len() != size {
+                return Err(other());
+            }
+            let file = std::fs::File::open(&path).map_err(io)?;
+            let hashed = hash_reader(file).map_err(io)?;
+            if hashed.id == id {
+                Ok(())
+            } else {
+                Err(other())
+            }
+        });
+        Ok(looked.await??)
     }
 
     /// What is meant by an id, a name or a manifest.
@@ -254,8 +303,9 @@ impl Files {
             let id = manifest.id();
             return Ok(Found {
                 id,
-                size: Some(manifest.layout().size()),
+                proven: Some(manifest.layout()),
                 content_type: String::new(),
+                is_folder: false,
                 name: local_name(&file.to_string(), &id),
             });
         }
@@ -263,8 +313,9 @@ impl Files {
             FileName::Id(id) => {
                 return Ok(Found {
                     id: *id,
-                    size: None,
+                    proven: None,
                     content_type: String::new(),
+                    is_folder: false,
                     name: id.to_string(),
                 });
             }
@@ -274,7 +325,8 @@ impl Files {
         let chosen = choose(name, files, options.first)?;
         Ok(Found {
             id: chosen.id,
-            size: Some(chosen.size),
+            proven: None,
+            is_folder: chosen.is_folder,
             content_type: chosen.content_type,
             name: local_name(name, &chosen.id),
         })

@@ -21,7 +21,7 @@ use super::service::{Asked, Service, lock};
 use crate::command::Command;
 
 /// Offers that wait for their stream; the oldest gives way to one more.
-const OFFERS_MAX: usize = 1024;
+pub(super) const OFFERS_MAX: usize = 1024;
 /// How long an offer waits for its stream.
 const OFFER_TIME: Duration = Duration::from_mins(2);
 /// Chunks that are asked for and have not come, of one stream.
@@ -74,6 +74,11 @@ impl Offers {
         self.wanted.remove(&(*peer.as_bytes(), file))
     }
 
+    /// How many offers wait, and of how many files it is known how many copies there are to be.
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.wanted.len(), self.copies.len())
+    }
+
     /// How many copies of a file's chunks there are to be, as far as somebody said.
     pub(crate) fn copies(&self, file: &FileId) -> Option<u32> {
         self.copies.get(file).copied()
@@ -102,6 +107,17 @@ pub(crate) async fn answer(service: Arc<Service>, asked: Asked) {
     if let Some(node) = service.node() {
         // A driver with no room leaves the peer without an answer, and it asks again.
         let _ = node.send(command);
+    }
+}
+
+/// Tells a peer that this node answers as many others as it can.
+pub(crate) fn refuse(service: &Service, asked: &Asked) {
+    let busy = match asked {
+        Asked::Offer { inbound, .. } => Command::AnswerOffer(*inbound, Err(Reason::Busy)),
+        Asked::Holds { inbound, .. } => Command::AnswerHolds(*inbound, Err(Reason::Busy)),
+    };
+    if let Some(node) = service.node() {
+        let _ = node.send(busy);
     }
 }
 

@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_files::{Availability, ChunkSet, FileId, Layout, Partial, PeerId, Proof, WriteError};
+use qadom_files::{Availability, ChunkIndex, ChunkSet, FileId, Layout, PeerId, Proof, verify};
 use qadom_routing::Contact;
 use qadom_wire::Reason;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::error::FileError;
-use super::frame::Frame;
+use super::frame::{BadFrame, Frame};
 use super::link::{FrameReader, FrameWriter, LinkError};
+use super::place::{NotKept, Place};
 use super::service::{Service, lock};
 use crate::node::Node;
 
@@ -31,14 +32,20 @@ const PAGES_MAX: usize = 64;
 /// What is told of a node.
 #[derive(Debug)]
 pub(super) enum PeerEvent {
-    /// It has this of a file that it says to have this many bytes.
+    /// It has this of a file that it says to have this shape.
     Met {
-        size: u64,
+        layout: Layout,
         has: Availability,
         say: mpsc::Sender<Frame>,
     },
-    /// It has more by now.
-    Has(Availability),
+    /// Its last chunk came before there was a place for it, and proves the shape that it said.
+    Proven {
+        layout: Layout,
+        bytes: Bytes,
+        proof: Proof,
+    },
+    /// It has this by now of a file that it says to have this shape.
+    Has(Layout, Availability),
     /// Bytes of a chunk came.
     Arrived { index: u64, bytes: usize },
     /// A chunk is verified and written.
@@ -49,8 +56,19 @@ pub(super) enum PeerEvent {
     Refused { index: u64, retry: Option<Duration> },
     /// A chunk could not be taken in, and nobody else's would be.
     Disk(FileError),
-    /// It is gone, or never came; whether it broke the rules.
-    Gone { lied: bool },
+    /// It is gone, or never came.
+    Gone(Gone),
+}
+
+/// Why a node is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It left, cannot be reached, or has nothing.
+    Left,
+    /// It serves as many others as it can.
+    Busy,
+    /// It broke the rules.
+    Lied,
 }
 
 /// What all peers of a download share.
@@ -58,8 +76,8 @@ pub(super) enum PeerEvent {
 pub(super) struct Shared {
     pub(super) service: Arc<Service>,
     pub(super) file: FileId,
-    /// Where chunks go; none until the size is known.
-    pub(super) partial: Arc<Mutex<Option<Partial>>>,
+    /// Where chunks go; none until the size is proven.
+    pub(super) place: Arc<Mutex<Option<Place>>>,
     /// Chunks that are on their way to the disk.
     pub(super) writes: Arc<Semaphore>,
     pub(super) events: mpsc::Sender<(PeerId, PeerEvent)>,
@@ -76,11 +94,17 @@ impl Shared {
 pub(super) async fn meet(shared: Shared, node: Node, contact: Contact, peer: PeerId) {
     let id = *contact.id();
     let result = fetch(&shared, &node, contact, peer).await;
-    let lied = matches!(result, Err(LinkError::Bad(_)));
-    if let Err(error) = result {
-        tracing::debug!(peer = %id, %error, "a holder is gone");
-    }
-    shared.tell(peer, PeerEvent::Gone { lied }).await;
+    let why = match result {
+        Ok(why) => why,
+        Err(error) => {
+            tracing::debug!(peer = %id, %error, "a holder is gone");
+            match error {
+                LinkError::Bad(_) => Gone::Lied,
+                LinkError::Stalled | LinkError::Lost(_) => Gone::Left,
+            }
+        }
+    };
+    shared.tell(peer, PeerEvent::Gone(why)).await;
 }
 
 async fn fetch(
@@ -88,7 +112,7 @@ async fn fetch(
     node: &Node,
     contact: Contact,
     peer: PeerId,
-) -> Result<(), LinkError> {
+) -> Result<Gone, LinkError> {
     let opened = node.open_file_stream(contact).await;
     let (sender, receiver) = opened
         .map_err(|error| std::io::Error::other(error.to_string()))?
@@ -97,12 +121,14 @@ async fn fetch(
     let mut reader = FrameReader::new(receiver);
     let file = *shared.file.as_bytes();
     writer.send(Frame::Want { file }).await?;
-    let Some((size, has)) = holdings(&mut reader, OPEN_TIME).await? else {
-        return Ok(());
+    let (layout, has) = match holdings(&mut reader, OPEN_TIME).await? {
+        Holdings::Some(layout, has) => (layout, has),
+        Holdings::None(why) => return Ok(why),
     };
     let (say, mut said) = mpsc::channel(SAY_MAX);
     let asked = Arc::new(Mutex::new(HashSet::new()));
-    shared.tell(peer, PeerEvent::Met { size, has, say }).await;
+    let met = PeerEvent::Met { layout, has, say };
+    shared.tell(peer, met).await;
     let asking = Arc::clone(&asked);
     let writing = async move {
         while let Some(frame) = said.recv().await {
@@ -115,56 +141,77 @@ async fn fetch(
     };
     tokio::select! {
         written = writing => written,
-        read = receive(shared, reader, peer, &asked) => read,
-    }
+        read = receive(shared, reader, (peer, layout), &asked) => read,
+    }?;
+    Ok(Gone::Left)
 }
 
-/// Reads what a node has; nothing when it has nothing or no place.
-async fn holdings(
-    reader: &mut FrameReader,
-    patience: Duration,
-) -> Result<Option<(u64, Availability)>, LinkError> {
-    let mut gathered: Option<(u64, ChunkSet)> = None;
+/// What a node says that it has.
+enum Holdings {
+    Some(Layout, Availability),
+    /// Nothing, or no place to serve one more.
+    None(Gone),
+}
+
+/// Reads what a node has.
+async fn holdings(reader: &mut FrameReader, patience: Duration) -> Result<Holdings, LinkError> {
+    let mut gathered: Option<(Layout, ChunkSet)> = None;
     for _ in 0..PAGES_MAX {
         match reader.next(patience, false, |_, _| ()).await? {
-            Some(Frame::All { size }) => return Ok(Some((size, Availability::All))),
+            Some(Frame::All { size }) => {
+                return Ok(Holdings::Some(shape(size)?, Availability::All));
+            }
             Some(Frame::Has {
                 size,
                 first,
                 more,
                 bits,
             }) => {
-                let set = gathered.take().map(|(_, set)| set);
-                let set = with_page(set, size, first, &bits)?;
+                let layout = shape(size)?;
+                let set = match gathered.take() {
+                    Some((other, _)) if other != layout => return Err(BadFrame.into()),
+                    gathered => gathered.map(|(_, set)| set),
+                };
+                let set = with_page(set, layout, first, &bits)?;
                 if !more {
-                    return Ok(Some((size, Availability::Some(set))));
+                    return Ok(Holdings::Some(layout, Availability::Some(set)));
                 }
-                gathered = Some((size, set));
+                gathered = Some((layout, set));
             }
-            Some(Frame::End { .. }) | None => return Ok(None),
-            Some(_) => return Err(super::frame::BadFrame.into()),
+            Some(Frame::End { reason }) => {
+                let is_busy = reason == Reason::Busy;
+                return Ok(Holdings::None(if is_busy {
+                    Gone::Busy
+                } else {
+                    Gone::Left
+                }));
+            }
+            None => return Ok(Holdings::None(Gone::Left)),
+            Some(_) => return Err(BadFrame.into()),
         }
     }
-    Err(super::frame::BadFrame.into())
+    Err(BadFrame.into())
+}
+
+fn shape(size: u64) -> Result<Layout, BadFrame> {
+    Layout::new(size).map_err(|_| BadFrame)
 }
 
 fn with_page(
     set: Option<ChunkSet>,
-    size: u64,
+    layout: Layout,
     first: u64,
     bits: &[u8],
-) -> Result<ChunkSet, LinkError> {
-    let layout = Layout::new(size).map_err(|_| super::frame::BadFrame)?;
+) -> Result<ChunkSet, BadFrame> {
     let mut set = set.unwrap_or_else(|| ChunkSet::new(layout.chunks()));
-    set.insert_bytes(first, bits)
-        .map_err(|_| super::frame::BadFrame)?;
+    set.insert_bytes(first, bits).map_err(|_| BadFrame)?;
     Ok(set)
 }
 
 async fn receive(
     shared: &Shared,
     mut reader: FrameReader,
-    peer: PeerId,
+    (peer, layout): (PeerId, Layout),
     asked: &Mutex<HashSet<u64>>,
 ) -> Result<(), LinkError> {
     let mut more: Option<ChunkSet> = None;
@@ -182,9 +229,9 @@ async fn receive(
                 bytes,
             }) => {
                 if !lock(asked).remove(&index) {
-                    return Err(super::frame::BadFrame.into());
+                    return Err(BadFrame.into());
                 }
-                write(shared, peer, index, (proof, bytes)).await;
+                write(shared, (peer, layout), index, (proof, bytes)).await;
             }
             Some(Frame::Refuse {
                 index,
@@ -196,48 +243,81 @@ async fn receive(
                 let retry = Some(retry).filter(|_| reason == Reason::Busy);
                 shared.tell(peer, PeerEvent::Refused { index, retry }).await;
             }
-            Some(Frame::All { .. }) => shared.tell(peer, PeerEvent::Has(Availability::All)).await,
+            // Whoever has more still speaks of the same file.
+            Some(Frame::All { size } | Frame::Has { size, .. }) if size != layout.size() => {
+                return Err(BadFrame.into());
+            }
+            Some(Frame::All { .. }) => {
+                let has = PeerEvent::Has(layout, Availability::All);
+                shared.tell(peer, has).await;
+            }
             Some(Frame::Has {
-                size,
                 first,
                 more: has_more,
                 bits,
+                ..
             }) => {
-                let set = with_page(more.take(), size, first, &bits)?;
+                let set = with_page(more.take(), layout, first, &bits)?;
                 if has_more {
                     more = Some(set);
                 } else {
-                    shared
-                        .tell(peer, PeerEvent::Has(Availability::Some(set)))
-                        .await;
+                    let has = Availability::Some(set);
+                    shared.tell(peer, PeerEvent::Has(layout, has)).await;
                 }
             }
             Some(Frame::End { .. }) | None => return Ok(()),
-            Some(_) => return Err(super::frame::BadFrame.into()),
+            Some(_) => return Err(BadFrame.into()),
         }
     }
 }
 
-/// Verifies and writes a chunk on a thread that may wait, while the next one comes.
-async fn write(shared: &Shared, peer: PeerId, index: u64, (proof, bytes): (Bytes, Bytes)) {
-    let partial = lock(&shared.partial).clone();
-    let (Some(partial), Some(proof)) = (partial, Proof::from_bytes(&proof)) else {
+/// Verifies and writes a chunk on a thread that may wait, while the next one comes. Before there is a
+/// place, the last chunk of the file as the peer says it to be is verified alone.
+async fn write(
+    shared: &Shared,
+    (peer, claimed): (PeerId, Layout),
+    index: u64,
+    (proof, bytes): (Bytes, Bytes),
+) {
+    let Some(proof) = Proof::from_bytes(&proof) else {
         return shared.tell(peer, PeerEvent::Bad { index }).await;
     };
-    let Ok(place) = Arc::clone(&shared.writes).acquire_owned().await else {
+    let Ok(held) = Arc::clone(&shared.writes).acquire_owned().await else {
         return;
     };
-    let shared = shared.clone();
+    let (shared, place) = (shared.clone(), lock(&shared.place).clone());
     tokio::spawn(async move {
-        let service = Arc::clone(&shared.service);
-        let written = service.blocking(move |_| partial.write(index, &bytes, &proof));
-        let event = match written.await {
-            Ok(Ok(_)) => PeerEvent::Written { index },
-            Ok(Err(WriteError::Verify(_))) => PeerEvent::Bad { index },
-            Ok(Err(error)) => PeerEvent::Disk(FileError::of_write(&shared.service.path, &error)),
-            Err(error) => PeerEvent::Disk(error),
-        };
-        drop(place);
+        let (service, file) = (Arc::clone(&shared.service), shared.file);
+        let now = service.utc_seconds();
+        let written = service.blocking(move |folder| {
+            let Some(place) = place else {
+                return proven((file, claimed), index, (bytes, proof));
+            };
+            match place.write(folder, now, index, (&bytes, &proof)) {
+                Ok(()) => PeerEvent::Written { index },
+                Err(NotKept::Wrong) => PeerEvent::Bad { index },
+                Err(NotKept::Disk(error)) => PeerEvent::Disk(error),
+            }
+        });
+        let event = written.await.unwrap_or_else(PeerEvent::Disk);
+        drop(held);
         shared.tell(peer, event).await;
     });
+}
+
+/// Whether a chunk is the last of a file of the claimed shape, which proves it.
+fn proven(
+    (file, layout): (FileId, Layout),
+    index: u64,
+    (bytes, proof): (Bytes, Proof),
+) -> PeerEvent {
+    let data = ChunkIndex::Data(index);
+    if index != layout.last() || verify(&file, layout, data, &bytes, &proof).is_err() {
+        return PeerEvent::Bad { index };
+    }
+    PeerEvent::Proven {
+        layout,
+        bytes,
+        proof,
+    }
 }

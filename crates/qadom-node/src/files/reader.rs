@@ -208,6 +208,8 @@ async fn network(
                 Some(Err(error)) => return Err(error),
                 None => {}
             }
+            // What had come and gave way comes again.
+            let _ = active.wishes.try_send(Wish::Lacks(chunk));
             tokio::select! {
                 changed = state.changed() => changed.map_err(|_| FileError::Stopped)?,
                 () = sender.closed() => return Ok(()),
@@ -245,14 +247,14 @@ async fn chunk_of(
     layout: &Layout,
     chunk: u64,
 ) -> Result<Option<Bytes>, FileError> {
-    let Some(partial) = lock(&active.partial).clone() else {
+    let Some(place) = lock(&active.place).clone() else {
         return Ok(None);
     };
     let length = layout.length(ChunkIndex::Data(chunk));
-    let read = service.blocking(move |_| {
+    let read = service.blocking(move |folder| {
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        let proof = partial.read(chunk, &mut bytes)?;
-        Ok::<_, qadom_files::DiskError>(proof.map(|_| bytes))
+        let is_there = place.read(folder, chunk, &mut bytes)?;
+        Ok::<_, qadom_files::DiskError>(is_there.then_some(bytes))
     });
     match read.await? {
         Ok(bytes) => Ok(bytes.map(Bytes::from)),

@@ -146,6 +146,9 @@ pub(super) async fn round(service: &Arc<Service>) {
     let held = service.blocking(|folder| folder.held().list());
     let mut files: BTreeMap<FileId, (Layout, u64, Vec<u64>)> = BTreeMap::new();
     for chunk in held.await.unwrap_or_default() {
+        if chunk.is_passing {
+            continue;
+        }
         let Ok(layout) = Layout::new(chunk.size) else {
             continue;
         };

@@ -17,8 +17,6 @@ use crate::node::Node;
 pub(super) const CHUNKS_MAX: usize = 8;
 /// Contacts that were found and wait to be called.
 const FOUND_MAX: usize = 64;
-/// How long a search waits that follows another one.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a search brings.
 #[derive(Debug)]
@@ -47,16 +45,7 @@ impl Search {
     }
 
     /// As [`begin`](Self::begin), a little later.
-    pub(super) fn again(
-        service: &Arc<Service>,
-        node: &Node,
-        file: FileId,
-        chunks: Vec<u64>,
-    ) -> Self {
-        Self::after(PAUSE, service, node, (file, chunks))
-    }
-
-    fn after(
+    pub(super) fn after(
         pause: Duration,
         service: &Arc<Service>,
         node: &Node,

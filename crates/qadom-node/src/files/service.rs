@@ -25,7 +25,8 @@ use crate::node::{Inner, Node};
 
 /// Nodes that are served chunks at once; one more is told to come back later.
 pub(crate) const UPLOADS_MAX: usize = 64;
-/// Questions of peers about files that wait; one more is refused as busy.
+/// Questions of peers about files that wait, and as many that are being answered; one more is refused
+/// as busy.
 pub(crate) const ASKED_MAX: usize = 256;
 /// How long the end of a node waits for what is on its way to the disk.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -73,12 +74,15 @@ pub(crate) struct Service {
     pub(crate) settings: FileSettings,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) throttle: Throttle,
+    /// Places for questions that are being answered.
+    pub(crate) questions: Arc<Semaphore>,
     /// What this node said that it will pull, and from whom.
     pub(crate) offers: Mutex<Offers>,
     /// Held while the list of what was pushed changes.
     pub(crate) pushing: tokio::sync::Mutex<()>,
-    /// What is being fetched; it ends with the last one who wants it.
-    pub(crate) downloads: Mutex<HashMap<FileId, Weak<Active>>>,
+    /// What is being fetched, and whether it only passes through; it ends with the last one who wants
+    /// it.
+    pub(crate) downloads: Mutex<HashMap<(FileId, bool), Weak<Active>>>,
     /// Where streams go that a program accepts itself.
     pub(crate) applications: Mutex<Option<mpsc::Sender<Accepted>>>,
     node: OnceLock<Weak<Inner>>,
@@ -112,6 +116,7 @@ impl Service {
             uploads: Arc::new(Semaphore::new(settings.uploads)),
             throttle: Throttle::new(settings.upload_rate),
             settings,
+            questions: Arc::new(Semaphore::new(ASKED_MAX)),
             offers: Mutex::default(),
             pushing: tokio::sync::Mutex::default(),
             downloads: Mutex::default(),

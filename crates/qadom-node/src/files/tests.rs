@@ -1,5 +1,8 @@
 //! Files between nodes of one process, some of which lie, stall, or vanish.
 
+mod passing;
+mod sizes;
+
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -76,8 +79,12 @@ enum Fault {
     Silent,
     /// Ends the stream after it was asked.
     Vanishes,
-    /// Claims another size.
+    /// Claims another size, and sends other bytes.
     OtherSize(u64),
+    /// Claims another size, and sends nothing.
+    SilentSize(u64),
+    /// Says a few times that it has no place.
+    Busy,
     /// Says what is no frame.
     Nonsense,
 }
@@ -109,8 +116,12 @@ async fn break_rules(stream: DataStream, size: u64, fault: Fault) -> Option<()> 
         writer.send(kind).await.ok()?;
         return writer.send(first).await.ok();
     }
+    if let Fault::Busy = fault {
+        let reason = Reason::Busy;
+        return writer.send(Frame::End { reason }).await.ok();
+    }
     let claim = match fault {
-        Fault::OtherSize(size) => size,
+        Fault::OtherSize(size) | Fault::SilentSize(size) => size,
         _ => size,
     };
     writer.send(Frame::All { size: claim }).await.ok()?;
@@ -135,7 +146,11 @@ async fn break_rules(stream: DataStream, size: u64, fault: Fault) -> Option<()> 
             Fault::Short => writer.send(chunk(index, length / 2)).await.ok()?,
             Fault::Unasked => writer.send(chunk(index + 1, length)).await.ok()?,
             Fault::Vanishes if asked > 1 => return None,
-            Fault::Silent | Fault::Vanishes | Fault::Nonsense => {}
+            Fault::Silent
+            | Fault::SilentSize(_)
+            | Fault::Vanishes
+            | Fault::Nonsense
+            | Fault::Busy => {}
         }
     }
 }
@@ -155,6 +170,8 @@ async fn whoever_breaks_the_rules_costs_the_download_nothing_but_its_own_place()
         Fault::Silent,
         Fault::Nonsense,
         Fault::OtherSize(1 << 50),
+        Fault::SilentSize(size + 1),
+        Fault::Busy,
     ] {
         liars.push(liar(&first, id, size, fault).await);
     }
@@ -177,8 +194,9 @@ async fn a_claim_of_a_petabyte_is_found_out_and_costs_nothing() {
     let target = place.path().join("out");
     let missing = reader.files().get(FileName::Id(id), to(target.clone()));
     let error = missing.finish().await.unwrap_err();
-    assert_eq!(error.reason(), Reason::Unreachable, "{error}");
+    assert_eq!(error.reason(), Reason::NotFound, "{error}");
     assert!(!target.exists());
+    assert_eq!(reader.files().list().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +225,7 @@ async fn when_all_holders_vanish_what_was_verified_is_gone_on_with() {
     working.await.unwrap();
     let get = || reader.files().get(FileName::Id(id), to(target.clone()));
     let error = get().finish().await.unwrap_err();
-    assert_eq!(error.reason(), Reason::NotFound, "{error}");
+    assert_eq!(error.reason(), Reason::Unreachable, "{error}");
     assert!(!target.exists());
 
     let _vanishing = liar(&first, id, layout.size(), Fault::Vanishes).await;

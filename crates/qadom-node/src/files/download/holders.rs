@@ -16,7 +16,7 @@ impl Attempt<'_> {
         let is_new = self
             .known
             .get(&id)
-            .is_none_or(|known| matches!(known.state, Standing::Gone));
+            .is_none_or(|known| matches!(known.state, Standing::Gone | Standing::Busy));
         let is_full = self.peers.len() >= PEERS_MAX;
         if id == self.node.id() || !is_new || is_full {
             return;
@@ -40,13 +40,14 @@ impl Attempt<'_> {
         self.service.spawn(meeting);
     }
 
-    /// Notes how a node stands; one that is gone loses its number.
+    /// Notes how a node stands; one that is gone loses its number, and its word counts no more.
     pub(super) fn stand(&mut self, peer: PeerId, state: Standing) {
         let Some(id) = self.peers.get(&peer).copied() else {
             return;
         };
-        if matches!(state, Standing::Gone | Standing::Barred) {
+        if matches!(state, Standing::Gone | Standing::Busy | Standing::Barred) {
             self.peers.remove(&peer);
+            self.sizing.remove(peer);
         }
         if let Some(known) = self.known.get_mut(&id) {
             tracing::trace!(node = %known.contact.id(), ?state, "a holder");

@@ -225,6 +225,14 @@ impl Builder {
         self
     }
 
+    /// Where anybody reaches a gateway of this node over HTTP, without a path behind it: told with every
+    /// name that a file is given here, so that whoever has no way to this node but a plain one gets it.
+    #[must_use]
+    pub fn gateway_url(mut self, url: impl Into<String>) -> Self {
+        self.files.gateway_url = Some(url.into());
+        self
+    }
+
     /// How often it is looked after whether enough nodes still have what was pushed (1 h), within a
     /// tenth.
     #[must_use]

@@ -29,6 +29,8 @@ mod service;
 mod status;
 mod task;
 mod throttle;
+mod urls;
+mod web;
 mod work;
 
 use std::fmt;

@@ -273,9 +273,7 @@ impl Node {
     ///
     /// [`Error::Busy`] and [`Error::Stopped`].
     pub async fn status(&self) -> Result<Status, Error> {
-        let mut status = *self.ask(Command::Status).await?;
-        status.limits.extend(self.inner.files.limits().await);
-        Ok(status)
+        self.ask(Command::Status).await.map(|status| *status)
     }
 
     /// The neighbours of the node: its routing table.

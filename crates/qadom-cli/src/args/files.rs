@@ -89,4 +89,7 @@ pub(crate) struct Get {
     /// Fetch what this list of chunks describes, as `qadom file manifest` prints it
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
+    /// When no node has the file, take what a plain URL in the bag of name:NAME brings, whatever it is
+    #[arg(long)]
+    pub(crate) unverified: bool,
 }

@@ -84,6 +84,10 @@ pub(crate) struct Node {
     /// Serve the files of the network to anybody over HTTP, read only
     #[arg(long, value_name = "ADDR:PORT", env = "QADOM_GATEWAY")]
     pub(crate) gateway: Option<SocketAddr>,
+    /// Where anybody reaches the gateway, told with the names of the files that are shared here
+    #[arg(long, value_name = "URL", env = "QADOM_GATEWAY_URL", requires = "gateway",
+          value_parser = parse_gateway_url)]
+    pub(crate) gateway_url: Option<String>,
     /// Send chunks of files at this many bytes per second at most
     #[arg(long, value_name = "BYTES", env = "QADOM_UPLOAD_RATE")]
     pub(crate) upload_rate: Option<u64>,
@@ -131,4 +135,22 @@ pub(crate) struct Testnet {
     /// Keep the data folders in DIR/0, DIR/1 and so on [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) base_dir: Option<PathBuf>,
+}
+
+/// The longest URL of a gateway in bytes: with the path of a file behind it is one of a file.
+const GATEWAY_URL_MAX: usize = 400;
+
+fn parse_gateway_url(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or(text.strip_prefix("https://"));
+    let is_url = rest
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()));
+    if is_url && text.len() <= GATEWAY_URL_MAX {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "it begins with http:// or https:// and has at most {GATEWAY_URL_MAX} characters"
+        ))
+    }
 }

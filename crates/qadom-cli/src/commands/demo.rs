@@ -3,6 +3,7 @@
 //! What must stay true: nothing here is staged: real UDP ports, real folders, the public `Node`
 //! alone. What is printed is what the nodes said; what was not found makes the demo fail.
 
+mod film;
 mod network;
 mod report;
 mod views;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use qadom_http::api::{Fetched, Written};
 use qadom_node::{Key, Reason};
 
+use self::film::Film;
 use self::network::Network;
 use self::report::Report;
 use self::views::Views;
@@ -81,8 +83,9 @@ async fn tell(demo: &Demo, network: &mut Network, report: Report) -> anyhow::Res
     }
     report.golden(&stored)?;
 
-    report.chapter("4. Sign: a dict, a bag, a namespace and a topic, from several nodes")?;
+    report.chapter("4. Sign: a dict, a bag, a namespace and a topic; push: a file, in chunks")?;
     let views = Views::write(network, report).await?;
+    let film = Film::push(network, report).await?;
 
     report.chapter("5. Read: by the last node, a client that stores nothing for others")?;
     let mut missing = read_all(network, &stored, report).await?;
@@ -94,6 +97,7 @@ async fn tell(demo: &Demo, network: &mut Network, report: Report) -> anyhow::Res
     report.chapter("7. Read again: by the same client, then by every node that is left")?;
     missing += read_all(network, &stored, report).await?;
     missing += views.read(network, report).await?;
+    missing += film.fetch(network, report).await?;
     let (found, reads) = count_found(network, &stored).await;
     missing += reads - found;
     report.counted(found, reads)?;

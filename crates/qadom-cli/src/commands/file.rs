@@ -121,6 +121,7 @@ async fn fetch(get: FileGet, client: &Client, output: Output) -> anyhow::Result<
         writer: get.writer.map(|writer| writer.to_string()),
         first: get.first,
         manifest: manifest.map(|(_, text)| text),
+        unverified: get.unverified,
     };
     let fetched = loop {
         let events = client.file_fetch(&file, &request).await;
@@ -139,8 +140,13 @@ async fn fetch(get: FileGet, client: &Client, output: Output) -> anyhow::Result<
     };
     let path = fetched.path.as_deref().unwrap_or(Path::new("")).display();
     output.result(&fetched, || path.to_string())?;
+    let verified = if fetched.verified {
+        "verified as"
+    } else {
+        "NOT verified; it is"
+    };
     output.note(&format!(
-        "{}, verified as {}",
+        "{}, {verified} {}",
         bytes_text(fetched.size),
         fetched.id
     ));

@@ -215,6 +215,9 @@ fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     if let Some(rate) = arguments.upload_rate {
         builder = builder.upload_rate(rate);
     }
+    if let Some(url) = arguments.gateway_url {
+        builder = builder.gateway_url(url);
+    }
     if let Some(every) = arguments.file_repair {
         builder = builder.file_repair(every);
     }

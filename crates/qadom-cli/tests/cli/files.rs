@@ -4,6 +4,7 @@
 //! crashes, `QADOM_PUSH_DAEMONS=40 QADOM_PUSH_MIB=100 cargo test --release -p qadom-cli --test cli
 //! files::pushed -- --nocapture` that of pushes.
 
+mod gateway;
 mod interrupted;
 
 use std::fs;

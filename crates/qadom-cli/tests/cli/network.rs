@@ -170,6 +170,10 @@ fn the_demo_finds_everything_again() {
             .iter()
             .any(|step| step["step"] == "get" && step["bytes"] == 8192)
     );
+    // Fetched after the node that had it is gone.
+    let fetched = steps.iter().position(|step| step["step"] == "fetch");
+    let dropped = steps.iter().position(|step| step["step"] == "drop");
+    assert!(fetched.unwrap() > dropped.unwrap());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::Durability;
 use super::disk::{self, DiskError};
@@ -409,7 +409,19 @@ impl Held {
 
     /// What holding costs.
     pub fn usage(&self) -> Usage {
-        let held = self.index();
+        self.usage_of(&self.index())
+    }
+
+    /// What holding costs; `None` while a chunk is being written, which nobody is made to wait for here.
+    pub fn usage_at_once(&self) -> Option<Usage> {
+        match self.index.try_lock() {
+            Ok(held) => Some(self.usage_of(&held)),
+            Err(TryLockError::Poisoned(held)) => Some(self.usage_of(&held.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn usage_of(&self, held: &Index) -> Usage {
         Usage {
             bytes: held.shares.bytes(),
             quota: self.quota,

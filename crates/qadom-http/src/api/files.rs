@@ -103,6 +103,10 @@ pub struct FetchRequest {
     /// The list of the file's chunks, hash and size a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
+    /// Whether bytes are taken that nothing proves, from a plain URL in the bag of `name:NAME`, when no
+    /// node has the file.
+    #[serde(default)]
+    pub unverified: bool,
 }
 
 /// A file that was fetched.
@@ -117,6 +121,8 @@ pub struct FileFetched {
     /// Where it lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// Whether its bytes are those that were asked for.
+    pub verified: bool,
 }
 
 /// What is told while a file is added, pushed or fetched.

@@ -73,6 +73,7 @@ pub(crate) async fn fetch(State(app): State<App>, file: Named, body: Body) -> An
         writer,
         first: request.first,
         manifest: manifest.transpose()?,
+        unverified: request.unverified,
     };
     let task = app.node.files().get(named(file)?, options);
     Ok(follow(task, |fetched| api::FileFetched::from(&fetched)))

@@ -12,6 +12,7 @@
 )]
 
 mod plain;
+mod quic;
 
 use std::time::{Duration, Instant};
 

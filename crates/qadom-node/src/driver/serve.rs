@@ -206,7 +206,7 @@ impl Driver {
         let quic = self.quic.usage();
         let most = &engine.limits;
         let sessions = &self.parameters.limits;
-        vec![
+        let mut limits = vec![
             limit("records", engine.records, most.records),
             limit("record-bytes", engine.record_bytes, most.record_bytes),
             count("store-buffer-bytes", self.store.buffered(), BUFFER_MAX),
@@ -246,7 +246,9 @@ impl Driver {
             count("messages-in-pieces", usage.assemblies, sessions.assemblies),
             count("quic-grants", quic.grants, quic.grants_max),
             count("quic-connections", quic.connections, quic.connections_max),
-        ]
+        ];
+        limits.extend(self.files.limits());
+        limits
     }
 
     fn status(&self, now: Time) -> Status {

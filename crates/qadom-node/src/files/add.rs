@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use qadom_engine::{Promised, Receipt};
 use qadom_files::{Entry, FileId, Layout, Placement};
-use qadom_wire::{FileEntry, Provider, providers_slot};
+use qadom_wire::{FILE_URLS_MAX, FileEntry, Provider, providers_slot};
 
 use super::Files;
 use super::discovery::name_slot;
@@ -130,7 +130,16 @@ impl Files {
     }
 
     async fn name(&self, entry: &Entry, name: &str, urls: &[String]) -> Result<(), Error> {
-        let (id, urls) = (*entry.id.as_bytes(), urls.to_vec());
+        let (id, mut urls) = (*entry.id.as_bytes(), urls.to_vec());
+        if let Some(gateway) = &self.service().settings.gateway_url
+            && urls.len() < FILE_URLS_MAX
+        {
+            urls.push(format!(
+                "{}/files/{}",
+                gateway.trim_end_matches('/'),
+                entry.id
+            ));
+        }
         let described = FileEntry::new(id, entry.size, entry.content_type.clone(), urls);
         let described = described.map_err(|error| FileError::Malformed {
             problem: error.to_string(),

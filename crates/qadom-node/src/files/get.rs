@@ -19,6 +19,7 @@ use super::download::{self, Order, Target, Wish};
 use super::error::{FileError, NamedFile};
 use super::reader::FileReader;
 use super::task::{FileProgress, FileTask, Reporter};
+use super::web::is_nowhere;
 use super::{FileName, Files};
 use crate::error::Error;
 use crate::folder::sync_folder;
@@ -38,6 +39,9 @@ pub struct GetOptions {
     pub first: bool,
     /// The list of its chunks, which says all that is to be known of it.
     pub manifest: Option<Manifest>,
+    /// Whether bytes are taken that nothing proves, when no node has the file under a name: from a plain
+    /// URL in the bag of `name:NAME`.
+    pub unverified: bool,
 }
 
 /// A file that was fetched.
@@ -51,12 +55,14 @@ pub struct FileFetched {
     pub chunks: u64,
     /// Where it lies; none when it is in the node's own folder.
     pub path: Option<PathBuf>,
+    /// Whether its bytes are those that were asked for; not so for what came unverified.
+    pub is_verified: bool,
 }
 
 /// What a name or an id stands for.
 #[derive(Clone, Debug)]
-struct Found {
-    id: FileId,
+pub(super) struct Found {
+    pub(super) id: FileId,
     /// The shape, where a list of all chunks proves it.
     proven: Option<Layout>,
     content_type: String,
@@ -64,6 +70,12 @@ struct Found {
     is_folder: bool,
     /// Its name on this machine.
     name: String,
+    /// Its size in bytes, as writers of the name claim.
+    pub(super) claimed: Option<u64>,
+    /// Where plain HTTP servers have it, as they claim.
+    pub(super) urls: Vec<String>,
+    /// The list of its chunks.
+    pub(super) manifest: Option<Manifest>,
 }
 
 impl Files {
@@ -123,7 +135,13 @@ impl Files {
         options: GetOptions,
         reporter: &Arc<Reporter>,
     ) -> Result<FileFetched, Error> {
-        let found = self.find(&file, &options).await?;
+        let found = match self.find(&file, &options).await {
+            Err(error) if options.unverified && is_nowhere(&error) => {
+                let target = unverified_place(options.output.as_deref(), &file);
+                return self.fetch_unverified(&file, target, reporter, error).await;
+            }
+            found => found?,
+        };
         let (id, target) = (
             found.id,
             options.output.map(|output| place(&output, &found.name)),
@@ -138,8 +156,19 @@ impl Files {
         {
             return self.restore(id, &listing, target.clone(), reporter).await;
         }
-        let entry = self.fetch(&found, target.clone(), reporter).await?;
-        self.fetched(&entry, target)
+        let fetched = match self.fetch(&found, target.clone(), reporter).await {
+            Err(error) if is_nowhere(&error) => {
+                let urls = self.fetch_from_urls(&found, target.clone(), reporter, error);
+                urls.await
+            }
+            fetched => fetched,
+        };
+        match fetched {
+            Err(error) if options.unverified && is_nowhere(&error) => {
+                self.fetch_unverified(&file, target, reporter, error).await
+            }
+            fetched => self.fetched(&fetched?, target),
+        }
     }
 
     fn fetched(&self, entry: &Entry, path: Option<PathBuf>) -> Result<FileFetched, Error> {
@@ -151,6 +180,7 @@ impl Files {
             size: entry.size,
             chunks: layout.chunks(),
             path,
+            is_verified: true,
         })
     }
 
@@ -267,6 +297,9 @@ impl Files {
                 content_type: String::new(),
                 is_folder: false,
                 name: local_name(&place.to_string_lossy(), &id),
+                claimed: Some(size),
+                urls: Vec::new(),
+                manifest: None,
             };
             self.fetch(&found, Some(place), reporter).await?;
         }
@@ -301,12 +334,24 @@ impl Files {
     async fn find(&self, file: &FileName, options: &GetOptions) -> Result<Found, Error> {
         if let Some(manifest) = &options.manifest {
             let id = manifest.id();
+            let (mut claimed, mut urls) = (None, Vec::new());
+            // A name beside the list says where else the file may be.
+            if let FileName::Name(name) = file {
+                let named = self.node.named(name, options.writer.as_ref()).await;
+                let same = named.into_iter().flatten().find(|named| named.id == id);
+                if let Some(same) = same {
+                    (claimed, urls) = (Some(same.size), same.urls);
+                }
+            }
             return Ok(Found {
                 id,
                 proven: Some(manifest.layout()),
                 content_type: String::new(),
                 is_folder: false,
                 name: local_name(&file.to_string(), &id),
+                claimed,
+                urls,
+                manifest: Some(manifest.clone()),
             });
         }
         let name = match file {
@@ -317,6 +362,9 @@ impl Files {
                     content_type: String::new(),
                     is_folder: false,
                     name: id.to_string(),
+                    claimed: None,
+                    urls: Vec::new(),
+                    manifest: None,
                 });
             }
             FileName::Name(name) => name,
@@ -329,6 +377,9 @@ impl Files {
             is_folder: chosen.is_folder,
             content_type: chosen.content_type,
             name: local_name(name, &chosen.id),
+            claimed: Some(chosen.size),
+            urls: chosen.urls,
+            manifest: None,
         })
     }
 }
@@ -370,6 +421,25 @@ fn place(output: &Path, name: &str) -> PathBuf {
     }
 }
 
+/// Where unverified bytes go: their name has to be a plain one, since no id stands for it.
+fn unverified_place(output: Option<&Path>, file: &FileName) -> Option<PathBuf> {
+    let output = output?;
+    if !output.is_dir() {
+        return Some(output.to_owned());
+    }
+    let id = FileId::of(b"");
+    let name = local_name(&file.to_string(), &id);
+    (name != id.to_string()).then(|| output.join(name))
+}
+
+/// A file without a name of its own yet, which is as any other that a user makes and not for its
+/// owner alone.
+pub(super) fn new_beside(parent: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mode = Permissions::from_mode(0o666);
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(mode).tempfile_in(parent)
+}
+
 /// Copies a file of the folder out; no error stands for a target that exists.
 fn copy(
     folder: &qadom_files::Folder,
@@ -388,12 +458,7 @@ fn copy(
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
-    // As any file that a user makes, not for its owner alone.
-    let mode = Permissions::from_mode(0o666);
-    let file = tempfile::Builder::new()
-        .permissions(mode)
-        .tempfile_in(parent);
-    let mut file = file.map_err(io)?;
+    let mut file = new_beside(parent).map_err(io)?;
     folder
         .read_range(id, 0..size, &mut file)
         .map_err(|error| Some(FileError::of_read(target, &error)))?;

@@ -6,15 +6,17 @@ use qadom_files::HELD_CHUNKS_MAX;
 
 use super::download::PASSING_MAX;
 use super::hold::OFFERS_MAX;
-use super::service::{ASKED_MAX, Service, lock};
+use super::service::{Service, lock};
 use crate::status::Limit;
 
 impl Service {
-    /// Every limit beside its use; none once the node ends.
-    pub(crate) async fn limits(&self) -> Vec<Limit> {
-        let usage = self.blocking(|folder| folder.held().usage()).await;
-        let Ok(usage) = usage else {
-            return Vec::new();
+    /// Every limit beside its use. Waits for no disk: while a chunk is being written, what is held is
+    /// what it was before.
+    pub(crate) fn limits(&self) -> Vec<Limit> {
+        let usage = {
+            let mut known = lock(&self.usage);
+            *known = self.folder.held().usage_at_once().unwrap_or(*known);
+            *known
         };
         let uploads = self.settings.uploads;
         let serving = uploads.saturating_sub(self.uploads.available_permits());
@@ -25,7 +27,6 @@ impl Service {
                 .filter(|((_, passing), active)| *passing && active.strong_count() > 0)
                 .count()
         };
-        let asked = ASKED_MAX.saturating_sub(self.questions.available_permits());
         let (wanted, noted) = lock(&self.offers).len();
         vec![
             Limit {
@@ -38,7 +39,6 @@ impl Service {
             count("files-passing", passing, PASSING_MAX),
             count("files-offers", wanted, OFFERS_MAX),
             count("files-copies-noted", noted, OFFERS_MAX),
-            count("files-questions", asked, ASKED_MAX),
         ]
     }
 }

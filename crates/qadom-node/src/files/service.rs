@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use qadom_engine::InboundId;
-use qadom_files::{FileId, Folder};
+use qadom_files::{FileId, Folder, Usage};
 use qadom_routing::{Moment, NodeKey};
 use qadom_transport::Accepted;
 use qadom_wire::{Holds, Offer};
@@ -25,8 +25,7 @@ use crate::node::{Inner, Node};
 
 /// Nodes that are served chunks at once; one more is told to come back later.
 pub(crate) const UPLOADS_MAX: usize = 64;
-/// Questions of peers about files that wait, and as many that are being answered; one more is refused
-/// as busy.
+/// Questions of peers about files that wait; one more is refused as busy.
 pub(crate) const ASKED_MAX: usize = 256;
 /// How long the end of a node waits for what is on its way to the disk.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -40,6 +39,8 @@ pub(crate) struct FileSettings {
     pub(crate) uploads: usize,
     /// How often it is looked after whether enough nodes have what was pushed.
     pub(crate) repair_every: Duration,
+    /// Where anybody reaches the node's gateway; told with the names that are given here.
+    pub(crate) gateway_url: Option<String>,
 }
 
 impl Default for FileSettings {
@@ -48,6 +49,7 @@ impl Default for FileSettings {
             upload_rate: None,
             uploads: UPLOADS_MAX,
             repair_every: Duration::from_hours(1),
+            gateway_url: None,
         }
     }
 }
@@ -74,8 +76,8 @@ pub(crate) struct Service {
     pub(crate) settings: FileSettings,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) throttle: Throttle,
-    /// Places for questions that are being answered.
-    pub(crate) questions: Arc<Semaphore>,
+    /// What is held for others, as it was when that was last looked at.
+    pub(crate) usage: Mutex<Usage>,
     /// What this node said that it will pull, and from whom.
     pub(crate) offers: Mutex<Offers>,
     /// Held while the list of what was pushed changes.
@@ -110,13 +112,13 @@ impl Service {
     ) -> Arc<Self> {
         let (alive, ended) = mpsc::channel(1);
         Arc::new(Self {
-            folder: Arc::new(folder),
             path,
             clock,
             uploads: Arc::new(Semaphore::new(settings.uploads)),
             throttle: Throttle::new(settings.upload_rate),
             settings,
-            questions: Arc::new(Semaphore::new(ASKED_MAX)),
+            usage: Mutex::new(folder.held().usage()),
+            folder: Arc::new(folder),
             offers: Mutex::default(),
             pushing: tokio::sync::Mutex::default(),
             downloads: Mutex::default(),

@@ -2,6 +2,7 @@
 
 mod passing;
 mod sizes;
+mod web;
 
 use std::path::PathBuf;
 

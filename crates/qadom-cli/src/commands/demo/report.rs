@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use qadom_http::api::{Fetched, Source, Written};
-use qadom_node::Node;
+use qadom_node::{FileFetched, FilePushed, Node};
 use serde_json::json;
 
 use super::{GOLDEN, Stored};
@@ -136,6 +136,43 @@ impl Report {
                 Ok(1)
             }
         }
+    }
+
+    /// A file was left with other nodes.
+    pub(super) fn pushed(self, node: usize, name: &str, file: &FilePushed) -> anyhow::Result<()> {
+        let object = json!({
+            "step": "push",
+            "node": node,
+            "name": name,
+            "id": file.id.to_string(),
+            "size": file.size,
+            "chunks": file.chunks,
+            "smallest_copies": file.smallest_copies,
+            "holders": file.holders,
+        });
+        self.output.result(&object, || {
+            format!(
+                "   node {node:<3} file {name:<17} {} in {}, each with {} others or more",
+                counted(file.size, "byte", "bytes"),
+                counted(file.chunks, "chunk", "chunks"),
+                file.smallest_copies,
+            )
+        })
+    }
+
+    /// A file came back whole.
+    pub(super) fn fetched(self, node: usize, name: &str, file: &FileFetched) -> anyhow::Result<()> {
+        let object = json!({
+            "step": "fetch",
+            "node": node,
+            "name": name,
+            "id": file.id.to_string(),
+            "bytes": file.size,
+        });
+        self.output.result(&object, || {
+            let bytes = counted(file.size, "byte", "bytes");
+            format!("   node {node:<3} file {name:<13} {bytes:>10}, every chunk verified")
+        })
     }
 
     pub(super) fn missing(self, node: usize, name: &str, error: &str) -> anyhow::Result<()> {

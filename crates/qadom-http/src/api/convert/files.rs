@@ -74,6 +74,7 @@ impl From<&qadom_node::FileFetched> for FileFetched {
             size: fetched.size,
             chunks: fetched.chunks,
             path: fetched.path.clone(),
+            verified: fetched.is_verified,
         }
     }
 }

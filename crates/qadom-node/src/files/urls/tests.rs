@@ -1,0 +1,158 @@
+//! Plain HTTP servers that serve, break off, redirect and lie.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+
+use qadom_files::Tree;
+
+use super::*;
+
+/// What a server does with the request of a number, whose range begins at a byte.
+type Serving = dyn Fn(usize, Option<(u64, Option<u64>)>) -> Vec<u8> + Send;
+
+/// A server that answers each connection once; it ends with the test's process.
+fn server(serving: Box<Serving>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut range = None;
+            for line in BufReader::new(&stream).lines() {
+                let line = line.unwrap().to_lowercase();
+                if let Some(bytes) = line.strip_prefix("range: bytes=") {
+                    let (first, last) = bytes.split_once('-').unwrap();
+                    range = Some((first.parse().unwrap(), last.parse().ok()));
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            // Whoever was asked may have seen enough.
+            let _ = stream.write_all(&serving(number, range));
+        }
+    });
+    address
+}
+
+fn answer(head: &str, length: usize, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Serves ranges of the content.
+fn ranges(content: &[u8], range: Option<(u64, Option<u64>)>) -> Vec<u8> {
+    let Some((first, last)) = range else {
+        return answer("200 OK", content.len(), content);
+    };
+    let first = usize::try_from(first).unwrap();
+    let end = last.map_or(content.len(), |last| usize::try_from(last).unwrap() + 1);
+    let part = &content[first..end.min(content.len())];
+    let place = format!(
+        "206 Partial Content\r\ncontent-range: bytes {first}-{}/{}",
+        end - 1,
+        content.len()
+    );
+    answer(&place, part.len(), part)
+}
+
+/// A server without faults.
+pub(in crate::files) fn plain(content: Vec<u8>) -> SocketAddr {
+    server(Box::new(move |_, range| ranges(&content, range)))
+}
+
+fn content() -> Vec<u8> {
+    (0..700_001_u32)
+        .map(|number| (number % 251) as u8)
+        .collect()
+}
+
+fn fetched(address: SocketAddr, wanted: &Wanted) -> Result<Vec<u8>, UrlError> {
+    let mut file = tempfile::tempfile().unwrap();
+    let url = format!("http://{address}/film");
+    copy(&agent(true), &url, wanted, &mut file, &mut |_| true)?;
+    io::Seek::rewind(&mut file).unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    Ok(bytes)
+}
+
+fn wanted(has_manifest: bool) -> Wanted {
+    let tree = Tree::of(&content());
+    Wanted {
+        id: Some(tree.id()),
+        size: Some(tree.layout().size()),
+        manifest: has_manifest.then(|| Manifest::from(tree)),
+    }
+}
+
+#[test]
+fn a_file_comes_from_a_server_with_ranges_or_without() {
+    for has_manifest in [true, false] {
+        let with = server(Box::new(|_, range| ranges(&content(), range)));
+        assert!(fetched(with, &wanted(has_manifest)).unwrap() == content());
+        let without = server(Box::new(|_, _| ranges(&content(), None)));
+        assert!(fetched(without, &wanted(has_manifest)).unwrap() == content());
+    }
+}
+
+#[test]
+fn a_transfer_that_breaks_off_is_gone_on_with() {
+    let address = server(Box::new(|number, range| {
+        let mut answer = ranges(&content(), range);
+        if number == 0 {
+            answer.truncate(300_000);
+        } else {
+            assert!(range.unwrap().0 > 200_000, "what came does not come again");
+        }
+        answer
+    }));
+    assert!(fetched(address, &wanted(false)).unwrap() == content());
+}
+
+#[test]
+fn other_bytes_are_refused_and_with_hashes_at_once() {
+    let other = |_, range| {
+        let mut other = content();
+        other[5] ^= 1;
+        ranges(&other, range)
+    };
+    let error = fetched(server(Box::new(other)), &wanted(false)).unwrap_err();
+    assert!(matches!(error, UrlError::Wrong), "{error}");
+    let address = server(Box::new(move |number, range| {
+        assert_eq!(number, 0, "nothing more is asked for");
+        other(number, range)
+    }));
+    let error = fetched(address, &wanted(true)).unwrap_err();
+    assert!(matches!(error, UrlError::Wrong), "{error}");
+    // More than it is said to be.
+    let long = server(Box::new(|_, _| {
+        ranges(&[content(), content()].concat(), None)
+    }));
+    let error = fetched(long, &wanted(false)).unwrap_err();
+    assert!(matches!(error, UrlError::Wrong), "{error}");
+    let missing = server(Box::new(|_, _| answer("404 Not Found", 0, b"")));
+    let error = fetched(missing, &wanted(false)).unwrap_err();
+    assert!(matches!(error, UrlError::Status(404)), "{error}");
+}
+
+#[test]
+fn an_address_of_this_machine_is_not_asked_and_redirects_end() {
+    let here = server(Box::new(|_, range| ranges(&content(), range)));
+    for url in [
+        format!("http://{here}/film"),
+        format!("http://localhost:{}/", here.port()),
+    ] {
+        let mut file = tempfile::tempfile().unwrap();
+        let refused = copy(&agent(false), &url, &wanted(false), &mut file, &mut |_| {
+            true
+        });
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains("public"), "{error}");
+    }
+    let address = server(Box::new(|_, _| {
+        answer("302 Found\r\nlocation: /again", 0, b"")
+    }));
+    let error = fetched(address, &wanted(false)).unwrap_err();
+    assert!(matches!(error, UrlError::Failed(_)), "{error}");
+}

@@ -36,7 +36,7 @@ pub(crate) struct Bootstrap {
     /// How many of the known contacts had their turn.
     tried: usize,
     /// Weak, so that the node ends when its last handle is dropped.
-    commands: mpsc::WeakSender<Command>,
+    commands: mpsc::WeakSender<Box<Command>>,
     facts: Arc<Facts>,
 }
 
@@ -65,7 +65,7 @@ impl Bootstrap {
     pub(crate) fn new(
         addresses: Vec<JoinAddress>,
         known: Vec<Contact>,
-        commands: mpsc::WeakSender<Command>,
+        commands: mpsc::WeakSender<Box<Command>>,
         facts: &Arc<Facts>,
     ) -> Self {
         Self {
@@ -177,7 +177,7 @@ impl Bootstrap {
     /// Waits for room in the queue. When the node has ended the command is lost.
     async fn send(&self, command: Command) {
         if let Some(commands) = self.commands.upgrade() {
-            let _ = commands.send(command).await;
+            let _ = commands.send(Box::new(command)).await;
         }
     }
 }

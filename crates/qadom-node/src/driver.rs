@@ -84,12 +84,12 @@ pub(crate) struct Parts {
     pub(crate) known_since: Vec<u64>,
     pub(crate) sockets: Sockets,
     pub(crate) quic: Arc<Quic>,
-    pub(crate) queue: mpsc::Receiver<Command>,
+    pub(crate) queue: mpsc::Receiver<Box<Command>>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) bootstrap: Bootstrap,
     pub(crate) files: Arc<Service>,
-    pub(crate) asked: mpsc::Sender<Asked>,
+    pub(crate) asked: mpsc::Sender<Box<Asked>>,
 }
 
 /// The running node.
@@ -99,7 +99,7 @@ pub(crate) struct Driver {
     engine: Engine,
     sockets: Sockets,
     quic: Arc<Quic>,
-    queue: mpsc::Receiver<Command>,
+    queue: mpsc::Receiver<Box<Command>>,
     signals: Arc<Signals>,
     facts: Arc<Facts>,
     parameters: Parameters,
@@ -123,7 +123,7 @@ pub(crate) struct Driver {
     bootstrap: Option<AbortHandle>,
     files: Arc<Service>,
     /// Where questions of peers about files go.
-    asked: mpsc::Sender<Asked>,
+    asked: mpsc::Sender<Box<Asked>>,
     /// Who waits for an operation of the engine.
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
     feeds: Feeds,
@@ -142,7 +142,7 @@ pub(crate) struct Driver {
 /// What the task waits for.
 enum Input {
     Readable(io::Result<()>),
-    Command(Option<Command>),
+    Command(Option<Box<Command>>),
     Report(Option<Report>),
     Woken,
     /// Requests wait, and whoever shares the thread had its turn.
@@ -268,12 +268,12 @@ impl Driver {
             // Nobody holds a handle of this node any more.
             Input::Command(None) => self.stop = Some(StopReason::Asked),
             Input::Command(Some(command)) => {
-                self.on_command(now, command);
+                self.on_command(now, *command);
                 for _ in 1..COMMANDS_AT_ONCE {
                     let Ok(command) = self.queue.try_recv() else {
                         break;
                     };
-                    self.on_command(now, command);
+                    self.on_command(now, *command);
                 }
             }
             Input::Report(Some(report)) => self.on_report(now, report),

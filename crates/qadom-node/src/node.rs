@@ -65,7 +65,7 @@ pub struct Node {
 /// What the handles of one node share.
 pub(crate) struct Inner {
     /// The driver ends when this queue has no sender any more.
-    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Box<Command>>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
     pub(crate) facts: Arc<Facts>,
@@ -454,7 +454,7 @@ impl Node {
     pub(crate) fn send(&self, command: Command) -> Result<(), Error> {
         self.inner
             .commands
-            .try_send(command)
+            .try_send(Box::new(command))
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => Error::Busy {
                     limit: COMMANDS_MAX,

@@ -20,9 +20,9 @@ fn contact(number: u8) -> Contact {
 
 /// A driver that knows these contacts.
 struct Played {
-    queue: mpsc::Receiver<Command>,
+    queue: mpsc::Receiver<Box<Command>>,
     /// Keeps the node alive.
-    _commands: mpsc::Sender<Command>,
+    _commands: mpsc::Sender<Box<Command>>,
     known: Vec<Contact>,
     live: usize,
 }
@@ -62,7 +62,7 @@ impl Played {
     async fn attempt(&mut self, result: Result<Outcome, Failure>) -> (Vec<NodeKey>, usize) {
         let mut looks = 0;
         loop {
-            match self.queue.recv().await.unwrap() {
+            match *self.queue.recv().await.unwrap() {
                 Command::Neighbours(reply) => {
                     looks += 1;
                     let known = self.known.clone();

@@ -5,7 +5,6 @@
 use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, StreamKey, Time};
 use qadom_transport::Class;
 use qadom_wire::Reason;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::Driver;
 use crate::convert::{store_reason, transport_hello, transport_time};
@@ -69,10 +68,12 @@ impl Driver {
     /// Passes on what a peer asks about files; who finds no room is told so.
     fn ask_files(&mut self, asked: Asked) {
         let busy = Reason::Busy;
-        match self.asked.try_send(asked).map_err(TrySendError::into_inner) {
-            Ok(()) => {}
-            Err(Asked::Offer { inbound, .. }) => self.engine.answer_offer(inbound, Err(busy)),
-            Err(Asked::Holds { inbound, .. }) => self.engine.answer_holds(inbound, Err(busy)),
+        let Err(refused) = self.asked.try_send(Box::new(asked)) else {
+            return;
+        };
+        match *refused.into_inner() {
+            Asked::Offer { inbound, .. } => self.engine.answer_offer(inbound, Err(busy)),
+            Asked::Holds { inbound, .. } => self.engine.answer_holds(inbound, Err(busy)),
         }
     }
 

@@ -139,11 +139,11 @@ mod tests {
     use crate::status::Verdict;
 
     async fn ask<T>(
-        commands: &mpsc::Sender<Command>,
+        commands: &mpsc::Sender<Box<Command>>,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> T {
         let (reply, answer) = oneshot::channel();
-        commands.send(command(reply)).await.unwrap();
+        commands.send(Box::new(command(reply))).await.unwrap();
         answer.await.unwrap()
     }
 

@@ -12,7 +12,7 @@ use crate::files::FileSettings;
 use crate::folder::FILES;
 
 /// A node on loopback that keeps its records in this store.
-pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command>) {
+pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Box<Command>>) {
     build_with(store, Promises::default())
 }
 
@@ -20,7 +20,7 @@ pub(super) fn build(store: Arc<dyn Store>) -> (Box<Driver>, mpsc::Sender<Command
 pub(super) fn build_with(
     store: Arc<dyn Store>,
     promises: Promises,
-) -> (Box<Driver>, mpsc::Sender<Command>) {
+) -> (Box<Driver>, mpsc::Sender<Box<Command>>) {
     let folder = Folder::temporary().unwrap();
     let identity = Identity::load_or_make(&folder, 0, || false);
     let identity = identity.unwrap().unwrap();
@@ -216,7 +216,7 @@ async fn a_node_whose_interface_vanishes_says_so_and_goes_on_when_it_is_back() {
         let (caller, answer) = oneshot::channel();
         let operation = Operation::Ping(Box::new(contact.clone()));
         let command = Command::Begin(operation, caller);
-        commands.send(command).await.unwrap();
+        commands.send(Box::new(command)).await.unwrap();
         answer.await.unwrap()
     };
     assert!(ping().await.is_ok());
@@ -247,7 +247,10 @@ async fn a_node_whose_interface_vanishes_says_so_and_goes_on_when_it_is_back() {
     };
     assert!(answer.is_ok());
     let (caller, status) = oneshot::channel();
-    commands.send(Command::Status(caller)).await.unwrap();
+    commands
+        .send(Box::new(Command::Status(caller)))
+        .await
+        .unwrap();
     let drops = status.await.unwrap().drops;
     assert!(drops["socket-unreachable"] >= 9 && drops["socket-too-long"] >= 3);
     assert!(drops["socket-full"] > 0);

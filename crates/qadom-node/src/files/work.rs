@@ -27,7 +27,7 @@ const UNKNOWN_MAX: usize = 64;
 pub(crate) fn start(
     service: &Arc<Service>,
     node: &Node,
-    asked: mpsc::Receiver<Asked>,
+    asked: mpsc::Receiver<Box<Asked>>,
     streams: mpsc::Receiver<Accepted>,
 ) {
     service.belong_to(node);
@@ -39,7 +39,7 @@ pub(crate) fn start(
 async fn run(
     service: Arc<Service>,
     quic: Arc<Quic>,
-    mut asked: mpsc::Receiver<Asked>,
+    mut asked: mpsc::Receiver<Box<Asked>>,
     mut streams: mpsc::Receiver<Accepted>,
 ) {
     let keeping = Arc::clone(&service);
@@ -49,7 +49,7 @@ async fn run(
         tokio::select! {
             question = asked.recv() => {
                 let Some(question) = question else { return };
-                service.spawn(hold::answer(Arc::clone(&service), question));
+                service.spawn(hold::answer(Arc::clone(&service), *question));
             }
             stream = streams.recv() => {
                 let Some((key, stream)) = stream else { return };
@@ -93,7 +93,8 @@ fn hand_over(quic: &Quic, application: Option<mpsc::Sender<Accepted>>, accepted:
     }
 }
 
-/// Drops what has expired, announces what is here, and repairs, each in its time.
+/// Drops what has expired, announces what is here, and repairs, each in its time; what that takes
+/// of memory is there only meanwhile.
 async fn keep(service: Arc<Service>) {
     let expiring = async {
         loop {
@@ -108,13 +109,13 @@ async fn keep(service: Arc<Service>) {
     let announcing = async {
         loop {
             sleep(REFRESH_EVERY).await;
-            announce::refresh(&service).await;
+            Box::pin(announce::refresh(&service)).await;
         }
     };
     let repairing = async {
         loop {
             sleep(repair::pause(service.settings.repair_every)).await;
-            repair::round(&service).await;
+            Box::pin(repair::round(&service)).await;
         }
     };
     tokio::join!(expiring, announcing, repairing);

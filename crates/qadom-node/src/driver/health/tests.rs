@@ -158,18 +158,18 @@ impl Store for Fragile {
     }
 }
 
-fn start(store: Arc<Fragile>) -> mpsc::Sender<Command> {
+fn start(store: Arc<Fragile>) -> mpsc::Sender<Box<Command>> {
     let (driver, commands) = build(store);
     tokio::spawn(driver.run(watch::Sender::new(None)));
     commands
 }
 
 async fn ask<T>(
-    commands: &mpsc::Sender<Command>,
+    commands: &mpsc::Sender<Box<Command>>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
 ) -> T {
     let (reply, answer) = oneshot::channel();
-    commands.send(command(reply)).await.unwrap();
+    commands.send(Box::new(command(reply))).await.unwrap();
     answer.await.unwrap()
 }
 

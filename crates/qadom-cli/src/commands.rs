@@ -9,6 +9,7 @@ mod demo;
 mod detach;
 mod dict;
 mod doctor;
+mod ephemeral;
 mod file;
 mod get;
 mod guides;
@@ -38,13 +39,27 @@ use etcetera::base_strategy::Xdg;
 use qadom_http::Client;
 use qadom_node::Reason;
 
+use ephemeral::Ephemeral;
+
 use crate::args::{Arguments, Global, Node, Verb};
 use crate::error::Failure;
 use crate::output::{self, Output};
 use crate::settings;
 
-/// Does what was asked for.
-pub(crate) async fn run(arguments: Arguments, output: Output) -> anyhow::Result<()> {
+/// Does what was asked for, with a daemon or with a node for this command alone.
+pub(crate) async fn run(mut arguments: Arguments, output: Output) -> anyhow::Result<()> {
+    let Some(addresses) = arguments.global.ephemeral.take() else {
+        return carry_out(arguments, output).await;
+    };
+    let global = &arguments.global;
+    let node = Ephemeral::start(&mut arguments.verb, &addresses, global).await?;
+    arguments.global.socket = Some(node.socket());
+    let result = carry_out(arguments, output).await;
+    node.end().await;
+    result
+}
+
+async fn carry_out(arguments: Arguments, output: Output) -> anyhow::Result<()> {
     let global = &arguments.global;
     match arguments.verb {
         Verb::Node(node) => start(&node, global, output).await,

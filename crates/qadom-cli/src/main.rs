@@ -7,12 +7,13 @@ mod args;
 mod commands;
 mod error;
 mod exit;
+mod log;
 mod output;
 mod settings;
 mod signals;
+mod supervision;
 mod texts;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
         }
     };
     let output = Output::new(arguments.global.json);
-    start_log(arguments.global.verbose, output.is_json());
+    log::start(arguments.global.verbose, output.is_json());
     let exit = match block_on(commands::run(arguments, output)) {
         Ok(()) => Exit::Done,
         Err(error) => output.failure(&error),
@@ -65,26 +66,6 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(LINGER);
     result
-}
-
-/// Warnings go to the standard error, with `-v` what happens too, with `-vv` everything; with
-/// `--json` each as an object on a line of its own, beside the one of an error.
-fn start_log(verbose: u8, is_json: bool) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "qadom=info,qadom_node=info,qadom_http=info,warn",
-        _ => "qadom=debug,qadom_node=debug,qadom_http=debug,info",
-    };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .without_time();
-    if is_json {
-        log.json().flatten_event(true).init();
-    } else {
-        log.with_ansi(std::io::stderr().is_terminal()).init();
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::json;
 
@@ -82,12 +83,12 @@ impl Output {
         if self.is_json {
             error_line(&json!({ "error": failure }).to_string());
         } else {
-            error_line(&format!("error: {failure}"));
+            error_line(&format!("{} {failure}", painted("error:", Colour::Red)));
             if let Some(written) = failure.written() {
                 error_line(&texts::receipt(&written.receipt));
             }
             if let Some(advice) = failure.advice() {
-                error_line(&format!("advice: {advice}"));
+                error_line(&format!("{} {advice}", painted("advice:", Colour::Bold)));
             }
         }
         failure.exit()
@@ -101,13 +102,38 @@ pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(stream.flush()?)
 }
 
+/// Words in bold red, green or yellow; on what is no terminal, and with `NO_COLOR`, in no colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// What is well.
+    Green,
+    /// What deserves a look.
+    Yellow,
+    /// What is wrong.
+    Red,
+    /// What stands above a table.
+    Bold,
+}
+
+/// Paints words for a terminal; the streams take the paint off elsewhere.
+pub(crate) fn painted(words: &str, colour: Colour) -> String {
+    let bold = Style::new().bold();
+    let style = match colour {
+        Colour::Green => bold.fg_color(Some(AnsiColor::Green.into())),
+        Colour::Yellow => bold.fg_color(Some(AnsiColor::Yellow.into())),
+        Colour::Red => bold.fg_color(Some(AnsiColor::Red.into())),
+        Colour::Bold => bold,
+    };
+    format!("{style}{words}{style:#}")
+}
+
 fn line(line: &str) -> anyhow::Result<()> {
-    let mut stream = io::stdout().lock();
+    let mut stream = anstream::stdout().lock();
     writeln!(stream, "{line}")?;
     Ok(stream.flush()?)
 }
 
 fn error_line(line: &str) {
     // When the standard error is closed there is nobody left to tell.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
 }

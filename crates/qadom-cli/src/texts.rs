@@ -9,7 +9,7 @@ use qadom_node::{Key, Reason};
 use serde::Serialize;
 
 use crate::error::Failure;
-use crate::output::{self, Output};
+use crate::output::{self, Colour, Output};
 
 /// Reads a key, or says what a key looks like.
 pub(crate) fn key(text: &str) -> Result<Key, Failure> {
@@ -153,7 +153,11 @@ pub(crate) fn table<const COLUMNS: usize>(
     rows: &[[String; COLUMNS]],
 ) -> String {
     let titles = titles.map(str::to_owned);
-    let lines = || std::iter::once(&titles).chain(rows);
+    let rows = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| harmless(cell)));
+    let rows = rows.collect::<Vec<_>>();
+    let lines = || std::iter::once(&titles).chain(&rows);
     let widths: Vec<usize> = (0..COLUMNS)
         .map(|column| {
             let cells = lines().filter_map(|line| line.get(column));
@@ -167,7 +171,26 @@ pub(crate) fn table<const COLUMNS: usize>(
             .map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
+    let text = text.enumerate().map(|(row, line)| {
+        if row == 0 {
+            output::painted(&line, Colour::Bold)
+        } else {
+            line
+        }
+    });
     text.collect::<Vec<_>>().join("\n")
+}
+
+/// A text of somebody else without characters that control a terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    let characters = text.chars().map(|character| {
+        if character.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        }
+    });
+    characters.collect()
 }
 
 #[cfg(test)]
@@ -181,7 +204,16 @@ mod tests {
             ["bbb".to_owned(), "é".to_owned()],
         ];
         let text = table(["id", "what"], &rows);
+        let text = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(text, "id   what\na    long cell\nbbb  é");
+    }
+
+    #[test]
+    fn what_others_named_controls_no_terminal() {
+        let text = table(["name"], &[["\u{1b}[31mred\n".to_owned()]]);
+        let row = text.lines().nth(1).unwrap();
+        assert_eq!(row, "\u{fffd}[31mred\u{fffd}");
+        assert_eq!(text.lines().count(), 2);
     }
 
     #[test]

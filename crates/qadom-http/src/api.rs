@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use qadom_node::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use bulk::{BulkFetch, BulkFetched, BulkGet, BulkPut, BulkValue, BulkWrite, BulkWritten};
@@ -33,10 +34,11 @@ pub use text::{NodeText, NodeTextError, Source};
 pub use timestamp::{Timestamp, TimestampTextError};
 
 /// What a write answers: the key and what became of the copies.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Written {
     /// The key that was written.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// What became of the copies.
     pub receipt: Receipt,
@@ -55,7 +57,7 @@ pub struct Written {
 }
 
 /// What became of the copies of a write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// Copies that the network would like to keep: k.
     pub wanted: u32,
@@ -78,7 +80,7 @@ pub struct Receipt {
 }
 
 /// A node that did not take a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// The node.
     pub node: NodeText,
@@ -87,13 +89,15 @@ pub struct Refusal {
 }
 
 /// A value that was read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fetched {
     /// The key of the value.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// The value, in JSON as Base64 with padding.
     #[serde(rename = "value_base64", with = "text::base64")]
+    #[schemars(with = "text::Base64Text")]
     pub value: Bytes,
     /// Who gave it.
     pub source: Source,
@@ -108,7 +112,7 @@ pub struct Fetched {
 }
 
 /// The routing table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Peers {
     /// Every contact of it.
     pub items: Vec<Peer>,
@@ -118,7 +122,7 @@ pub struct Peers {
 }
 
 /// A contact of the routing table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// The node.
     pub node: NodeText,
@@ -135,7 +139,7 @@ pub struct Peer {
 }
 
 /// A lookup: every step, then what it came to. As a stream of events the steps come one by one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lookup {
     /// Every step in the order it happened.
     pub steps: Vec<LookupStep>,
@@ -145,7 +149,7 @@ pub struct Lookup {
 }
 
 /// One step of a lookup.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LookupStep {
     /// When it happened, in milliseconds after the lookup began, exact to the microsecond.
     pub at_ms: f64,
@@ -163,7 +167,7 @@ pub struct LookupStep {
 }
 
 /// What a lookup tells while it runs: its steps, then its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum LookupNews {
     /// A step.
@@ -173,7 +177,7 @@ pub enum LookupNews {
 }
 
 /// What happens to a node in a lookup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LookupEvent {
@@ -193,7 +197,7 @@ pub enum LookupEvent {
 }
 
 /// What a lookup came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LookupEnd {
     /// Up to k nodes that answered, nearest first.
     pub closest: Vec<Closest>,
@@ -206,7 +210,7 @@ pub struct LookupEnd {
 }
 
 /// A node that a lookup found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Closest {
     /// The node.
     pub node: NodeText,
@@ -215,7 +219,7 @@ pub struct Closest {
 }
 
 /// Whom to ping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PingRequest {
     /// A node id in hex, an address text or `host:port`.
@@ -223,7 +227,7 @@ pub struct PingRequest {
 }
 
 /// A ping that was answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pong {
     /// The node that answered.
     pub node: NodeText,
@@ -236,7 +240,7 @@ pub struct Pong {
 }
 
 /// Through whom to join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// Each an address text or `host:port`; at least one.
@@ -244,7 +248,7 @@ pub struct JoinRequest {
 }
 
 /// A join that reached the network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Joined {
     /// Contacts in the routing table after the join.
     pub peers: u32,
@@ -253,7 +257,7 @@ pub struct Joined {
 }
 
 /// An address that did not lead into the network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinProblem {
     /// The address, as it was given.
     pub address: String,
@@ -264,7 +268,7 @@ pub struct JoinProblem {
 }
 
 /// What a node tells about itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The node's id.
     pub node: NodeText,
@@ -308,7 +312,7 @@ pub struct Status {
 }
 
 /// A damaged store that was set aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quarantined {
     /// Where it is.
     pub folder: PathBuf,
@@ -321,7 +325,7 @@ pub struct Quarantined {
 }
 
 /// How a node is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It has not finished its first join.
@@ -347,7 +351,7 @@ impl Verdict {
 }
 
 /// An estimate of the number of nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkSize {
     /// Storing nodes.
     pub estimate: f64,
@@ -356,7 +360,7 @@ pub struct NetworkSize {
 }
 
 /// How densely nodes stand round the keys that were looked up, as an alarm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Density {
     /// The figure of the last lookup, in nats; above 0.94 it counts as an alarm.
     pub latest: f64,
@@ -373,7 +377,7 @@ pub struct Density {
 }
 
 /// A limit and its use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
     /// What is limited.
     pub name: String,
@@ -384,7 +388,7 @@ pub struct Limit {
 }
 
 /// What went over the network since the start.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// Bytes received.
     pub bytes_in: u64,
@@ -401,7 +405,7 @@ pub struct Traffic {
 }
 
 /// What messages cost that were for one thing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseCost {
     /// What they were for: `users`, `join`, `refresh`, `estimate`, `revalidation`, `replication`,
     /// `hand-over`, `renewal`, `watch`, `caching`, `hello`, `reachability` or `serving`.
@@ -419,7 +423,7 @@ pub struct CauseCost {
 }
 
 /// Whether the node is of use to its clients.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ready {
     /// Whether it is.
     pub ready: bool,
@@ -430,7 +434,7 @@ pub struct Ready {
 }
 
 /// The mode that a node is asked to take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModeRequest {
     /// `storing` or `client`.
@@ -438,14 +442,14 @@ pub struct ModeRequest {
 }
 
 /// The mode that a node has taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TakenMode {
     /// `storing` or `client`.
     pub mode: String,
 }
 
 /// What an examination of the node found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// How the node is doing.
     pub verdict: Verdict,
@@ -454,7 +458,7 @@ pub struct Diagnosis {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What, in kebab case.
     pub name: String,
@@ -467,7 +471,7 @@ pub struct Check {
 }
 
 /// The daemon has stopped, and what it acknowledged is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stopped {
     /// Always true.
     pub stopped: bool,

@@ -13,12 +13,15 @@ mod doors;
 mod duration;
 mod gateway;
 mod guard;
+mod openapi;
 mod patience;
 mod problem;
+mod route;
 mod router;
 mod routes;
 mod server;
 mod socket;
+mod table;
 mod tcp;
 mod texts;
 

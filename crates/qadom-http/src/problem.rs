@@ -6,6 +6,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qadom_node::{Error, Failure, FileError, Reason};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api;
@@ -14,7 +15,7 @@ use crate::api;
 pub const PROBLEM_TYPE_PREFIX: &str = "urn:qadom:reason:";
 
 /// A problem as it travels: `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// [`PROBLEM_TYPE_PREFIX`] and the reason.
     #[serde(rename = "type")]

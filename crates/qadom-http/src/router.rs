@@ -1,4 +1,4 @@
-//! Which route is answered by what.
+//! The router: every route of the table, and what is answered where there is none.
 //!
 //! What must stay true: routes are only ever added; whatever is refused, also by the HTTP machinery
 //! itself, goes back as a [`Problem`].
@@ -11,7 +11,6 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, extract::DefaultBodyLimit};
 use qadom_node::{Node, Reason};
 use tokio::sync::Semaphore;
@@ -19,11 +18,8 @@ use tokio::sync::Semaphore;
 use crate::bodies::{LARGE_AT_ONCE, Longest};
 use crate::doors::Doors;
 use crate::problem::Problem;
-use crate::routes::{
-    bulk, content, daemon, dashboard, events, files, keeping, metrics, network, records, uploads,
-    values,
-};
 use crate::server::ServerLimits;
+use crate::table;
 
 /// What the routes work on: one node, and what is counted about the requests themselves.
 #[derive(Clone, Debug)]
@@ -94,61 +90,11 @@ impl App {
 
 /// The routes of the control API.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/values", post(values::put))
-        .route("/v1/values/{key}", get(values::get))
-        .route("/v1/bulk/put", post(bulk::put))
-        .route("/v1/bulk/get", post(bulk::get))
-        .route("/v1/dict", patch(records::dict_update))
-        .route(
-            "/v1/dict/{name}",
-            get(records::dict_get)
-                .put(records::dict_set)
-                .delete(records::dict_delete),
-        )
-        .route(
-            "/v1/bags/{key}",
-            get(records::bag_list)
-                .post(records::bag_add)
-                .delete(records::bag_remove),
-        )
-        .route(
-            "/v1/namespaces/{key}",
-            put(records::namespace_set).delete(records::namespace_delete),
-        )
-        .route("/v1/namespaces/{writer}/{key}", get(records::namespace_get))
-        .route("/v1/topics/{topic}", post(records::publish))
-        .route("/v1/topics/{topic}/events", get(events::topic))
-        .route("/v1/watch/{slot}", get(events::watch))
-        .route("/v1/publications", get(keeping::publications))
-        .route("/v1/publications/{key}", delete(keeping::withdraw))
-        .route(
-            "/v1/identities",
-            get(keeping::identities).post(keeping::add_identity),
-        )
-        .route("/v1/identities/{name}", get(keeping::export_identity))
-        .route("/v1/blocks", get(keeping::blocks).post(keeping::block))
-        .route("/v1/blocks/{what}", delete(keeping::unblock))
-        .route("/v1/files", get(files::list).post(files::add))
-        .route("/v1/files/{id}", get(files::status).delete(files::remove))
-        .route("/v1/files/{id}/manifest", get(files::manifest))
-        .route("/v1/files/{id}/fetch", post(files::fetch))
-        .route("/v1/uploads", post(uploads::upload))
-        .route("/files/{id}", get(content::by_id))
-        .route("/name/{name}", get(content::by_name))
-        .route(dashboard::PAGE, get(dashboard::page))
-        .route("/dashboard/{name}", get(dashboard::asset))
-        .route("/v1/peers", get(network::peers))
-        .route("/v1/lookups/{key}", get(network::lookup))
-        .route("/v1/ping", post(network::ping))
-        .route("/v1/join", post(network::join))
-        .route("/v1/status", get(daemon::status))
-        .route("/v1/doctor", get(daemon::doctor))
-        .route("/v1/mode", put(daemon::set_mode))
-        .route("/v1/stop", post(daemon::stop))
-        .route("/metrics", get(metrics::metrics))
-        .route("/healthz", get(daemon::healthz))
-        .route("/readyz", get(daemon::readyz))
+    let routes = table::all().into_iter();
+    routes
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, route.serve)
+        })
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         // Each route that reads a body has its own limit and names it when it refuses.

@@ -4,6 +4,7 @@
 //! What must stay true: the monotonic one never goes back, and the wall clock never shows less than
 //! the last time that an earlier run saved. Everything below the driver is told the time.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use qadom_engine::Time;
@@ -58,6 +59,12 @@ pub(crate) fn utc_seconds() -> u64 {
 /// The monotonic clock as it is, for what counts time by itself.
 pub(crate) fn instant() -> Instant {
     Instant::now()
+}
+
+/// The time since this was first asked, for what has no node and so no clock of its own, such as a log.
+pub fn since_start() -> Duration {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    ORIGIN.elapsed()
 }
 
 fn wall_clock() -> Duration {

@@ -35,6 +35,7 @@ use crate::quarantines::Quarantines;
 use crate::sockets::Sockets;
 
 mod close;
+mod datagrams;
 mod down;
 mod feeds;
 mod health;

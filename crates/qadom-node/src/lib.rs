@@ -39,6 +39,7 @@ pub use backup::{BackedUp, BackupError, backup, restore};
 pub use bag_stream::{BagEvent, BagStream};
 pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};
+pub use clock::since_start;
 pub use doctor::{Check, Diagnosis};
 pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use files::{

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use qadom_http::Client;
 use qadom_http::api::Diagnosis;
 
+use super::status::colour;
 use crate::error::Failure;
-use crate::output::Output;
+use crate::output::{Colour, Output, painted};
 
 /// Exits 0 whenever the daemon answers, also with bad news.
 pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
@@ -15,9 +16,14 @@ pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
 }
 
 fn words(diagnosis: &Diagnosis) -> String {
-    let mut text = format!("verdict       {}", diagnosis.verdict.as_str());
+    let verdict = painted(diagnosis.verdict.as_str(), colour(diagnosis.verdict));
+    let mut text = format!("verdict       {verdict}");
     for check in &diagnosis.checks {
-        let mark = if check.ok { "ok   " } else { "WRONG" };
+        let mark = if check.ok {
+            painted("ok   ", Colour::Green)
+        } else {
+            painted("WRONG", Colour::Red)
+        };
         // Writing into a string cannot fail.
         let _ = write!(text, "\n{:<12}  {mark}  {}", check.name, check.detail);
         if let Some(advice) = &check.advice {

@@ -14,6 +14,7 @@ use crate::args::{Global, Node};
 use crate::error::Failure;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::supervision;
 use crate::texts::counted;
 
 /// The variable with the secret of a private network; a flag would show it to every user.
@@ -59,6 +60,7 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
         None => None,
     };
     daemon.announce(output)?;
+    let supervised = supervision::ready(daemon.node());
 
     let (stopped, is_signalled) = tokio::select! {
         stopped = daemon.node().stopped() => (stopped, false),
@@ -70,6 +72,8 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
             (StopReason::Asked, true)
         }
     };
+    drop(supervised);
+    supervision::stopping();
     match gateway {
         Some(gateway) => {
             tokio::join!(gateway.close(), daemon.drain());
@@ -185,7 +189,8 @@ async fn gateway(daemon: &Daemon, address: SocketAddr, output: Output) -> Result
     Ok(gateway)
 }
 
-fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
+/// Describes the node that the settings ask for, with its data in a folder.
+pub(super) fn builder(arguments: Node, folder: &Path) -> Result<Builder, Failure> {
     let mut builder = qadom_node::Node::builder()
         .data_dir(folder)
         .memory(arguments.memory);

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use qadom_http::Client;
-use qadom_http::api::Status;
+use qadom_http::api::{Status, Verdict};
 
 use crate::error::Failure;
-use crate::output::Output;
+use crate::output::{Colour, Output, painted};
 use crate::texts::{self, counted};
 
 /// Exits 0 whenever the daemon answers, also with bad news.
@@ -16,7 +16,7 @@ pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
 }
 
 fn words(status: &Status) -> String {
-    let verdict = status.verdict.as_str();
+    let verdict = painted(status.verdict.as_str(), colour(status.verdict));
     let size = match status.network_size {
         Some(size) => {
             let nodes = counted(size.estimate.round(), "node", "nodes");
@@ -66,6 +66,15 @@ fn words(status: &Status) -> String {
     });
     let limits = texts::table(["limit", "used", "of"], &limits.collect::<Vec<_>>());
     format!("{text}\n\n{limits}")
+}
+
+/// The colour of a verdict.
+pub(super) const fn colour(verdict: Verdict) -> Colour {
+    match verdict {
+        Verdict::Healthy => Colour::Green,
+        Verdict::Starting | Verdict::Degraded => Colour::Yellow,
+        Verdict::Isolated => Colour::Red,
+    }
 }
 
 fn push(text: &mut String, name: &str, fact: &str) {

@@ -310,6 +310,13 @@ fn on_a_full_disk_reads_go_on_and_writes_resume_with_the_space() {
         assert_eq!(error["type"], "disk-full", "{engine}: {error}");
         let status = daemon.run(&["status", "--json"]).code(0).object();
         assert_eq!(status["verdict"], "degraded", "{engine}: {status}");
+        let diagnosis = daemon.run(&["doctor", "--json"]).code(0).object();
+        let first = &diagnosis["checks"][0];
+        assert_eq!(
+            (&first["name"], &first["ok"]),
+            (&"disk".into(), &false.into())
+        );
+        assert!(first["detail"].to_string().contains("disk-full"), "{first}");
         std::fs::remove_file(&filler).unwrap();
         let begun = Instant::now();
         while daemon.run_with(&["put"], b"after").code != 0 {

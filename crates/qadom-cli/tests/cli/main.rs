@@ -13,8 +13,10 @@
 
 mod daemon;
 mod doctor;
+mod ephemeral;
 mod files;
 mod fleet;
+mod help;
 mod http;
 mod keeping;
 mod kill;
@@ -24,4 +26,5 @@ mod records;
 mod refusals;
 mod settings;
 mod sim;
+mod supervision;
 mod values;

@@ -226,8 +226,34 @@ impl Daemon {
 
 /// Starts a process and waits for nothing.
 pub(crate) fn begin(arguments: &[&str]) -> Killed {
-    let child = qadom()
-        .args(arguments)
+    begin_in(&[], arguments)
+}
+
+/// Starts a process with these settings in its environment and waits for nothing.
+pub(crate) fn begin_in(environment: &[(&str, &str)], arguments: &[&str]) -> Killed {
+    let mut command = qadom();
+    command.envs(environment.iter().copied()).args(arguments);
+    spawn(&mut command)
+}
+
+/// Starts a process where there is no network at all; none where that may not be done.
+pub(crate) fn begin_without_network(arguments: &[&str]) -> Option<Killed> {
+    let isolated = || {
+        let mut command = Command::new("unshare");
+        command.arg("--net");
+        command
+    };
+    let tried = isolated().arg("true").output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return None;
+    }
+    let mut command = isolated();
+    command.arg(env!("CARGO_BIN_EXE_qadom")).args(arguments);
+    Some(spawn(&mut command))
+}
+
+fn spawn(command: &mut Command) -> Killed {
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -239,6 +265,12 @@ pub(crate) fn begin(arguments: &[&str]) -> Killed {
 /// Starts a process and reads its first line; fails with what it said when it ends before.
 pub(crate) fn start(arguments: &[&str]) -> (Killed, String) {
     let mut process = begin(arguments);
+    let line = ready_line(&mut process);
+    (process, line)
+}
+
+/// The first line that a process prints; fails with what it said when it ends before.
+pub(crate) fn ready_line(process: &mut Killed) -> String {
     let stdout = process.0.stdout.as_mut().unwrap();
     // The rest of the output stays in the pipe: this reader takes one byte at a time.
     let mut line = String::new();
@@ -246,10 +278,10 @@ pub(crate) fn start(arguments: &[&str]) -> (Killed, String) {
         .read_line(&mut line)
         .unwrap();
     if line.is_empty() {
-        let left = wait(&mut process);
+        let left = wait(process);
         panic!("no ready line, exit code {}: {}", left.code, left.stderr);
     }
-    (process, line.trim_end().to_owned())
+    line.trim_end().to_owned()
 }
 
 /// Waits for the end of a process and takes what it still had to say.

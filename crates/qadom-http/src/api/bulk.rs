@@ -1,6 +1,7 @@
 //! The JSON of many values in one request.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text;
@@ -8,7 +9,7 @@ use super::{Fetched, Written};
 use crate::Problem;
 
 /// Values to be put.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkPut {
     /// The values, at most 1024.
@@ -16,23 +17,24 @@ pub struct BulkPut {
 }
 
 /// A value to be put.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkValue {
     /// The value, in JSON as Base64 with padding.
     #[serde(rename = "value_base64", with = "text::base64")]
+    #[schemars(with = "text::Base64Text")]
     pub value: Bytes,
 }
 
 /// What became of the values.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkWritten {
     /// Each value, in the order of the request.
     pub items: Vec<BulkWrite>,
 }
 
 /// What became of one value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum BulkWrite {
     /// It was put.
@@ -45,7 +47,7 @@ pub enum BulkWrite {
 }
 
 /// Keys to be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkGet {
     /// The keys in any of their forms, at most 1024.
@@ -53,14 +55,14 @@ pub struct BulkGet {
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BulkFetched {
     /// Each key, in the order of the request.
     pub items: Vec<BulkFetch>,
 }
 
 /// What was found under one key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum BulkFetch {
     /// The value.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use qadom_node::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
 use super::text;
 
 /// Everything that a node shares or has begun to fetch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileList {
     /// The files.
     pub items: Vec<FileItem>,
@@ -19,7 +20,7 @@ pub struct FileList {
 }
 
 /// A file that is here, whole or in part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileItem {
     /// The BLAKE3 of its content, 64 hex digits.
     pub id: String,
@@ -42,7 +43,7 @@ pub struct FileItem {
 }
 
 /// Asks a node to share a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddRequest {
     /// The file or folder, on the node's machine; absolute.
@@ -62,7 +63,7 @@ pub struct AddRequest {
 }
 
 /// A file that was added or pushed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileAdded {
     /// The BLAKE3 of its content, 64 hex digits.
     pub id: String,
@@ -72,6 +73,7 @@ pub struct FileAdded {
     pub chunks: u64,
     /// Where it is announced: the slot of its providers.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// What became of that announcement.
     pub receipt: Receipt,
@@ -87,7 +89,7 @@ pub struct FileAdded {
 }
 
 /// Asks a node to fetch a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FetchRequest {
     /// Where it is put, on the node's machine: a folder that is there, or a file that is not;
@@ -110,7 +112,7 @@ pub struct FetchRequest {
 }
 
 /// A file that was fetched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileFetched {
     /// The BLAKE3 of its content, 64 hex digits.
     pub id: String,
@@ -126,7 +128,7 @@ pub struct FileFetched {
 }
 
 /// What is told while a file is added, pushed or fetched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FileEvent<T> {
     /// How far it is.
@@ -139,7 +141,7 @@ pub enum FileEvent<T> {
 }
 
 /// How far the work on a file is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileProgress {
     /// `finding`, `hashing`, `fetching`, `pushing` or `announcing`.
     pub phase: String,
@@ -158,7 +160,7 @@ pub struct FileProgress {
 }
 
 /// What is known of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileStatus {
     /// The BLAKE3 of its content, 64 hex digits.
     pub id: String,
@@ -179,7 +181,7 @@ pub struct FileStatus {
 }
 
 /// Whether a file was taken out of those that are shared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileRemoved {
     /// The BLAKE3 of its content, 64 hex digits.
     pub id: String,
@@ -188,21 +190,21 @@ pub struct FileRemoved {
 }
 
 /// The files that carry a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamedFiles {
     /// The files, those with the most writers first.
     pub items: Vec<NamedFile>,
 }
 
 /// The files to choose from where several carry a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
     /// The files, those with the most writers first.
     pub files: Vec<NamedFile>,
 }
 
 /// One of several files under a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamedFile {
     /// The BLAKE3 of its content, 64 hex digits.
     pub id: String,

@@ -5,19 +5,22 @@ use std::fmt;
 
 use bytes::Bytes;
 use qadom_node::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text;
 use super::{Source, Timestamp, Written};
 
 /// What a writer signed, as a read found it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// The key that was asked for; of a dict name its slot.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// The value, in JSON as Base64 with padding.
     #[serde(rename = "value_base64", with = "text::base64")]
+    #[schemars(with = "text::Base64Text")]
     pub value: Bytes,
     /// Who gave it.
     pub source: Source,
@@ -43,7 +46,7 @@ pub struct Entry {
 }
 
 /// What is there instead of what a write or a read had to find.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// Who wrote it: a public key as 64 hex digits.
     pub writer: String,
@@ -53,6 +56,7 @@ pub struct Held {
     pub deleted: bool,
     /// The value, in JSON as Base64 with padding.
     #[serde(rename = "value_base64", with = "text::base64")]
+    #[schemars(with = "text::Base64Text")]
     pub value: Bytes,
     /// The signature of the record, 128 hex digits.
     pub signature: String,
@@ -61,10 +65,11 @@ pub struct Held {
 }
 
 /// The items of a bag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BagList {
     /// The key of the bag.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// The items, each once.
     pub items: Vec<BagItem>,
@@ -81,10 +86,11 @@ pub struct BagList {
 }
 
 /// An item of a bag.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BagItem {
     /// The item, in JSON as Base64 with padding.
     #[serde(rename = "value_base64", with = "text::base64")]
+    #[schemars(with = "text::Base64Text")]
     pub value: Bytes,
     /// Who added it: public keys as 64 hex digits.
     pub writers: Vec<String>,
@@ -93,7 +99,7 @@ pub struct BagItem {
 }
 
 /// What a watched slot brings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Event {
     /// A record.
@@ -106,10 +112,11 @@ pub enum Event {
 }
 
 /// A record that a watched slot brings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
     /// The slot.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub slot: Key,
     /// Who wrote it: a public key as 64 hex digits.
     pub writer: String,
@@ -120,13 +127,14 @@ pub struct EventRecord {
     pub deleted: bool,
     /// The content, in JSON as Base64 with padding.
     #[serde(rename = "value_base64", with = "text::base64")]
+    #[schemars(with = "text::Base64Text")]
     pub value: Bytes,
     /// From here one may go on after an interruption.
     pub cursor: String,
 }
 
 /// Records that will not come any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// Whose, as far as it is known: a public key as 64 hex digits.
     pub writer: Option<String>,
@@ -139,7 +147,7 @@ pub struct Gap {
 }
 
 /// What a node keeps alive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Publications {
     /// Each publication.
     pub items: Vec<Publication>,
@@ -149,10 +157,11 @@ pub struct Publications {
 }
 
 /// A record that a node keeps alive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Publication {
     /// Its slot.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// `value`, `bag`, `dict`, `namespace` or `topic`.
     pub kind: String,
@@ -179,10 +188,11 @@ pub struct Publication {
 }
 
 /// What was withdrawn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Withdrawn {
     /// The slot.
     #[serde(with = "text::key")]
+    #[schemars(with = "text::KeyText")]
     pub key: Key,
     /// Publications that ended.
     pub withdrawn: u32,
@@ -195,7 +205,7 @@ pub struct Withdrawn {
 }
 
 /// The identities of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identities {
     /// Each identity.
     pub items: Vec<Identity>,
@@ -205,7 +215,7 @@ pub struct Identities {
 }
 
 /// An identity that a node can sign as.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// Its name on this node.
     pub name: String,
@@ -214,7 +224,7 @@ pub struct Identity {
 }
 
 /// An identity to be made or taken over.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentityRequest {
     /// The name that it gets.
@@ -235,7 +245,7 @@ impl fmt::Debug for IdentityRequest {
 }
 
 /// What a node neither asks nor holds nor serves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocks {
     /// Each block.
     pub items: Vec<Block>,
@@ -245,7 +255,7 @@ pub struct Blocks {
 }
 
 /// Something that is blocked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Block {
     /// `node`, `key` or `group`.
     pub kind: String,
@@ -261,7 +271,7 @@ pub struct Block {
 pub type DictUpdate = BTreeMap<String, serde_json::Value>;
 
 /// What became of one name of an update.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DictWritten {
     /// The name.
     pub name: String,
@@ -274,7 +284,7 @@ pub struct DictWritten {
 }
 
 /// Where a node is named.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlockRequest {
     /// A node's id or address text, or a key in any of its forms.

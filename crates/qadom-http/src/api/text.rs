@@ -1,9 +1,11 @@
 //! How keys, nodes, sources and bytes are written inside the JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use qadom_node::{Key, KeyTextError, NodeId};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A node id as 64 hex digits.
@@ -81,6 +83,39 @@ impl<'de> Deserialize<'de> for Source {
         parsed(deserializer)
     }
 }
+
+/// Stands for a key in schemas: 64 hex digits.
+#[derive(Debug)]
+pub(super) struct KeyText;
+
+/// Stands for bytes in schemas: Base64 with padding.
+#[derive(Debug)]
+pub(super) struct Base64Text;
+
+/// Describes a type whose JSON is a text of its own form.
+macro_rules! text_schema {
+    ($type:ty, $name:literal, $($field:literal: $value:expr),+) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", $($field: $value),+ })
+            }
+        }
+    };
+}
+
+text_schema!(NodeText, "NodeId", "pattern": "^[0-9a-f]{64}$");
+text_schema!(KeyText, "Key", "pattern": "^[0-9a-f]{64}$");
+text_schema!(Source, "Source", "pattern": "^(local|[0-9a-f]{64})$");
+text_schema!(Base64Text, "Base64", "contentEncoding": "base64",
+    "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$");
 
 /// Reads a JSON string by the type's own text form.
 pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -3,9 +3,11 @@
 //! What must stay true: a timestamp that was printed reads back as the same one. The calendar is
 //! the proleptic Gregorian one; leap seconds do not exist in it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The last second of the year 9999, the last that RFC 3339 can write.
@@ -75,6 +77,20 @@ impl FromStr for Timestamp {
         } else {
             Err(TimestampTextError)
         }
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
     }
 }
 

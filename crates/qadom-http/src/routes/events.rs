@@ -11,6 +11,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use qadom_node::{Kind, Reason, Since, Subscription, WatchSlot};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Answer;
@@ -24,9 +25,10 @@ use crate::texts::{SlotText, parse_since, parse_topic};
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// From where on events are wanted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FollowQuery {
+    /// `0` for the oldest held, `now`, or the cursor of the last event.
     cursor: Option<String>,
 }
 

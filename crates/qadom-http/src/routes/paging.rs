@@ -9,16 +9,19 @@ use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use data_encoding::BASE64URL_NOPAD;
 use qadom_node::Reason;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Answer;
 use crate::problem::Problem;
 
 /// Which part of a list is wanted; all of it by default.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
+    /// Where the page begins: `0`, or the cursor that came with the page before.
     cursor: Option<String>,
+    /// Items at most; all of them without it.
     limit: Option<NonZeroUsize>,
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use qadom_node::{BagCursor, BagCursorError, NodeName, ReadFrom, Reason, WriteOptions};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Answer;
@@ -10,13 +11,20 @@ use crate::duration::parse_lifetime;
 use crate::problem::Problem;
 
 /// What can be asked of a write.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WriteQuery {
+    /// Who signs; `default` is made on its first use.
     identity: Option<String>,
+    /// How long a copy lives without renewal, 60 s to 7 d, such as `36h`.
+    #[schemars(extend("pattern" = "^[1-9][0-9]{0,5}[smhd]$"))]
     ttl: Option<String>,
+    /// Copies below which the write counts as failed.
     min_copies: Option<u32>,
+    /// Whether it is not renewed.
+    #[schemars(extend("enum" = ["0", "1", "true", "false"]))]
     once: Option<String>,
+    /// The version that has to be there, 0 for nothing.
     if_seq: Option<u64>,
 }
 
@@ -56,15 +64,26 @@ impl WriteQuery {
 }
 
 /// What can be asked of a read.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadQuery {
+    /// The one node that is asked: its id, its address text or `host:port`.
     from: Option<String>,
+    /// Whether only the node's own store is looked at.
+    #[schemars(extend("enum" = ["0", "1", "true", "false"]))]
     local: Option<String>,
+    /// Whether the newest version is wanted instead of the first one found.
+    #[schemars(extend("enum" = ["0", "1", "true", "false"]))]
     latest: Option<String>,
+    /// The writer whose version is wanted: a public key, 64 hex digits.
+    #[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
     writer: Option<String>,
+    /// The signature of the content that is wanted, 128 hex digits.
+    #[schemars(extend("pattern" = "^[0-9a-f]{128}$"))]
     signature: Option<String>,
+    /// Where the page begins: `0`, or the cursor that came with the page before.
     cursor: Option<String>,
+    /// Items at most; all of them without it.
     limit: Option<NonZeroUsize>,
 }
 

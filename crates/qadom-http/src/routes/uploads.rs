@@ -13,6 +13,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use qadom_node::{AddOptions, Reason};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::fs::File;
@@ -37,7 +38,7 @@ const PREFIX: &str = "upload-";
 static PLACES: Semaphore = Semaphore::const_new(UPLOADS_MAX);
 
 /// What is said about a file that is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UploadQuery {
     /// Its name at the sender.

@@ -25,6 +25,9 @@ const DROPS_MIN: u64 = 100;
 /// One in this many that is dropped is worth a word.
 const DROPS_SHARE: u64 = 20;
 
+/// Reasons under which datagrams are counted that did not even leave this machine.
+const UNSENT: [&str; 2] = ["socket-unreachable", "socket-refused"];
+
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -99,7 +102,9 @@ impl Facts<'_> {
     fn datagrams(&self) -> Check {
         let traffic = &self.status.traffic;
         let (sent, came) = (traffic.datagrams_out, traffic.datagrams_in);
-        let unsent = self.status.drops.get("unreachable").copied().unwrap_or(0);
+        let drops = &self.status.drops;
+        let unsent = UNSENT.iter().filter_map(|reason| drops.get(*reason));
+        let unsent = unsent.sum::<u64>();
         if came > 0 || self.status.verdict == Verdict::Healthy {
             good("datagrams", format!("{sent} went out, {came} came in"))
         } else if unsent > 0 || sent == 0 {

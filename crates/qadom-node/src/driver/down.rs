@@ -6,7 +6,7 @@ use qadom_engine::{Effect, Failure, OperationId, Outcome, Outgoing, Size, Stream
 use qadom_transport::Class;
 use qadom_wire::Reason;
 
-use super::Driver;
+use super::{Driver, datagrams};
 use crate::convert::{store_reason, transport_hello, transport_time};
 use crate::files::Asked;
 use crate::flusher::Report;
@@ -14,6 +14,7 @@ use crate::transfer::let_in;
 
 impl Driver {
     pub(super) fn on_effect(&mut self, now: Time, effect: Effect) {
+        datagrams::goes(&effect);
         let time = transport_time(now);
         match effect {
             Effect::Identify { id, address } => {

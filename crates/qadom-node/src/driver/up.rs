@@ -11,7 +11,7 @@ use qadom_routing::NodeKey;
 use qadom_transport::{Event, FailReason};
 use qadom_wire::Reason;
 
-use super::Driver;
+use super::{Driver, datagrams};
 use crate::convert::{request_failure, wire_hello};
 
 /// Marks the tokens of the driver's own questions; the engine counts its own up from 1.
@@ -19,6 +19,7 @@ pub(super) const SEARCH: u64 = 1 << 63;
 
 impl Driver {
     pub(super) fn on_event(&mut self, now: Time, event: Event) {
+        datagrams::came(&event);
         match event {
             Event::Confirmed {
                 key,

@@ -107,7 +107,7 @@ fn no_network_and_blocked_packets_are_told_apart() {
     let failing_of = |unreachable| {
         failing(|status, facts| {
             cut_off(status, facts);
-            status.drops = [("unreachable".to_owned(), unreachable)].into();
+            status.drops = [("socket-unreachable".to_owned(), unreachable)].into();
         })
     };
     assert_eq!(failing_of(0), ["datagrams", "lookup"]);
@@ -116,7 +116,7 @@ fn no_network_and_blocked_packets_are_told_apart() {
         let mut status = healthy();
         status.verdict = Verdict::Isolated;
         status.traffic.datagrams_in = 0;
-        status.drops = [("unreachable".to_owned(), unreachable)].into();
+        status.drops = [("socket-unreachable".to_owned(), unreachable)].into();
         let facts = Facts {
             status: &status,
             answered: 0,

@@ -53,23 +53,6 @@ impl Core {
         closest.iter().any(|contact| contact.id() == node)
     }
 
-    /// By how many buckets this node is farther from a slot than those that are to hold what lies
-    /// there: the k closest, and all within the reach of a put. Zero while too few are known.
-    pub(crate) fn buckets_beyond(&self, slot: &Key) -> u32 {
-        let own = self.own.key().distance(slot);
-        let closest = self.table.closest(slot, K);
-        let Some(farthest) = closest.get(K - 1) else {
-            return 0;
-        };
-        // Far from here the table knows few, and the twentieth of them is far from the slot.
-        let (known, expected) = (farthest.id().key().distance(slot), self.thorough().reach);
-        if own <= known.max(expected) {
-            return 0;
-        }
-        let farthest = known.min(expected).shared_bits();
-        farthest.saturating_sub(own.shared_bits())
-    }
-
     /// Keeps a record that a reader found at other holders.
     pub(crate) fn keep_replica(
         &mut self,

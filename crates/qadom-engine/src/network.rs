@@ -22,19 +22,11 @@ pub(crate) struct Effort {
     pub(crate) paths: usize,
     /// Nodes within this distance are all looked for.
     pub(crate) reach: Distance,
-    /// Whether the nearest are asked all at once as soon as it is known who they are, since each of
-    /// them is to answer; a search that ends with the first who has something asks a few at a time.
-    pub(crate) hurries: bool,
 }
 
 impl Effort {
     /// One path to the k closest.
     pub(crate) const PLAIN: Self = Self::few(K);
-    /// One path to the first of the k closest who has what is looked for.
-    pub(crate) const FIRST: Self = Self {
-        hurries: false,
-        ..Self::PLAIN
-    };
 
     /// One path to fewer than that.
     pub(crate) const fn few(k: usize) -> Self {
@@ -42,7 +34,6 @@ impl Effort {
             k,
             paths: 1,
             reach: Distance::ZERO,
-            hurries: true,
         }
     }
 
@@ -152,7 +143,6 @@ impl Core {
             k: K,
             paths: paths.into_iter().find(enough).unwrap_or(1),
             reach: Distance::from_fraction(k / nodes.max(1.0)),
-            hurries: true,
         }
     }
 

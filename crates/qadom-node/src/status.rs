@@ -13,6 +13,9 @@ use qadom_store::Quarantined;
 
 use crate::address::NodeAddress;
 
+/// The reason of a node that has lost all others.
+pub(crate) const NOBODY_ANSWERS: &str = "no other node of the network answers";
+
 /// The state of a node.
 #[derive(Clone, Debug)]
 pub struct Status {

@@ -276,9 +276,7 @@ impl RoutingTable {
     ) -> Vec<Contact> {
         let is_any_live = self.held().any(Entry::is_live);
         let is_wanted = |entry: &Entry| (entry.is_live() || !is_any_live) && accept(&entry.contact);
-        let is_local = self.config.is_local;
-        if is_local {
-            // Nobody would be passed over.
+        if self.config.is_local {
             return self
                 .nearest(target, n, is_wanted)
                 .into_iter()
@@ -286,7 +284,7 @@ impl RoutingTable {
                 .collect();
         }
         let ranked = self.nearest(target, n.saturating_mul(3), is_wanted);
-        let (chosen, passed_over) = diverse(ranked, n, GroupLimits::REPLY, is_local);
+        let (chosen, passed_over) = diverse(ranked, n, GroupLimits::REPLY);
         let chosen = chosen.into_iter().cloned().collect();
         self.crowded += passed_over as u64;
         chosen

@@ -30,8 +30,6 @@ fn setting(name: &str, default: usize) -> usize {
 struct Network {
     nodes: Vec<(Key, NodeKey)>,
     bits: u32,
-    /// See [`LookupConfig::alpha_agreed`].
-    alpha_agreed: usize,
     /// Of a hundred nodes.
     colluders: u64,
     /// Whether each colluder names others than the rest of them do.
@@ -69,7 +67,6 @@ impl Network {
         Self {
             nodes,
             bits: 1,
-            alpha_agreed: 0,
             colluders: 0,
             names_differ: false,
         }
@@ -172,7 +169,6 @@ impl Network {
     fn run(&self, own: usize, target: Key, paths: usize, has: impl Fn(usize) -> bool) -> Run {
         let config = LookupConfig {
             paths,
-            alpha_agreed: self.alpha_agreed,
             is_local: true,
             ..LookupConfig::default()
         };
@@ -249,7 +245,6 @@ fn more_bits_make_lookups_shorter_and_tables_larger() {
         for _ in 0..lookups {
             let (own, target) = (below(&mut rng, nodes), random_key(&mut rng));
             contacts += network.table(own).len();
-            network.alpha_agreed = K;
             let run = network.run(own, target, 1, |_| false);
             let nearest = network.nearest(&target, K, |node| node != own);
             assert_eq!(run.closest, nearest, "{bits} bits");
@@ -259,7 +254,6 @@ fn more_bits_make_lookups_shorter_and_tables_larger() {
                 .iter()
                 .map(|node| network.index(node.id()))
                 .collect();
-            network.alpha_agreed = 0;
             let run = network.run(own, target, 1, |node| holders.contains(&node));
             assert!(run.is_found);
             get_hops.push(run.hops);

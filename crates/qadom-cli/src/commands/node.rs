@@ -85,17 +85,20 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
     }
     // All bounded in time, so that another signal need not cut it short.
     daemon.close().await;
-    match stopped {
-        StopReason::Asked if is_memory => output.note("stopped: the records were in memory"),
-        StopReason::Asked => {
-            output.note(&format!(
-                "stopped: what was acknowledged is kept in {}",
-                folder.display()
-            ));
-        }
-        other => return Err(failure(&other).into()),
+    if stopped != StopReason::Asked {
+        return Err(failure(&stopped).into());
     }
+    output.note(&what_is_kept(is_memory, &folder));
     Ok(())
+}
+
+/// What remains of a daemon that ended as it should, for people.
+fn what_is_kept(is_memory: bool, folder: &Path) -> String {
+    if is_memory {
+        return "stopped: the records were in memory".to_owned();
+    }
+    let folder = folder.display();
+    format!("stopped: what was acknowledged is kept in {folder}")
 }
 
 /// Has the node bring what it holds to others, unless one more signal skips that.

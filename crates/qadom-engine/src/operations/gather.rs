@@ -100,7 +100,7 @@ impl Gather {
             range: place.range,
         };
         let effort = match until {
-            Until::First { .. } => Effort::FIRST,
+            Until::First { .. } => Effort::PLAIN,
             Until::Walked | Until::Complete => core.thorough(),
         };
         let walk = Walk::new(core, place.slot, query, effort, now);

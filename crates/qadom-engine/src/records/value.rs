@@ -16,9 +16,6 @@ use crate::time::Time;
 /// The longest life of a copy that a reader leaves on its path.
 pub(crate) const CACHED_TTL: Duration = Duration::from_mins(10);
 
-/// How long the farthest holder keeps a value at least, in seconds, if it lives so long.
-const KEPT_MIN: u64 = 600;
-
 /// Deadline and time of storing, in front of the payload.
 const HEADER_LENGTH: usize = 16;
 
@@ -55,15 +52,6 @@ impl Held {
             cached,
             group: counted_for(None),
         }
-    }
-
-    /// Keeps the value for less time than it lives, halved for each bucket by which this node is
-    /// farther from it than those that are to hold it (the paper, section 2.5): a copy that nobody
-    /// looks for here gives its room back. Who holds it passes on the whole of its life.
-    pub(crate) fn keep_shorter(&mut self, buckets_beyond: u32, now: Time) {
-        let life = self.deadline.saturating_sub(now.utc_seconds());
-        let kept = life.checked_shr(buckets_beyond).unwrap_or(0).max(KEPT_MIN);
-        self.keep_until = self.keep_until.min(now.utc_seconds() + kept);
     }
 
     /// The value for another holder, with what is left of its life; `None` when that is over.

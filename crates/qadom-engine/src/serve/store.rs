@@ -103,9 +103,6 @@ fn keep(core: &mut Core, now: Time, inbound: &Inbound, item: StoreItem) -> Resul
     let size = u64::try_from(value.bytes().len()).unwrap_or(u64::MAX);
     let place = container(value.key(), qadom_wire::Kind::Value);
     let mut held = Held::new(value, item.class, u64::from(item.ttl_seconds), now);
-    if item.class != StoreClass::Cached {
-        held.keep_shorter(core.buckets_beyond(held.value.key()), now);
-    }
     let old = core.held_value(held.value.key(), now);
     let old = old.map_err(|error| reason_of_store(&error))?;
     // What is here already stays in its group, whoever brings it again.

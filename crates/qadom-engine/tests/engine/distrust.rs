@@ -6,7 +6,7 @@ use crate::one::{One, address, node_key, value};
 use qadom_engine::{
     Effect, Failure, Mode, Outcome, Outgoing, ReadFrom, RequestFailure, WriteOptions,
 };
-use qadom_routing::{Contact, Families, NodeId};
+use qadom_routing::{Contact, Families};
 use qadom_store::Store as _;
 use qadom_wire::{
     Answer, Find, Found, Kind, Oversize, Pong, Reason, Record, Request, Store, StoreClass,
@@ -115,42 +115,6 @@ fn a_copy_without_life_is_refused() {
     one.ask(&store(&value(b"dead"), StoreClass::FirstHand, 0), true);
     let refused = Answer::Stored(vec![StoreResult::Refused(Reason::Expired)]);
     assert_eq!(one.answer(), refused);
-}
-
-#[test]
-fn a_copy_is_kept_for_less_time_the_farther_it_lies_from_its_holders() {
-    let mut one = One::new(Mode::Storing);
-    one.meet_far(20..220);
-    let own = node_key(0).id();
-    // The bits by which the twentieth of those that were met is nearer.
-    let beyond = |value: &Value| {
-        let shared = |id: &NodeId| id.key().distance(value.key()).shared_bits();
-        let mut all: Vec<u32> = (20..220)
-            .map(|number| shared(&node_key(number).id()))
-            .collect();
-        all.sort_unstable();
-        all[all.len() - 20].saturating_sub(shared(&own))
-    };
-    let values = (0_u16..).map(|number| value(&number.to_be_bytes()));
-    let far = values.clone().find(|value| beyond(value) == 3).unwrap();
-    let is_near = |value: &Value| own.key().distance(value.key()).shared_bits() >= 4;
-    let near = values.clone().find(is_near).unwrap();
-    for value in [&near, &far] {
-        one.ask(&store(value, StoreClass::FirstHand, 36 * 3600), true);
-        one.committed_answer();
-    }
-    // How many nodes there are is estimated, so that a bucket more or less is nothing wrong.
-    one.pass(36 * 3600 / 32);
-    assert!(found(&mut one, &near) && found(&mut one, &far));
-    one.pass(36 * 3600 / 2);
-    assert!(found(&mut one, &near) && !found(&mut one, &far));
-    // Stored again it is there again, and ten minutes at the least.
-    one.ask(&store(&far, StoreClass::Replica, 700), true);
-    one.committed_answer();
-    one.pass(599);
-    assert!(found(&mut one, &far));
-    one.pass(1);
-    assert!(!found(&mut one, &far));
 }
 
 #[test]

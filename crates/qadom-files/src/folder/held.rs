@@ -139,6 +139,15 @@ struct Index {
     evicted: u64,
 }
 
+impl Index {
+    /// What gives way to a pushed chunk: what only passes through, then what a group has beyond its
+    /// share.
+    fn victim_of(&self, group: Group, bytes: u64) -> Option<Name> {
+        let passing = self.shares.first_of(PASSING);
+        passing.or_else(|| self.shares.victim(group, bytes))
+    }
+}
+
 impl Held {
     /// Reads what is held. What is damaged is removed: it came from others, who have it still.
     pub(super) fn open(
@@ -201,7 +210,7 @@ impl Held {
             return Ok(Offered::Held);
         }
         let charge = u64::from(layout.length(index)) + FILE_CHARGE;
-        let is_room = self.fits(&held, charge) || held.shares.victim(offer.group, charge).is_some();
+        let is_room = self.fits(&held, charge) || held.victim_of(offer.group, charge).is_some();
         Ok(if is_room && charge <= self.quota {
             Offered::Wanted
         } else {
@@ -437,7 +446,7 @@ impl Held {
 
     fn make_room(&self, held: &mut Index, group: Group, bytes: u64) -> Result<(), HoldError> {
         while !self.fits(held, bytes) {
-            let victim = held.shares.victim(group, bytes).ok_or(Refusal::Quota)?;
+            let victim = held.victim_of(group, bytes).ok_or(Refusal::Quota)?;
             self.drop_chunk(held, victim)?;
             held.evicted += 1;
         }

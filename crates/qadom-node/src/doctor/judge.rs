@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use qadom_engine::{Mode, Reachability};
 
-use crate::status::{Status, Verdict};
+use crate::status::{NOBODY_ANSWERS, Status, Verdict};
 
 /// A clock that is wrong by more than this is told, in milliseconds: the protocol corrects by it.
 const CLOCK_WRONG_MS: u64 = 60_000;
@@ -105,7 +105,7 @@ impl Facts<'_> {
         let drops = &self.status.drops;
         let unsent = UNSENT.iter().filter_map(|reason| drops.get(*reason));
         let unsent = unsent.sum::<u64>();
-        if came > 0 || self.status.verdict == Verdict::Healthy {
+        if came > 0 || self.expects_nobody() {
             good("datagrams", format!("{sent} went out, {came} came in"))
         } else if unsent > 0 || sent == 0 {
             bad(
@@ -125,7 +125,9 @@ impl Facts<'_> {
     /// Whether a lookup finds anybody.
     fn lookup(&self) -> Check {
         match (self.answered, self.status.verdict) {
-            (0, Verdict::Healthy) => good("lookup", "no other node is known, this is the first"),
+            (0, _) if self.expects_nobody() => {
+                good("lookup", "no other node is known, this is the first")
+            }
             (0, Verdict::Starting) => bad(
                 "lookup",
                 "nobody answered yet: the node is still joining",
@@ -279,6 +281,15 @@ impl Facts<'_> {
     }
 
     /// The line of the status that begins with this reason.
+    /// Whether there is no other node that should answer: this is the first one, however its disk does.
+    fn expects_nobody(&self) -> bool {
+        match self.status.verdict {
+            Verdict::Healthy => true,
+            Verdict::Degraded => self.reason(NOBODY_ANSWERS).is_none(),
+            _ => false,
+        }
+    }
+
     fn reason(&self, name: &str) -> Option<String> {
         let reasons = self.status.reasons.iter();
         let mut lines = reasons.filter(|line| line.contains(name));

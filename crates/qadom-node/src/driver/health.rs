@@ -12,7 +12,7 @@ use qadom_wire::Reason;
 use super::Driver;
 use crate::command::{Bootstrapped, Neighbours};
 use crate::flusher::Flusher;
-use crate::status::Verdict;
+use crate::status::{NOBODY_ANSWERS, Verdict};
 
 /// What the verdict is made of, beside the number of neighbours that answer.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Health {
             ));
         }
         if is_isolated {
-            reasons.push("no other node of the network answers".to_owned());
+            reasons.push(NOBODY_ANSWERS.to_owned());
         }
         reasons.extend(self.problems.iter().cloned());
         let verdict = if self.commit_failure.is_some() || self.journal_failure.is_some() {

@@ -110,6 +110,17 @@ pub(crate) async fn answer(service: Arc<Service>, asked: Asked) {
     }
 }
 
+/// Tells a peer that this node answers as many others as it can.
+pub(crate) fn refuse(service: &Service, asked: &Asked) {
+    let busy = match asked {
+        Asked::Offer { inbound, .. } => Command::AnswerOffer(*inbound, Err(Reason::Busy)),
+        Asked::Holds { inbound, .. } => Command::AnswerHolds(*inbound, Err(Reason::Busy)),
+    };
+    if let Some(node) = service.node() {
+        let _ = node.send(busy);
+    }
+}
+
 /// Which of the chunks this node will keep.
 async fn decide(
     service: &Service,

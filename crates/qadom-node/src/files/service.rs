@@ -25,7 +25,8 @@ use crate::node::{Inner, Node};
 
 /// Nodes that are served chunks at once; one more is told to come back later.
 pub(crate) const UPLOADS_MAX: usize = 64;
-/// Questions of peers about files that wait; one more is refused as busy.
+/// Questions of peers about files that wait, and as many that are being answered; one more is refused
+/// as busy.
 pub(crate) const ASKED_MAX: usize = 256;
 /// How long the end of a node waits for what is on its way to the disk.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -76,6 +77,8 @@ pub(crate) struct Service {
     pub(crate) settings: FileSettings,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) throttle: Throttle,
+    /// Places for questions that are being answered.
+    pub(crate) questions: Arc<Semaphore>,
     /// What is held for others, as it was when that was last looked at.
     pub(crate) usage: Mutex<Usage>,
     /// What this node said that it will pull, and from whom.
@@ -116,6 +119,7 @@ impl Service {
             clock,
             uploads: Arc::new(Semaphore::new(settings.uploads)),
             throttle: Throttle::new(settings.upload_rate),
+            questions: Arc::new(Semaphore::new(ASKED_MAX)),
             settings,
             usage: Mutex::new(folder.held().usage()),
             folder: Arc::new(folder),

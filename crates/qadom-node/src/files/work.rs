@@ -49,7 +49,15 @@ async fn run(
         tokio::select! {
             question = asked.recv() => {
                 let Some(question) = question else { return };
-                service.spawn(hold::answer(Arc::clone(&service), *question));
+                let Ok(place) = Arc::clone(&service.questions).try_acquire_owned() else {
+                    hold::refuse(&service, &question);
+                    continue;
+                };
+                let answering = hold::answer(Arc::clone(&service), *question);
+                service.spawn(async move {
+                    answering.await;
+                    drop(place);
+                });
             }
             stream = streams.recv() => {
                 let Some((key, stream)) = stream else { return };

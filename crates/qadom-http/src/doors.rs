@@ -12,6 +12,8 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub(crate) struct Doors {
     closing: Arc<watch::Sender<bool>>,
+    /// Whether nothing comes any more that anybody may wait for.
+    ending: Arc<watch::Sender<bool>>,
     /// Connections open, without those that wait for the end. Below 0 where requests come without
     /// connections, as in tests.
     open: Arc<watch::Sender<i64>>,
@@ -21,6 +23,7 @@ impl Default for Doors {
     fn default() -> Self {
         Self {
             closing: Arc::new(watch::Sender::new(false)),
+            ending: Arc::new(watch::Sender::new(false)),
             open: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -58,6 +61,17 @@ impl Doors {
     /// Lets nobody in any more, and ends what would not end by itself.
     pub(crate) fn close(&self) {
         self.closing.send_replace(true);
+    }
+
+    /// Closes the doors, and lets those who wait for the end itself have their answers and go.
+    pub(crate) fn end(&self) {
+        self.close();
+        self.ending.send_replace(true);
+    }
+
+    /// Resolves when the end has come.
+    pub(crate) async fn ending(&self) {
+        let _ = self.ending.subscribe().wait_for(|ending| *ending).await;
     }
 
     /// Resolves when the doors are closed.

@@ -141,7 +141,7 @@ impl Server {
 
     /// Takes no more requests, lets those under way finish, and removes the socket's file.
     pub async fn close(mut self) {
-        self.app.doors.close();
+        self.app.doors.end();
         for accepting in std::mem::take(&mut self.accepting) {
             // The loop never panics; were it cancelled, there would be nothing left to wait for.
             let _ = accepting.await;
@@ -155,7 +155,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.app.doors.close();
+        self.app.doors.end();
     }
 }
 
@@ -231,8 +231,16 @@ async fn accept(listener: Listener, router: Router, app: App) {
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
+    let overdue = async {
+        // Whoever asked for the end is answered after it, which may take longer than a request.
+        app.doors.ending().await;
+        tokio::time::sleep(limits.drain).await;
+    };
     // Those that take longer are cut off when the set is dropped.
-    let _ = tokio::time::timeout(limits.drain, drained).await;
+    tokio::select! {
+        () = drained => {}
+        () = overdue => {}
+    }
 }
 
 /// How a connection ended.

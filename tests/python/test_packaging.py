@@ -1,4 +1,5 @@
-"""What is in packaging/ is what systemd, Compose and Kubernetes take, and names what there is."""
+"""What is in packaging/ is what dpkg, systemd, Docker, Compose and Kubernetes take, and names what
+there is."""
 
 import os
 import re
@@ -15,8 +16,14 @@ PACKAGING = REPOSITORY / "packaging"
 TOOLS = Path(sys.executable).parent
 
 
-def run(*command):
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+def run(*command, **environment):
+    return subprocess.run(
+        [*map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, **environment},
+    )
 
 
 def test_systemd_takes_the_unit_and_finds_it_hardened(binary, tmp_path):
@@ -46,6 +53,32 @@ def test_compose_and_kubernetes_take_their_files():
     assert checked.stdout.count("passed") == 3
 
 
+def test_the_dockerfile_is_in_order_and_copies_what_there_is():
+    file = PACKAGING / "docker" / "Dockerfile"
+    read = run(TOOLS / "hadolint", "--no-color", file)
+    assert read.returncode == 0, read.stdout
+    # What is left out of the copy is nothing that the build needs.
+    left_out = Path(f"{file}.dockerignore").read_text().split()
+    assert not {"crates", "proto", "tests", "Cargo.toml", "Cargo.lock"} & set(left_out)
+    manifest = (REPOSITORY / "Cargo.toml").read_text()
+    version = re.search(r'^rust-version = "(.+)"', manifest, re.M)[1]
+    assert f"FROM rust:{version}-" in file.read_text()
+
+
+def test_the_debian_package_installs_answers_and_leaves_nothing(binary):
+    if shutil.which("cargo-deb") is None:
+        pytest.skip("skipped: a Debian package is built with cargo-deb, which is not here")
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        pytest.skip("skipped: a bare Debian to install on needs root and debootstrap")
+    built = run(PACKAGING / "build-deb", "--fast", "--quiet", QADOM_BINARY=binary)
+    assert built.returncode == 0, built.stderr
+    (package,) = (REPOSITORY / "target" / "debian").glob("qadom_*.deb")
+    # The binary under test wants the C library of this machine.
+    machine = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.M)[1]
+    tested = run(PACKAGING / "test-deb", package, QADOM_TEST_SUITE=machine)
+    assert tested.returncode == 0 and "removed cleanly" in tested.stdout, tested.stdout + tested.stderr
+
+
 def test_the_settings_of_the_package_are_settings(binary, tmp_path):
     settings = PACKAGING / "debian" / "qadom.toml"
     for text in [settings.read_text(), settings.read_text().replace("# http =", "http =")]:
@@ -69,7 +102,20 @@ def test_each_crate_packs_what_it_is_built_of():
             pytest.skip("skipped: cargo does not have the index of its registry")
         assert listed.returncode == 0, listed.stderr
         files = set(listed.stdout.split())
-        assert {"Cargo.toml", "README.md"} <= files, crate.name
+        assert {"Cargo.toml", "README.md", "LICENSE-MIT", "LICENSE-APACHE"} <= files, crate.name
         assert {"src/lib.rs", "src/main.rs"} & files, crate.name
-        for embedded in crate.glob("dashboard/*"):
-            assert f"dashboard/{embedded.name}" in files
+        assert needed(crate) <= files, (crate.name, needed(crate) - files)
+
+
+def needed(crate):
+    """What the sources of a crate take in when they are compiled."""
+    taken = set()
+    for source in crate.glob("src/**/*.rs"):
+        for name in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]+)"', source.read_text()):
+            taken.add(os.path.relpath(source.parent / name, crate))
+    for folder in ("proto", "dashboard", "scenarios"):
+        found = (file for file in (crate / folder).glob("**/*") if file.is_file())
+        taken |= {str(file.relative_to(crate)) for file in found}
+    if (crate / "build.rs").exists():
+        taken.add("build.rs")
+    return taken

@@ -41,3 +41,12 @@ pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// The Rust blocks of the README and of the book, compiled and run with the other examples.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/views.md")]
+    struct Views;
+}

@@ -181,6 +181,20 @@ impl fmt::Display for NodeAddress {
 }
 
 /// Where a node is asked to join a network: `host:port`, or the address text of a node.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::JoinAddress;
+///
+/// // Anybody who answers there, or the node with this key alone.
+/// let plain: JoinAddress = "example.org:7236".parse()?;
+/// assert_eq!(plain.key(), None);
+/// let text = "qadom:ae4aydc4ay5jjqdoytmbfsd2bjk3zj7b6eb3ehfxaw7xhijeyjta@127.0.0.1:7236";
+/// let known: JoinAddress = text.parse()?;
+/// assert!(known.key().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum JoinAddress {
     /// A place whose node key is asked for first, which costs one round trip more.
@@ -241,6 +255,18 @@ impl fmt::Display for JoinAddress {
 }
 
 /// How a user names one node: by its id, by its address text, or by a place where it answers.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::NodeName;
+///
+/// let plain: NodeName = "127.0.0.1:7236".parse()?;
+/// assert!(matches!(plain, NodeName::Plain(_)));
+/// let id: NodeName = "626f674b4ba4fed89391a3390a68e8fdc9ccfff9d77b16c25a62d4c550dac2d4".parse()?;
+/// assert!(matches!(id, NodeName::Id(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NodeName {
     /// The node id, 64 hexadecimal digits. The node is looked up when it is no neighbour.
@@ -292,6 +318,15 @@ impl fmt::Display for NodeName {
 }
 
 /// Why a text is no address. The text is at fault; nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddressError, HostPort};
+///
+/// let error = "example.org:0".parse::<HostPort>().unwrap_err();
+/// assert_eq!(error, AddressError::Port { text: "0".to_owned() });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {

@@ -29,6 +29,29 @@ use archive::Part;
 use seal::{Cost, Opener, Sealed, Sealer};
 
 /// What lies in a backup.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BackedUp, backup, restore};
+/// # use qadom_node::Node;
+///
+/// # let place = tempfile::tempdir()?;
+/// # let folder = place.path().join("node");
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let address = "127.0.0.1:0".parse()?;
+/// # let node = Node::builder().data_dir(&folder).listen(address).start().await?;
+/// # node.put("hello").await?;
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// // `folder` is the data folder of a node that has stopped.
+/// let file = place.path().join("backup");
+/// let BackedUp { node: id, identities, .. } = backup(&folder, &file, "a long passphrase")?;
+/// let restored = restore(&place.path().join("elsewhere"), &file, "a long passphrase")?;
+/// assert_eq!((restored.node, restored.identities), (id, identities));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackedUp {
     /// The node whose key it holds.
@@ -42,6 +65,18 @@ pub struct BackedUp {
 }
 
 /// Why nothing was backed up, or nothing restored.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BackupError, Reason, backup};
+///
+/// let place = tempfile::tempdir()?;
+/// let error = backup(place.path(), &place.path().join("backup"), "a long passphrase").unwrap_err();
+/// assert!(matches!(error, BackupError::NoNode { .. }));
+/// println!("{error}: {}", error.advice());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {

@@ -17,6 +17,29 @@ use crate::handover::{Feed, Queue, Reader};
 const QUEUE_BYTES: usize = 16 << 20;
 
 /// What the listing of a bag brings.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BagEvent, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let bag = node.bag("name:fruit".parse()?);
+/// bag.add("apple").await?;
+/// let mut items = bag.list_stream().await?;
+/// while let Some(event) = items.next().await {
+///     match event {
+///         BagEvent::Added { value, .. } => assert_eq!(value, "apple"),
+///         BagEvent::End { complete } => assert!(complete),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum BagEvent {
     /// A writer's item. It comes again when another holder shows that the writer has renewed it.
@@ -49,6 +72,23 @@ pub enum BagEvent {
 
 /// A bag on its way, from [`Bag::list_stream`](crate::Bag::list_stream). Dropping it ends the
 /// listing.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BagStream, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let mut items: BagStream = node.bag("name:fruit".parse()?).list_stream().await?;
+/// while let Some(event) = items.next().await {
+///     println!("{event:?}");
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct BagStream(Reader<Items>);
 

@@ -24,6 +24,15 @@ use qadom_wire::Value;
 pub use load::Row;
 
 /// What is measured.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::BenchSettings;
+///
+/// let settings = BenchSettings { nodes: 8, value_bytes: 8192, ..BenchSettings::default() };
+/// assert!(settings.parallel > 0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct BenchSettings {
     /// Storing nodes of the network, at least 2 (50). Two client nodes come on top.
@@ -57,6 +66,22 @@ impl Default for BenchSettings {
 }
 
 /// The figures of one run.
+///
+/// # Examples
+///
+/// Compiled only: a run takes minutes.
+///
+/// ```no_run
+/// use qadom_node::{BenchSettings, BenchReport, run_bench};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let report = run_bench(&BenchSettings::default(), |_| {}).await?;
+/// let BenchReport { rows, idle } = report;
+/// println!("{} rows, memory of an idle node: {idle:?}", rows.len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BenchReport {
     /// One row for each kind of work.
@@ -67,6 +92,23 @@ pub struct BenchReport {
 
 /// Resident memory of one idle node of a process with many, with the store in memory and with the
 /// sessions that its join has left, in KiB.
+///
+/// # Examples
+///
+/// Compiled only: a run takes minutes.
+///
+/// ```no_run
+/// use qadom_node::{BenchSettings, IdleMemory, run_bench};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let report = run_bench(&BenchSettings::default(), |_| {}).await?;
+/// if let Some(IdleMemory { node_kib, growth_kib }) = report.idle {
+///     println!("a node takes {node_kib} KiB, each further one {growth_kib} KiB");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IdleMemory {
     /// The whole process, divided by its nodes.
@@ -77,6 +119,25 @@ pub struct IdleMemory {
 }
 
 /// Why a measurement ended early.
+///
+/// # Examples
+///
+/// Compiled only: a run takes minutes.
+///
+/// ```no_run
+/// use qadom_node::{BenchError, BenchSettings, run_bench};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let settings = BenchSettings::default();
+/// match run_bench(&settings, |_| {}).await {
+///     Ok(report) => println!("{} rows", report.rows.len()),
+///     Err(BenchError::Start(error)) => println!("no network on loopback: {error}"),
+///     Err(other) => println!("{other}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {

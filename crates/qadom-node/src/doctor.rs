@@ -27,6 +27,21 @@ const PUBLICATIONS: usize = 3;
 const HOLDERS: usize = 3;
 
 /// What an examination found.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Diagnosis, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let Diagnosis { verdict, checks } = node.doctor().await?;
+/// println!("{}: {} checks", verdict.as_str(), checks.len());
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
     /// How the node is doing, in one word.

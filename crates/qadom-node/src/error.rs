@@ -20,6 +20,21 @@ use crate::identities::IdentityError;
 
 /// Why a node did not start. Nothing runs and nothing is locked afterwards; a data folder that was
 /// empty may have got its first files.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, StartError};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let file = tempfile::NamedTempFile::new()?;
+/// let error = Node::builder().data_dir(file.path()).start().await.err().ok_or("it has started")?;
+/// assert!(matches!(error, StartError::FolderUnusable { .. }));
+/// println!("{error}: {}", error.advice());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -210,6 +225,24 @@ pub(crate) fn store_not_opened(error: OpenError, path: &Path) -> StartError {
 }
 
 /// Why an operation of a running node did not bring what was asked for.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Error, Failure, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// match node.get("name:x".parse()?).await {
+///     Err(Error::Failed(Failure::NotFound { answered, .. })) => println!("{answered} nodes lack it"),
+///     Err(error) => println!("{}: {error}, {:?}", error.reason(), error.advice()),
+///     Ok(fetched) => println!("{:?}", fetched.value),
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -350,6 +383,20 @@ pub(crate) const fn reason_of_quic(error: &QuicError) -> Reason {
 }
 
 /// Why a node ended.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, StopReason};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// node.shutdown().await;
+/// assert_eq!(node.stopped().await, StopReason::Asked);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopReason {

@@ -98,6 +98,14 @@ pub struct Files {
 }
 
 /// A file as users name it.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::FileName;
+///
+/// assert_eq!("greeting".parse(), Ok(FileName::Name("greeting".to_owned())));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileName {
     /// By the BLAKE3 of its content.

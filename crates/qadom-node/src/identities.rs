@@ -38,6 +38,21 @@ const VERSION: u32 = 1;
 const FILE_MAX: u64 = 256;
 
 /// Why an identity cannot be had. Nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Error, IdentityError, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let error = node.create_identity("not/a/name").await.unwrap_err();
+/// assert!(matches!(error, Error::Identity(IdentityError::BadName { .. })));
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {

@@ -12,6 +12,25 @@ use qadom_routing::{Moment, Step};
 use crate::handover::{Feed, Queue, Reader};
 
 /// What a lookup tells while it runs.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{LookupEvent, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let mut steps = node.lookup_stream("name:x".parse()?).await?;
+/// while let Some(event) = steps.next().await {
+///     if let LookupEvent::End(report) = event {
+///         assert_eq!(report.hops, 0); // no other node is known
+///     }
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LookupEvent {
@@ -30,6 +49,23 @@ pub enum LookupEvent {
 
 /// A lookup under way, from [`Node::lookup_stream`](crate::Node::lookup_stream). Dropping it gives the
 /// lookup up.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{LookupStream, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let mut steps: LookupStream = node.lookup_stream("name:x".parse()?).await?;
+/// while let Some(event) = steps.next().await {
+///     println!("{event:?}");
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LookupStream(Reader<Steps>);
 

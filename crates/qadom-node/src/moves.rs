@@ -20,6 +20,30 @@ use crate::error::{StartError, store_not_opened};
 use crate::folder::{Folder, STORE, STORE_WHOLE, sync_folder};
 
 /// What was moved.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Moved, StoreEngine, export_store, import_store};
+/// # use qadom_node::Node;
+///
+/// # let place = tempfile::tempdir()?;
+/// # let folder = place.path().join("node");
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let address = "127.0.0.1:0".parse()?;
+/// # let node = Node::builder().data_dir(&folder).listen(address).start().await?;
+/// # node.put("hello").await?;
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// // `folder` is the data folder of a node that has stopped.
+/// let dump = place.path().join("dump");
+/// let Moved { records, .. } = export_store(&folder, &dump)?;
+/// // The records go on in the other engine.
+/// let moved = import_store(&folder, &dump, Some(StoreEngine::Redb))?;
+/// assert_eq!((records, moved.records), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// Records.
@@ -33,6 +57,18 @@ pub struct Moved {
 }
 
 /// Why no record was moved.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{MoveError, export_store};
+///
+/// let place = tempfile::tempdir()?;
+/// let error = export_store(place.path(), &place.path().join("dump")).unwrap_err();
+/// assert!(matches!(error, MoveError::NoStore { .. }));
+/// println!("{error}: {}", error.advice());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MoveError {

@@ -88,6 +88,23 @@ pub(crate) struct Facts {
 }
 
 /// A join that reached the network.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Joined, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let other = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let Joined { peers, problems } = node.join(&[other.address().into()]).await?;
+/// assert_eq!((peers, problems.len()), (1, 0));
+/// # node.shutdown().await;
+/// # other.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Joined {
     /// Contacts in the routing table after the join.

@@ -17,6 +17,21 @@ use crate::address::NodeAddress;
 pub(crate) const NOBODY_ANSWERS: &str = "no other node of the network answers";
 
 /// The state of a node.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, Status};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let Status { network, peers, verdict, reasons, .. } = node.status().await?;
+/// println!("{network}: {peers} peers, {}, {reasons:?}", verdict.as_str());
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The node's place in the key space.
@@ -58,6 +73,23 @@ pub struct Status {
 }
 
 /// How a node is doing.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, Verdict};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// match node.status().await?.verdict {
+///     Verdict::Healthy | Verdict::Starting => println!("nothing to do"),
+///     verdict => println!("{}: ask Node::doctor", verdict.as_str()),
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The first attempt to join is under way.
@@ -83,6 +115,22 @@ impl Verdict {
 }
 
 /// A limit beside its use.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Limit, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// for Limit { name, used, limit } in node.status().await?.limits {
+///     println!("{name}: {used} of {limit}");
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// What is limited, in kebab case.
@@ -94,6 +142,21 @@ pub struct Limit {
 }
 
 /// What went over a node's sockets since its start, QUIC included.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, Traffic};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let Traffic { bytes_in, bytes_out, costs, .. } = node.status().await?.traffic;
+/// println!("{bytes_in} bytes came, {bytes_out} left, for {} causes", costs.len());
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// UDP payload received in bytes.
@@ -109,6 +172,24 @@ pub struct Traffic {
 }
 
 /// A neighbour: a contact of the routing table.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, Peer};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let other = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// node.join(&[other.address().into()]).await?;
+/// let peers: Vec<Peer> = node.peers().await?;
+/// assert_eq!(peers[0].node, other.id());
+/// # node.shutdown().await;
+/// # other.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The node.
@@ -126,6 +207,22 @@ pub struct Peer {
 }
 
 /// Something that the node has nothing to do with.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Block, Blocked, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// node.block(Blocked::Key("name:x".parse()?), None).await?;
+/// let blocks: Vec<Block> = node.blocks().await?;
+/// assert_eq!((blocks.len(), blocks[0].until), (1, None));
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What is blocked.

@@ -16,6 +16,26 @@ const EVENTS_MAX: usize = 1024;
 const GAPS: usize = 256;
 
 /// What a subscription brings.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Cursor, Event, Node, Since};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let topic = node.topic("name:news".parse()?);
+/// topic.publish("first message").await?;
+/// let mut events = topic.subscribe(Since::Cursor(Cursor::new())).await?;
+/// match events.next().await {
+///     Some(Event::Record { record, .. }) => assert_eq!(record.payload(), "first message"),
+///     other => println!("{other:?}"),
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A record.
@@ -41,6 +61,23 @@ pub enum Event {
 
 /// A watched slot, from [`Node::watch`](crate::Node::watch) or
 /// [`Topic::subscribe`](crate::Topic::subscribe). Dropping it ends the watching.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, Since, Subscription};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let topic = node.topic("name:news".parse()?);
+/// let mut events: Subscription = topic.subscribe(Since::Now).await?;
+/// topic.publish("first message").await?;
+/// assert!(events.next().await.is_some());
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Subscription(Reader<Events>);
 

@@ -47,6 +47,25 @@ pub(crate) async fn purpose(mut stream: DataStream) -> Option<(Purpose, DataStre
 }
 
 /// Streams that other nodes open to this one, as they come in.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, Streams};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let other = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let mut streams: Streams = other.accept_streams();
+/// let (mut sender, _receiver) = node.open_stream(other.address()).await?.split();
+/// sender.write_bytes("hello".into()).await?;
+/// assert_eq!(streams.next().await.map(|(from, _)| from), Some(node.id()));
+/// # node.shutdown().await;
+/// # other.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Streams {
     receiver: mpsc::Receiver<Accepted>,

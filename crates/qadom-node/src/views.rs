@@ -34,6 +34,22 @@ pub use namespace::Namespace;
 pub use topic::Topic;
 
 /// Where a read looks.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Node, ReadFrom};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// node.dict().set("colour", "green").await?;
+/// let here = node.dict().read_from(ReadFrom::Local);
+/// assert_eq!(here.get("colour").await?.record.payload(), "green");
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ReadFrom {
     /// In the own store and in the network.

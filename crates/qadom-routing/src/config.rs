@@ -19,6 +19,16 @@ pub const REACH_MAX: usize = 60;
 pub const PATHS_MAX: usize = 8;
 
 /// The settings of a [`RoutingTable`](crate::RoutingTable).
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Key, NodeId, RoutingTable, TableConfig};
+///
+/// let config = TableConfig { k: 8, bits_per_level: 2, ..TableConfig::default() };
+/// let table = RoutingTable::new(NodeId::from(Key::ZERO), config);
+/// assert!(table.is_empty());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableConfig {
     /// Contacts per bucket, at least 1 (20). The bucket that ends the neighbourhood of the own id
@@ -57,6 +67,16 @@ impl Default for TableConfig {
 }
 
 /// The settings of a [`Lookup`](crate::Lookup).
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Key, Lookup, LookupConfig, Moment, Next, NodeId};
+///
+/// let config = LookupConfig { paths: 4, ..LookupConfig::default() };
+/// let mut lookup = Lookup::new(NodeId::from(Key::MAX), Key::ZERO, config, [], Moment::ORIGIN);
+/// assert_eq!(lookup.next(Moment::ORIGIN), Next::Done);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LookupConfig {
     /// Nodes to find, at least 1 (20).

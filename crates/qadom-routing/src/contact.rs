@@ -10,10 +10,30 @@ use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use crate::key::{KEY_LENGTH, Key};
 
 /// An X25519 public key that may name a node: canonical and not of small order.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::NodeKey;
+///
+/// let key = NodeKey::new([9; 32])?;
+/// assert_eq!(key.as_bytes(), &[9; 32]);
+/// assert_eq!(key.id().to_string().len(), 64);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeKey([u8; KEY_LENGTH]);
 
 /// The bytes are no node key: not canonical, or of small order. Whoever sent them is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{NodeKey, NodeKeyError};
+///
+/// // A key of small order is nobody's.
+/// assert_eq!(NodeKey::new([0; 32]), Err(NodeKeyError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a node key: the 32 bytes are not canonical or of small order")]
 pub struct NodeKeyError;
@@ -86,6 +106,16 @@ pub fn is_node_key(bytes: &[u8; KEY_LENGTH]) -> bool {
 }
 
 /// The point of the key space where a node stands: `derive("qadom 1 node id", key)`.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Key, NodeId, NodeKey};
+///
+/// let id: NodeId = NodeKey::new([9; 32])?.id();
+/// assert_eq!(NodeId::from(*id.key()), id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Key);
 
@@ -116,6 +146,18 @@ impl fmt::Debug for NodeId {
 }
 
 /// The address families that somebody can reach.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Families, NodeKey};
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let v6_only = Families { v4: false, v6: true };
+/// assert_eq!(contact.address(v6_only), None);
+/// assert!(contact.address(Families::BOTH).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Families {
     /// Reaches IPv4 addresses.
@@ -130,6 +172,18 @@ impl Families {
 }
 
 /// A node as others are told of it: its key, its id and at least one address.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, NodeKey};
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "[::ffff:192.0.2.1]:7236".parse()?, true);
+/// // An IPv4-mapped IPv6 address is the IPv4 address.
+/// assert_eq!(contact.v4(), Some("192.0.2.1:7236".parse()?));
+/// assert!(contact.is_storing() && contact.v6().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
     key: NodeKey,

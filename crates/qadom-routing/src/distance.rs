@@ -8,6 +8,18 @@ use core::fmt;
 use crate::key::KEY_LENGTH;
 
 /// The XOR of two keys, ordered as an unsigned 256-bit number.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Distance, Key};
+///
+/// let (one, other) = (Key::from_name(b"one")?, Key::from_name(b"other")?);
+/// assert_eq!(one.distance(&other), other.distance(&one));
+/// assert_eq!(one.distance(&one), Distance::ZERO);
+/// assert_eq!(Distance::from_fraction(0.25).shared_bits(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Distance([u64; 4]);
 

@@ -15,6 +15,17 @@ pub const fn is_exempt(_address: IpAddr, is_local: bool) -> bool {
 }
 
 /// The groups of one address: its network of 24 and of 16 bits; of 48 and 32 for IPv6.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::AddressGroups;
+///
+/// let (one, other) = ("192.0.2.1".parse()?, "192.0.3.1".parse()?);
+/// let (one, other) = (AddressGroups::of(one), AddressGroups::of(other));
+/// assert!(one.narrow != other.narrow && one.wide == other.wide);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressGroups {
     /// The /24 or the /48.
@@ -54,6 +65,22 @@ impl AddressGroups {
 }
 
 /// How many of one group are taken before others.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, GroupLimits, NodeKey, diverse};
+///
+/// let key = NodeKey::new([9; 32])?;
+/// let one = Contact::at(key, "8.8.8.8:7236".parse()?, true);
+/// let beside_it = Contact::at(key, "8.8.8.9:7236".parse()?, true);
+/// let far_away = Contact::at(key, "9.9.9.9:7236".parse()?, true);
+/// // At most one of a /24.
+/// let limits = GroupLimits { narrow: 1, wide: 2 };
+/// let (chosen, passed_over) = diverse([&one, &beside_it, &far_away], 2, limits);
+/// assert_eq!((chosen, passed_over), (vec![&one, &far_away], 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupLimits {
     /// Of one /24 (IPv6 /48).
@@ -78,6 +105,18 @@ impl GroupLimits {
 }
 
 /// What was taken so far, by group.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{AddressGroups, GroupCount, GroupLimits};
+///
+/// let groups = AddressGroups::of("192.0.2.1".parse()?);
+/// let mut count = GroupCount::new(GroupLimits::BUCKET);
+/// assert!(count.take_if_room(groups) && count.take_if_room(groups));
+/// assert!(!count.has_room(groups));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct GroupCount {
     limits: GroupLimits,

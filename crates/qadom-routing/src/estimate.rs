@@ -49,6 +49,17 @@ pub struct SizeEstimator {
 }
 
 /// About how many nodes a network has.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Moment, NetworkSize, SizeEstimator};
+///
+/// let mut estimator = SizeEstimator::new();
+/// estimator.note(7, 0.9, 20, Moment::ORIGIN);
+/// let size: Option<NetworkSize> = estimator.estimate();
+/// assert_eq!(size.map(|size| size.nodes), Some(8.0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NetworkSize {
     /// Storing nodes, this one among them.

@@ -126,6 +126,15 @@ impl Key {
 }
 
 /// Why a text is no key. The text is at fault; nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Key, KeyTextError};
+///
+/// assert_eq!("hello".parse::<Key>(), Err(KeyTextError::Form));
+/// assert_eq!("name:".parse::<Key>(), Err(KeyTextError::NameLength { length: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyTextError {

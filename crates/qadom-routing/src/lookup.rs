@@ -77,6 +77,22 @@ struct Path {
 }
 
 /// What to do next for a lookup.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Lookup, LookupConfig, Moment, Next, NodeId, NodeKey};
+///
+/// let seed = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let (own, config) = (NodeId::from(Key::MAX), LookupConfig::default());
+/// let mut lookup = Lookup::new(own, Key::ZERO, config, [seed], Moment::ORIGIN);
+/// while let Next::Ask(contact) = lookup.next(Moment::ORIGIN) {
+///     // A request goes to the contact here; this one answers that it knows nobody else.
+///     lookup.on_answer(contact.id(), [], Moment::ORIGIN);
+/// }
+/// assert_eq!(lookup.answered().count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Send a request to this node, then ask again what is next. The node occupies a slot until it
@@ -91,6 +107,21 @@ pub enum Next {
 }
 
 /// What became of an input.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Lookup, LookupConfig, Moment, NodeId, NodeKey, Noted};
+///
+/// let seed = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let (own, now) = (NodeId::from(Key::MAX), Moment::ORIGIN);
+/// let mut lookup = Lookup::new(own, Key::ZERO, LookupConfig::default(), [seed.clone()], now);
+/// assert_eq!(lookup.on_failure(seed.id(), now), Noted::Unknown);
+/// lookup.next(now);
+/// assert_eq!(lookup.on_slow(seed.id(), now), Noted::Accepted);
+/// assert_eq!(lookup.on_answer(seed.id(), [], now), Noted::Late);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noted {
     /// The node was being asked within its slot; the input counts.
@@ -103,6 +134,20 @@ pub enum Noted {
 }
 
 /// One event of a lookup's trace.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Lookup, LookupConfig, Moment, NodeId, NodeKey, Step};
+///
+/// let seed = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let (own, now) = (NodeId::from(Key::MAX), Moment::ORIGIN);
+/// let mut lookup = Lookup::new(own, Key::ZERO, LookupConfig::default(), [seed.clone()], now);
+/// lookup.next(now);
+/// let trace: &[Step] = lookup.trace();
+/// assert_eq!((&trace[0].contact, trace[0].hop), (&seed, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// When it happened.
@@ -119,6 +164,21 @@ pub struct Step {
 }
 
 /// What happened with a node of a lookup.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Lookup, LookupConfig, Moment, NodeId, NodeKey, StepEvent};
+///
+/// let seed = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let (own, now) = (NodeId::from(Key::MAX), Moment::ORIGIN);
+/// let mut lookup = Lookup::new(own, Key::ZERO, LookupConfig::default(), [seed.clone()], now);
+/// lookup.next(now);
+/// lookup.on_answer(seed.id(), [], now);
+/// let events: Vec<StepEvent> = lookup.trace().iter().map(|step| step.event).collect();
+/// assert_eq!(events, [StepEvent::Asked, StepEvent::Answered { contacts: 0, nearer: 0 }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepEvent {
     /// A request goes to it.

@@ -7,6 +7,17 @@ use core::ops::{Add, Sub};
 use core::time::Duration;
 
 /// A point on a monotonic clock, in microseconds since an origin that the driver chose.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Moment;
+/// use std::time::Duration;
+///
+/// let later = Moment::ORIGIN + Duration::from_secs(5);
+/// assert_eq!(later.since(Moment::ORIGIN), Duration::from_secs(5));
+/// assert_eq!(later.as_micros(), 5_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 

@@ -56,6 +56,18 @@ pub struct RoutingTable {
 }
 
 /// What the table did with a node that was heard from.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey, Observation, RoutingTable, TableConfig};
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let mut table = RoutingTable::new(NodeId::from(Key::ZERO), TableConfig::default());
+/// assert_eq!(table.observe(contact.clone(), Moment::ORIGIN), Observation::Inserted);
+/// assert_eq!(table.observe(contact, Moment::ORIGIN), Observation::Refreshed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// It is a contact of the table from now on.
@@ -75,6 +87,20 @@ pub enum Observation {
 }
 
 /// What the table did about a request that failed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey, Removal, RoutingTable, TableConfig};
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let mut table = RoutingTable::new(NodeId::from(Key::ZERO), TableConfig::default());
+/// assert_eq!(table.on_failure(contact.id(), 1, Moment::ORIGIN), Removal::Unknown);
+/// table.observe(contact.clone(), Moment::ORIGIN);
+/// // One request that failed is no reason to forget the last contact there is.
+/// assert_eq!(table.on_failure(contact.id(), 1, Moment::ORIGIN), Removal::Kept);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// The contact stays: this was its first failure or one that was reported before, this node
@@ -92,6 +118,20 @@ pub enum Removal {
 }
 
 /// A contact of the table and what the table knows of it.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey, RoutingTable, TableConfig};
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let mut table = RoutingTable::new(NodeId::from(Key::ZERO), TableConfig::default());
+/// table.observe(contact, Moment::ORIGIN);
+/// for entry in table.entries() {
+///     assert_eq!((entry.first_seen, entry.failures), (Moment::ORIGIN, 0));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableEntry<'a> {
     /// The contact.

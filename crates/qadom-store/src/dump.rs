@@ -38,6 +38,17 @@ const READ_AT_ONCE: usize = 64;
 const COMMITTED_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// What a dump holds.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Dumped, MemoryStore, export};
+///
+/// let mut dump = Vec::new();
+/// let Dumped { entries, length } = export(&MemoryStore::new(), &mut dump)?;
+/// assert_eq!((entries, length), (0, dump.len() as u64));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dumped {
     /// Entries.
@@ -47,6 +58,17 @@ pub struct Dumped {
 }
 
 /// Why a store was not exported. What was written so far is no whole dump, and is refused as such.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{ExportError, MemoryStore, export};
+///
+/// // No room: the caller's file takes no byte.
+/// let mut full: &mut [u8] = &mut [];
+/// let error = export(&MemoryStore::new(), &mut full).unwrap_err();
+/// assert!(matches!(error, ExportError::Write { .. }));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -65,6 +87,18 @@ pub enum ExportError {
 }
 
 /// Why a dump was not imported. Only with [`ImportError::Interrupted`] was anything changed.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Cursor;
+///
+/// use qadom_store::{ImportError, MemoryStore, import};
+///
+/// let copy = MemoryStore::new();
+/// let error = import(&copy, &mut Cursor::new("something else")).unwrap_err();
+/// assert!(matches!(error, ImportError::NotADump));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {

@@ -64,6 +64,15 @@ impl FromStr for StoreEngine {
 }
 
 /// There is no such engine. Whoever wrote the name is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::StoreEngine;
+///
+/// let error = "rocksdb".parse::<StoreEngine>().unwrap_err();
+/// assert_eq!(error.name, "rocksdb");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no store engine {name}; known are sled and redb")]
 pub struct UnknownEngineError {
@@ -120,6 +129,15 @@ impl FromStr for Durability {
 }
 
 /// There is no such durability. Whoever wrote the name is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::Durability;
+///
+/// let error = "none".parse::<Durability>().unwrap_err();
+/// assert_eq!(error.name, "none");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no durability {name}; it is kill or power")]
 pub struct UnknownDurabilityError {
@@ -128,6 +146,17 @@ pub struct UnknownDurabilityError {
 }
 
 /// How a store on disk is opened.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Durability, Options, open};
+///
+/// let folder = tempfile::tempdir()?;
+/// let options = Options { durability: Durability::Power, ..Options::default() };
+/// open(folder.path(), options)?.commit()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The engine that shall keep the folder. Without one the folder keeps the one it has, and a

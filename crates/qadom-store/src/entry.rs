@@ -56,6 +56,14 @@ impl EntryId {
 }
 
 /// An id was empty or too long. The caller is at fault; nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{EntryId, EntryIdError};
+///
+/// assert_eq!(EntryId::new(&[0; 65]), Err(EntryIdError { length: 65 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an entry id has 1 to 64 bytes, this one has {length}")]
 pub struct EntryIdError {
@@ -64,6 +72,31 @@ pub struct EntryIdError {
 }
 
 /// One thing kept, of at most [`ENTRY_MAX`] bytes.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Key;
+/// use qadom_store::{Class, Columns, Entry, EntryId, MemoryStore, Store};
+///
+/// let entry = Entry {
+///     slot: Key::from_name(b"greeting")?,
+///     id: EntryId::new(b"value")?,
+///     bytes: "hello".into(),
+///     columns: Columns {
+///         expires_at: 1_800_000_000,
+///         charge: 517,
+///         group: [0; 8],
+///         owner: [0; 32],
+///         rank: 0,
+///         class: Class::Record,
+///     },
+/// };
+/// let store = MemoryStore::new();
+/// store.put(entry.clone())?;
+/// assert_eq!(store.get(&entry.slot, &entry.id)?, Some(entry));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The point of the key space it lies at.
@@ -77,6 +110,24 @@ pub struct Entry {
 }
 
 /// The facts about an entry that are kept beside its bytes, by which it is counted and leaves.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Class, Columns};
+///
+/// let columns = Columns {
+///     expires_at: 1_800_000_000,
+///     charge: 517,
+///     group: [4, 192, 0, 2, 0, 0, 0, 0],
+///     owner: [7; 32],
+///     rank: 1_700_000_000,
+///     class: Class::Record,
+/// };
+/// // A copy that a reader left leaves first when the store is full.
+/// let cached = Columns { class: Class::Cached, ..columns };
+/// assert_ne!(cached, columns);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// When the entry may be removed, in seconds UTC.
@@ -95,6 +146,26 @@ pub struct Columns {
 }
 
 /// How an entry is kept.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Class, MemoryStore, Store};
+/// # use qadom_store::{Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let cached = Columns { class: Class::Cached, ..columns };
+/// let id = EntryId::new(b"copy")?;
+/// store.put(Entry { slot, id, bytes: "copy".into(), columns: cached })?;
+/// // One of both is a copy, which leaves first.
+/// assert_eq!((store.stats().records, store.stats().cached), (2, 517));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// A record that this node answers for. Leaves to make room only when no cached copy is left.

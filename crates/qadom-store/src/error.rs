@@ -14,6 +14,24 @@ use crate::{ENTRY_MAX, StoreEngine};
 /// The last three mean that the engine failed: the store has *stopped*. From then on every change,
 /// commit and sync repeats the error, reads go on as far as the engine can, and
 /// [`reopen`](crate::Store::reopen) starts it again.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{MemoryStore, Store, StoreError};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let long = Entry { bytes: vec![0; 65_537].into(), ..entry };
+/// let error = store.put(long).unwrap_err();
+/// assert!(matches!(error, StoreError::EntryTooLarge { length: 65_537, limit: 65_536 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -68,6 +86,18 @@ impl StoreError {
 }
 
 /// Why a store could not be opened. Unless a variant says otherwise, the folder is as it was.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{OpenError, Options, open};
+///
+/// let folder = tempfile::tempdir()?;
+/// let _store = open(folder.path(), Options::default())?;
+/// let error = open(folder.path(), Options::default()).unwrap_err();
+/// assert!(matches!(error, OpenError::InUse { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -135,6 +165,19 @@ pub enum OpenError {
 }
 
 /// What an engine or the operating system said about a failure, for logs. Cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// use std::error::Error;
+///
+/// use qadom_store::{EngineFault, StoreError};
+///
+/// let source = EngineFault::new("the disk does not answer");
+/// let error = StoreError::Failed { source };
+/// let cause = error.source().map(ToString::to_string);
+/// assert_eq!(cause.as_deref(), Some("the disk does not answer"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct EngineFault(Arc<str>);
 

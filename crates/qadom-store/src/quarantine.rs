@@ -30,12 +30,43 @@ use loss::Loss;
 pub const QUARANTINED_MAX: usize = 3;
 
 /// The place of damaged stores: a node's data folder.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::Quarantine;
+///
+/// let place = tempfile::tempdir()?;
+/// let store = place.path().join("store");
+/// std::fs::create_dir(&store)?;
+/// let quarantine = Quarantine::new(place.path());
+/// quarantine.set_aside(&store, "the checksum of a page is wrong", 1_700_000_000)?;
+/// assert_eq!(quarantine.list()?.len(), 1);
+/// assert!(!store.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
     folder: PathBuf,
 }
 
 /// A damaged store that was set aside.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Quarantine, Quarantined};
+///
+/// let place = tempfile::tempdir()?;
+/// # let store = place.path().join("store");
+/// # std::fs::create_dir(&store)?;
+/// let quarantine = Quarantine::new(place.path());
+/// # quarantine.set_aside(&store, "the checksum of a page is wrong", 1_700_000_000)?;
+/// let damaged: Vec<Quarantined> = quarantine.list()?;
+/// assert_eq!(damaged[0].at, Some(1_700_000_000));
+/// assert_eq!(damaged[0].reason, "the checksum of a page is wrong");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     /// Where it is: `quarantine-N` in the quarantine's folder.
@@ -142,6 +173,20 @@ impl Quarantine {
 }
 
 /// A store that was opened, and what had to be done for it.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Opening, Options, Quarantine, open_or_set_aside};
+///
+/// let place = tempfile::tempdir()?;
+/// let quarantine = Quarantine::new(place.path());
+/// let folder = place.path().join("store");
+/// let Opening { store, recovery } =
+///     open_or_set_aside(&folder, Options::default(), &quarantine, 1_700_000_000)?;
+/// assert_eq!((store.stats().records, recovery), (0, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Opening {
     /// The open store.
@@ -152,6 +197,21 @@ pub struct Opening {
 
 /// What was done about a damaged store while it was opened, now or before the process ended without
 /// having brought everything back.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Options, Quarantine, Recovery, open_or_set_aside};
+///
+/// let place = tempfile::tempdir()?;
+/// let quarantine = Quarantine::new(place.path());
+/// let folder = place.path().join("store");
+/// let opening = open_or_set_aside(&folder, Options::default(), &quarantine, 1_700_000_000)?;
+/// if let Some(Recovery { place, reason, .. }) = opening.recovery {
+///     println!("{reason}; what was there is kept in {place:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// Where the damaged one is now; none when it was not set aside, but lost some entries.

@@ -41,6 +41,24 @@ impl Container {
 }
 
 /// Among which entries room is made.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{MemoryStore, Needed, Scope, Store};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let needed = Needed { charge: 1, records: 0 };
+/// assert_eq!(store.evict(Scope::All, needed, &[])?.len(), 1);
+/// assert_eq!(store.evict(Scope::All, needed, &[])?, []);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// All that the store keeps.
@@ -52,6 +70,26 @@ pub enum Scope {
 }
 
 /// How much room is made: at least this many bytes *and* this many records.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{MemoryStore, Needed, Scope, Store};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// // Nothing has to go.
+/// assert_eq!(store.evict(Scope::All, Needed::default(), &[])?, []);
+/// // At least 100 bytes and one entry have to.
+/// let needed = Needed { charge: 100, records: 1 };
+/// assert_eq!(store.evict(Scope::All, needed, &[])?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needed {
     /// Bytes, as the entries are charged.
@@ -73,6 +111,23 @@ impl Needed {
 }
 
 /// How much is kept somewhere, cached copies included.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Container, MemoryStore, Store, Usage};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let container = Container::of(&entry.slot, &entry.id);
+/// assert_eq!(store.usage(&container), Usage { records: 1, charge: 517 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Entries.
@@ -99,6 +154,23 @@ impl Usage {
 }
 
 /// The group of addresses that has most in a scope.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{MemoryStore, Scope, Store};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let largest = store.largest_group(Scope::All);
+/// assert_eq!((largest.usage.charge, largest.groups), (517, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LargestGroup {
     /// What it has.
@@ -108,6 +180,23 @@ pub struct LargestGroup {
 }
 
 /// The name of an entry that left to make room.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{Evicted, MemoryStore, Needed, Scope, Store};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let gone = store.evict(Scope::All, Needed { charge: 0, records: 1 }, &[])?;
+/// assert_eq!(gone, [Evicted { slot: entry.slot, id: entry.id }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Evicted {
     /// The point of the key space it lay at.

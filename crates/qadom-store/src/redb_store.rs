@@ -26,6 +26,17 @@ use crate::{Durability, EngineFault, OpenError, StoreEngine};
 ///
 /// What was changed since the last commit is held in memory a second time. Opening reads every
 /// entry once, to check it and to order them.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{RedbStore, Store};
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = RedbStore::open(folder.path())?;
+/// assert!(store.is_durable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RedbStore {
     disk: Disk<Redb>,

@@ -30,6 +30,17 @@ use crate::{Durability, EngineFault, OpenError, StoreEngine};
 ///
 /// Its background thread fsyncs every 500 ms without being asked; only [`sync`](crate::Store::sync)
 /// tells whether that worked. Opening reads every entry once, to check it and to order them by expiry.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{SledStore, Store};
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = SledStore::open(folder.path())?;
+/// assert!(store.is_durable());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct SledStore {
     disk: Disk<Sled>,

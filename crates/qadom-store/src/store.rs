@@ -213,6 +213,25 @@ pub trait Store: Debug + Send + Sync {
 
 /// The number of a buffered change. Counts from 0 when a store is opened, never goes back, and is
 /// not kept on disk.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{MemoryStore, Store, Ticket};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let ticket: Ticket = store.ticket();
+/// assert!(ticket > Ticket::ZERO);
+/// // Everything up to the ticket that is given is committed.
+/// assert!(store.commit()? >= ticket);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
@@ -237,6 +256,23 @@ impl Ticket {
 }
 
 /// How much a store keeps. All but `damaged` is the same after a reopening as before.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_store::{MemoryStore, Stats, Store};
+/// # use qadom_store::{Class, Columns, Entry, EntryId};
+///
+/// let store = MemoryStore::new();
+/// # let id = EntryId::new(b"value")?;
+/// # let columns = Columns { expires_at: 1_800_000_000, charge: 517, group: [0; 8], owner: [0; 32], rank: 0, class: Class::Record };
+/// # let slot = qadom_routing::Key::ZERO;
+/// # let entry = Entry { slot, id, bytes: "hello".into(), columns };
+/// store.put(entry.clone())?;
+/// let stats = store.stats();
+/// assert_eq!(stats, Stats { records: 1, charge: 517, ..Stats::default() });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Entries of every class.

@@ -74,6 +74,17 @@ pub enum Answer {
 }
 
 /// Says what a node is.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, Pong};
+///
+/// let observed = Some("192.0.2.1:7236".parse()?);
+/// let pong = Answer::Pong(Pong { storing: true, observed, ..Pong::default() });
+/// assert_eq!(Answer::decode(pong.encode())?, pong);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {
     /// The lowest protocol revision that the node speaks.

@@ -13,6 +13,14 @@ use crate::limits::CONTACTS_MAX;
 const SHORTEST: usize = 1 + KEY_LENGTH + 6;
 
 /// The packed contacts are not valid. Their sender is at fault; none of them is used.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{ContactsError, unpack_contacts};
+///
+/// assert_eq!(unpack_contacts(&[2, 9, 9]), Err(ContactsError::Truncated { index: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContactsError {

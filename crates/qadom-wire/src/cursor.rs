@@ -38,6 +38,17 @@ const ENTRY_LENGTH: usize = 32;
 pub struct Cursor(BTreeMap<[u8; 16], (u64, u64)>);
 
 /// What one writer's entry in a [`Cursor`] says.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Cursor, CursorEntry, Identity};
+///
+/// let writer = Identity::from_seed([7; 32]).writer();
+/// let entry = CursorEntry { tag: writer.tag(), stream: 0, seq: 5 };
+/// let cursor: Cursor = [entry].into_iter().collect();
+/// assert_eq!(cursor.seen(&writer), Some((0, 5)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CursorEntry {
     /// The writer's [tag](Writer::tag).
@@ -49,6 +60,15 @@ pub struct CursorEntry {
 }
 
 /// The bytes or the text are no cursor. Whoever gave them is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Cursor, CursorError};
+///
+/// assert_eq!("not one".parse::<Cursor>(), Err(CursorError::Text));
+/// assert_eq!(Cursor::from_bytes(&[0; 31]), Err(CursorError::Length { length: 31 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CursorError {

@@ -33,6 +33,17 @@ const _: () = assert!(
 );
 
 /// The place of a record among all of its kind: ordered by slot, then by item id.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Position, dict_slot};
+///
+/// let slot = dict_slot(b"weather")?;
+/// let first = Position::first_of(slot);
+/// assert!(first < Position { slot, id: "name:x".parse()? });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The slot.
@@ -42,6 +53,20 @@ pub struct Position {
 }
 
 /// Asks in which ranges the records of the asker and of the node differ.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Key;
+/// use qadom_wire::{Digest, DigestRange, Kind, Position, Request, fingerprint};
+///
+/// // "These are all records that I have: what do you have?"
+/// let start = Position::first_of(Key::ZERO);
+/// let range = DigestRange { start, end: None, fingerprint: fingerprint(&mut []) };
+/// let digest = Request::Digest(Digest { kind: Kind::Value, ranges: vec![range] });
+/// assert_eq!(Request::decode(digest.encode())?, digest);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// The kind of the records.
@@ -52,6 +77,17 @@ pub struct Digest {
 }
 
 /// What somebody has between two positions.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Key;
+/// use qadom_wire::{DigestRange, Position, fingerprint};
+///
+/// let (start, end) = (Position::first_of(Key::ZERO), Position::first_of(Key::MAX));
+/// let range = DigestRange { start, end: Some(end), fingerprint: fingerprint(&mut [[7; 32]]) };
+/// assert!(range.contains(&start) && !range.contains(&end));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DigestRange {
     /// The first position.
@@ -63,6 +99,18 @@ pub struct DigestRange {
 }
 
 /// What the node has in one range of a [`Digest`].
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Key;
+/// use qadom_wire::{DigestRange, Position, RangeDigest};
+///
+/// let start = Position::first_of(Key::ZERO);
+/// let range = DigestRange { start, end: None, fingerprint: [0; 32] };
+/// assert!(RangeDigest::Records(vec![(start, [7; 32])]).is_answer_to(&range));
+/// assert!(!RangeDigest::Split(Vec::new()).is_answer_to(&range));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RangeDigest {
     /// The same as the asker.

@@ -13,6 +13,18 @@ use crate::writer::{ContentSignature, Identity, Writer};
 
 /// A record before it is signed. The constructors set the label, and the slot of namespace entries,
 /// as the rules of the kind demand; [`Identity::sign`] checks them all.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, bag_label};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let draft = Draft::bag_item("name:fruit".parse()?, "apple".into(), 1, 1_700_129_600);
+/// let item = Identity::from_seed([7; 32]).sign(&network, draft)?;
+/// assert_eq!(*item.label(), bag_label(b"apple"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// The kind, any but [`Kind::Value`].

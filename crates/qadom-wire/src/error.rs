@@ -10,6 +10,16 @@ use crate::writer::WeakKey;
 
 /// The body is no message of this protocol. Its sender is at fault, or speaks a later revision;
 /// nothing of it is used.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, DecodeError, Reason};
+///
+/// let error = Answer::decode("no message".into()).unwrap_err();
+/// assert_eq!(error, DecodeError::Protobuf);
+/// assert_eq!(error.reason(), Reason::Malformed);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -74,6 +84,18 @@ impl DecodeError {
 
 /// The record is none that its writer made for this network. Whoever gave it is at fault; nothing of
 /// it is kept.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, RecordError};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let draft = Draft::bag_item("name:fruit".parse()?, vec![0; 1025].into(), 1, 1_700_129_600);
+/// let error = Identity::from_seed([7; 32]).sign(&network, draft).unwrap_err();
+/// assert_eq!(error, RecordError::TooLarge { length: 1025, limit: 1024 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -118,6 +140,18 @@ impl RecordError {
 
 /// The answer is longer than the body may be even without any contact. The caller is at fault: it
 /// has to answer with fewer records. Nothing was encoded.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, Found, Record, Value};
+///
+/// let record = Record::Value(Value::new(vec![0; 8192].into())?);
+/// let answer = Answer::Found(Found { records: vec![record], ..Found::default() });
+/// let error = answer.encode_within(1028).unwrap_err();
+/// assert!(error.needed > 8192 && error.limit == 1028);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer needs {needed} bytes without contacts, the limit is {limit}")]
 pub struct BodyTooLong {

@@ -23,6 +23,22 @@ use crate::reason::Reason;
 const INDEX_LENGTH: usize = 8;
 
 /// Asks a node to keep chunks of a file. It pulls those that it wants.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Offer, Request};
+///
+/// let offer = Request::Offer(Offer {
+///     file: [7; 32],
+///     length: 300_000,
+///     chunks: vec![0, 1],
+///     expiry: 1_700_129_600,
+///     copies: 6,
+/// });
+/// assert_eq!(Request::decode(offer.encode())?, offer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The BLAKE3 of the file's content.
@@ -39,6 +55,17 @@ pub struct Offer {
 }
 
 /// What becomes of one chunk of an [`Offer`].
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, OfferResult, Reason};
+///
+/// let results = vec![OfferResult::Wanted, OfferResult::Refused(Reason::Quota)];
+/// let answer = Answer::Offered(results);
+/// assert_eq!(Answer::decode(answer.encode())?, answer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfferResult {
     /// The node does not have it and will pull it.
@@ -50,6 +77,16 @@ pub enum OfferResult {
 }
 
 /// Asks a node which chunks of a file it has.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{DecodeError, Holds, Request};
+///
+/// let ask = |first| Request::Holds(Holds { file: [7; 32], first }).encode();
+/// assert!(Request::decode(ask(8)).is_ok());
+/// assert_eq!(Request::decode(ask(9)), Err(DecodeError::Field { field: "first" }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holds {
     /// The BLAKE3 of the file's content.
@@ -59,6 +96,15 @@ pub struct Holds {
 }
 
 /// Which chunks of a file a node has.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::Held;
+///
+/// let held = Held { length: 300_000, bits: vec![0b10].into() };
+/// assert!(held.has(1) && !held.has(0) && !held.has(100));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// The length of the file in bytes, as far as the node knows. Not proven.
@@ -96,6 +142,16 @@ pub struct FileEntry {
 }
 
 /// What is said of a file does not fit. The caller is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{FileEntry, FileEntryError};
+///
+/// let url = "ftp://192.0.2.1/x".to_owned();
+/// let error = FileEntry::new([7; 32], 5, "text/plain", vec![url.clone()]).unwrap_err();
+/// assert_eq!(error, FileEntryError::Url { url });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileEntryError {
@@ -224,6 +280,18 @@ pub fn is_file_url(text: &str) -> bool {
 
 /// Who has a file, or some of it: the payload of an item of the bag in its
 /// [`providers_slot`](crate::providers_slot). A hint until a session with the node confirms it.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::{Contact, NodeKey};
+/// use qadom_wire::Provider;
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let provider = Provider::new(contact);
+/// assert_eq!(Provider::decode(&provider.encode())?, provider);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Provider(Contact);
 

@@ -11,6 +11,23 @@ use crate::proto;
 use crate::record::{Kind, Record};
 
 /// Asks for the records of one kind under a slot, and for the contacts nearest to it.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Families;
+/// use qadom_wire::{Find, Kind, Request, dict_slot};
+///
+/// let find = Request::Find(Find {
+///     slot: dict_slot(b"weather")?,
+///     kind: Kind::DictCell,
+///     range: None,
+///     have: None,
+///     want: Families::BOTH,
+/// });
+/// assert_eq!(Request::decode(find.encode())?, find);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Find {
     /// The slot.
@@ -26,6 +43,18 @@ pub struct Find {
 }
 
 /// Item ids from one (included) to another (excluded); never empty.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Key;
+/// use qadom_wire::IdRange;
+///
+/// let page = IdRange::new(Key::ZERO, None).ok_or("empty")?;
+/// assert_eq!((page.start(), page.end()), (&Key::ZERO, None));
+/// assert!(IdRange::new(Key::MAX, Some(Key::ZERO)).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     start: Key,
@@ -52,6 +81,18 @@ impl IdRange {
 }
 
 /// What a node has under a slot, and the contacts nearest to it that it knows.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Found, Record, Value};
+///
+/// let record = Record::Value(Value::new("hello".into())?);
+/// let mut found = Found::default();
+/// assert_eq!(found.fill([record], 1028), 1);
+/// assert!(found.records_length() > "hello".len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The records, at most [`ITEMS_MAX`]; signed ones ascending by id.
@@ -67,6 +108,19 @@ pub struct Found {
 }
 
 /// A record that is only handed out in a confirmed session.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, Found, Oversize, Value};
+///
+/// // The asker confirms its address, and then asks again for what has this hash.
+/// let value = Value::new(vec![0; 8192].into())?;
+/// let oversize = Oversize { size: 8192, hash: *value.key().as_bytes() };
+/// let answer = Answer::Found(Found { oversize: Some(oversize), ..Found::default() });
+/// assert_eq!(Answer::decode(answer.encode_within(1028)?)?, answer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oversize {
     /// The length of the encoded record in bytes.

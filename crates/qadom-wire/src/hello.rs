@@ -32,6 +32,15 @@ pub struct Hello {
 }
 
 /// The bytes are no hello. Their sender is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Hello, HelloError};
+///
+/// assert_eq!(Hello::unpack(&[5, 0]), Err(HelloError::Length));
+/// assert_eq!(Hello::unpack(&[1, 2]), Err(HelloError::Truncated));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HelloError {

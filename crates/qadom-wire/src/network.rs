@@ -16,6 +16,16 @@ pub const DEFAULT_NETWORK: &[u8] = b"qadom";
 const SECRET_MIN: usize = 32;
 
 /// Says in every handshake and under every signature which network is meant.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Network, NetworkId};
+///
+/// let open: NetworkId = Network::new(b"qadom", b"")?.id();
+/// assert_ne!(open, Network::new(b"other", b"")?.id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetworkId([u8; 32]);
 
@@ -56,6 +66,15 @@ pub struct Network {
 }
 
 /// A name or a secret that no network can have. The caller is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Network, NetworkError};
+///
+/// assert_eq!(Network::new(b"", b""), Err(NetworkError::NameLength { length: 0 }));
+/// assert_eq!(Network::new(b"mine", b"short"), Err(NetworkError::SecretLength { length: 5 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {

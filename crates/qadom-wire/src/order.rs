@@ -11,6 +11,24 @@ use std::iter::Peekable;
 use crate::signed::{SignedRecord, Verified};
 
 /// How an arriving record relates to the held one of the same identity.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, Relation, dict_slot, relation};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let (writer, name) = (Identity::from_seed([7; 32]), dict_slot(b"weather")?);
+/// let cell = |text: &'static str, expiry| {
+///     writer.sign(&network, Draft::dict_cell(name, text.into(), 1, expiry))
+/// };
+/// let held = cell("rain", 1_700_000_000)?;
+/// let later = cell("rain", 1_700_129_600)?;
+/// assert_eq!(relation(&held, &later), Relation::Renewal);
+/// let other = cell("sun", 1_700_000_000)?;
+/// assert!(matches!(relation(&held, &other), Relation::Conflict { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// It has a higher (stream, seq), and replaces the held one.

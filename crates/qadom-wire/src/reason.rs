@@ -140,6 +140,14 @@ impl fmt::Display for Reason {
 }
 
 /// The text names no reason. The text is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Reason, UnknownReason};
+///
+/// assert_eq!("no-such-reason".parse::<Reason>(), Err(UnknownReason));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a reason of this version")]
 pub struct UnknownReason;

@@ -12,6 +12,16 @@ use crate::signed::SignedRecord;
 use crate::value::Value;
 
 /// The kind of a record. The numbers are those of the signed bytes; 0 is the unsigned value.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::Kind;
+///
+/// assert_eq!(Kind::from_number(4), Some(Kind::Event));
+/// assert!(Kind::BagItem.is_signed() && !Kind::Value.is_signed());
+/// assert_eq!(Kind::BagItem.payload_max(), 1024);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -86,6 +96,18 @@ impl From<proto::RecordKind> for Kind {
 }
 
 /// One record, checked in itself as far as that goes without a network.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Key;
+/// use qadom_wire::{Record, Value};
+///
+/// let record = Record::Value(Value::new("hello".into())?);
+/// assert_eq!(record.id(), Key::ZERO);
+/// assert!(record.encoded_length() > "hello".len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A value. Whether it is the one that was asked for is seen from its key.

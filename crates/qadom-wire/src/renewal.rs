@@ -13,6 +13,20 @@ use crate::signed::{Fields, SignedRecord, Verified};
 
 /// The renewal of something that the holder already has. Who lacks it answers
 /// [`Reason::NotFound`](crate::Reason::NotFound) and is sent the whole record.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, Renewal, dict_slot};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let (writer, name) = (Identity::from_seed([7; 32]), dict_slot(b"weather")?);
+/// let cell = |expiry| writer.sign(&network, Draft::dict_cell(name, "rain".into(), 1, expiry));
+/// let (held, later) = (cell(1_700_000_000)?, cell(1_700_129_600)?);
+/// // The payload stays at home: who holds the record has it.
+/// assert_eq!(Renewal::of(&later).apply(&held, &network)?, later);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renewal {
     /// Of a value, by its key.
@@ -22,6 +36,20 @@ pub enum Renewal {
 }
 
 /// A signed record without its payload. Its structure is checked, its signature is not.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, Record, Renewal, dict_slot};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let draft = Draft::dict_cell(dict_slot(b"weather")?, vec![7; 8192].into(), 1, 1_700_129_600);
+/// let record = Identity::from_seed([7; 32]).sign(&network, draft)?;
+/// let renewal = Renewal::of(&record);
+/// assert!(matches!(renewal, Renewal::Signed(_)));
+/// assert!(Record::Renewal(renewal).encoded_length() < 300);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRenewal {
     header: Box<Header>,

@@ -72,6 +72,17 @@ pub enum Request {
 }
 
 /// Asks whether a node is there.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Hello, Ping, Request};
+///
+/// let hello = Hello { storing: true, ..Hello::default() };
+/// let ping = Request::Ping(Ping { hello: Some(hello) });
+/// assert_eq!(Request::decode(ping.encode())?, ping);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ping {
     /// What the sender says about itself, when that changed since the handshake.
@@ -80,6 +91,16 @@ pub struct Ping {
 
 /// Says by which key a node is known in QUIC, on the port that the message came from; question and
 /// answer are alike.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Request, Stream};
+///
+/// let stream = Request::Stream(Stream { fingerprint: [7; 32] });
+/// assert_eq!(Request::decode(stream.encode())?, stream);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// The SHA-256 of the 32 raw bytes of the Ed25519 public key that the node drew at its start.
@@ -87,6 +108,17 @@ pub struct Stream {
 }
 
 /// Asks for the contacts nearest to a key.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::Families;
+/// use qadom_wire::{FindNode, Request};
+///
+/// let find = Request::FindNode(FindNode { target: "name:x".parse()?, want: Families::BOTH });
+/// assert_eq!(Request::decode(find.encode())?, find);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FindNode {
     /// The key.
@@ -96,6 +128,17 @@ pub struct FindNode {
 }
 
 /// Asks whether a node is reached at an address by somebody that it has not called.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_routing::NodeKey;
+/// use qadom_wire::{DialBack, Request};
+///
+/// let dial = DialBack { address: "192.0.2.1:7236".parse()?, key: NodeKey::new([9; 32])? };
+/// assert_eq!(Request::decode(Request::DialBack(dial).encode())?, Request::DialBack(dial));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DialBack {
     /// The address.

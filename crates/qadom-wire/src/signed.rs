@@ -23,6 +23,19 @@ use crate::record::Kind;
 use crate::writer::{ContentSignature, Writer};
 
 /// A record as it came: its structure is checked, its signature is not. Clones share one copy.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, SignedRecord, dict_slot};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let draft = Draft::dict_cell(dict_slot(b"weather")?, "rain".into(), 1, 1_700_129_600);
+/// let record = Identity::from_seed([7; 32]).sign(&network, draft)?.into_inner();
+/// let read = SignedRecord::from_bytes(record.to_bytes())?;
+/// assert_eq!((read.seq(), &read.payload()[..]), (1, &b"rain"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedRecord(Arc<Parts>);
 
@@ -278,6 +291,19 @@ impl TryFrom<proto::SignedRecord> for SignedRecord {
 }
 
 /// A signed record whose signature holds in the network of this node.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Network, SignedRecord, Verified, dict_slot};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let draft = Draft::dict_cell(dict_slot(b"weather")?, "rain".into(), 1, 1_700_129_600);
+/// let bytes = Identity::from_seed([7; 32]).sign(&network, draft)?.to_bytes();
+/// let verified: Verified = SignedRecord::from_bytes(bytes)?.verify(&network)?;
+/// assert_eq!(*verified.hash(), SignedRecord::hash(&verified, &network));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verified {
     record: SignedRecord,

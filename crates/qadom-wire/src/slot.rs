@@ -10,6 +10,14 @@ use crate::limits::NAME_MAX;
 use crate::writer::Writer;
 
 /// A name that is empty or too long. The caller is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{NameError, dict_slot};
+///
+/// assert_eq!(dict_slot(b""), Err(NameError { length: 0 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name has 1 to {NAME_MAX} bytes, this one has {length}")]
 pub struct NameError {

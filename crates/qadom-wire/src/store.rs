@@ -12,6 +12,25 @@ use crate::reason::Reason;
 use crate::record::Record;
 
 /// Asks a node to keep records. Each is answered by itself, in this order.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Record, Store, StoreClass, StoreItem, Value, ValueError};
+///
+/// let item = |text: &'static str| -> Result<_, ValueError> {
+///     Ok(StoreItem {
+///         record: Record::Value(Value::new(text.into())?),
+///         class: StoreClass::FirstHand,
+///         ttl_seconds: 3600,
+///         group: None,
+///         exclusive: false,
+///     })
+/// };
+/// let batches = Store::batches([item("one")?, item("two")?]);
+/// assert_eq!((batches.len(), batches[0].items.len()), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     /// The records, at most [`ITEMS_MAX`] and together at most [`BODY_MAX`] bytes;
@@ -20,6 +39,23 @@ pub struct Store {
 }
 
 /// One record to keep.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Record, Request, SourceGroup, Store, StoreClass, StoreItem, Value};
+///
+/// let item = StoreItem {
+///     record: Record::Value(Value::new("hello".into())?),
+///     class: StoreClass::Replica,
+///     ttl_seconds: 3600,
+///     group: Some(SourceGroup::of("192.0.2.1".parse()?)),
+///     exclusive: false,
+/// };
+/// let request = Request::Store(Store { items: vec![item] });
+/// assert_eq!(Request::decode(request.encode())?, request);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreItem {
     /// The record.
@@ -39,6 +75,22 @@ pub struct StoreItem {
 }
 
 /// How a record came to be stored.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Record, StoreClass, StoreItem, Value};
+///
+/// let copy = StoreItem {
+///     record: Record::Value(Value::new("hello".into())?),
+///     class: StoreClass::Cached,
+///     ttl_seconds: 600,
+///     group: None,
+///     exclusive: false,
+/// };
+/// assert_ne!(copy.class, StoreClass::FirstHand);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StoreClass {
     /// By its writer, or on its behalf.
@@ -50,6 +102,17 @@ pub enum StoreClass {
 }
 
 /// The address group from which a record was first stored: an IPv4 /24 or an IPv6 /48.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::SourceGroup;
+///
+/// let group = SourceGroup::of("2001:db8::1".parse()?);
+/// assert_eq!(SourceGroup::from_bytes(*group.as_bytes()), Some(group));
+/// assert_eq!(SourceGroup::from_bytes([5; 8]), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceGroup([u8; 8]);
 
@@ -102,6 +165,20 @@ impl SourceGroup {
 }
 
 /// What became of one record of a [`Store`].
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, Reason, StoreResult};
+///
+/// let stored = StoreResult::Stored { committed: true, conflict: false };
+/// assert!(stored.is_kept() && stored.is_committed());
+/// let refused = StoreResult::Refused(Reason::TooFar);
+/// assert!(!refused.is_kept());
+/// let answer = Answer::Stored(vec![stored, refused]);
+/// assert_eq!(Answer::decode(answer.encode())?, answer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreResult {
     /// The holder did not have the record and keeps it now.

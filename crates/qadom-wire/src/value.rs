@@ -33,6 +33,16 @@ pub struct Value {
 }
 
 /// The bytes are not the value. Whoever gave them is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Reason, Value};
+///
+/// let error = Value::checked(&"name:x".parse()?, "hello".into()).unwrap_err();
+/// assert_eq!(error.reason(), Reason::BadHash);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {

@@ -15,6 +15,17 @@ use crate::record::Kind;
 use crate::signed::SignedRecord;
 
 /// Asks to be told of new records under a slot, for the length of a lease.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Cursor, Kind, Request, Watch};
+///
+/// let watch = Watch { slot: "name:news".parse()?, kind: Kind::Event, since: Some(Cursor::new()) };
+/// let request = Request::Watch(watch);
+/// assert_eq!(Request::decode(request.encode())?, request);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// The slot.
@@ -27,6 +38,16 @@ pub struct Watch {
 }
 
 /// Grants a lease.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Answer, Cursor, Watched};
+///
+/// let answer = Answer::Watched(Watched { lease_seconds: 300, cursor: Cursor::new() });
+/// assert_eq!(Answer::decode(answer.encode())?, answer);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
     /// How long the lease runs, in seconds.
@@ -36,6 +57,16 @@ pub struct Watched {
 }
 
 /// Ends a lease, if there is one.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Kind, Request, Unwatch};
+///
+/// let request = Request::Unwatch(Unwatch { slot: "name:news".parse()?, kind: Kind::Event });
+/// assert_eq!(Request::decode(request.encode())?, request);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unwatch {
     /// The slot.
@@ -45,6 +76,19 @@ pub struct Unwatch {
 }
 
 /// Brings new records of a watched slot.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Draft, Identity, Kind, Network, Notify};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let (writer, slot) = (Identity::from_seed([7; 32]), "name:news".parse()?);
+/// let event = writer.sign(&network, Draft::event(slot, 1, 1, "first".into(), 1_700_129_600))?;
+/// let batches = Notify::batches(slot, Kind::Event, 5, [event.into_inner()]);
+/// assert_eq!((batches.len(), batches[0].number, batches[0].skipped), (1, 5, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
     /// The slot.

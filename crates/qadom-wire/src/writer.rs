@@ -48,15 +48,41 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
 /// hexadecimal digits; `int:` and decimal digits are read too.
 ///
 /// Whether it lies on the curve is seen when a signature is checked.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Identity, Writer};
+///
+/// let writer = Identity::from_seed([7; 32]).writer();
+/// assert_eq!(writer.to_string().parse(), Ok(writer));
+/// assert_eq!(Writer::new(*writer.as_bytes()), Ok(writer));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Writer([u8; 32]);
 
 /// The bytes are no writer's key: not canonical, or of small order. Whoever gave them is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{WeakKey, Writer};
+///
+/// assert_eq!(Writer::new([0; 32]), Err(WeakKey));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a writer's key has to be canonical and not of small order")]
 pub struct WeakKey;
 
 /// The text names no writer. The text is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{Writer, WriterTextError};
+///
+/// assert_eq!("someone".parse::<Writer>(), Err(WriterTextError::Form));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriterTextError {
@@ -186,10 +212,34 @@ impl fmt::Debug for Identity {
 
 /// A writer's signature over all of a record but its expiry, so that it outlives renewals. Its text
 /// is 128 hexadecimal digits.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{ContentSignature, Draft, Identity, Network, dict_slot};
+///
+/// let network = Network::new(b"qadom", b"")?.id();
+/// let (writer, name) = (Identity::from_seed([7; 32]), dict_slot(b"weather")?);
+/// let cell = |expiry| writer.sign(&network, Draft::dict_cell(name, "rain".into(), 1, expiry));
+/// let record = cell(1_700_000_000)?;
+/// let signature: ContentSignature = writer.sign_content(&network, &record);
+/// // It holds for the renewed record too.
+/// assert!(cell(1_700_129_600)?.verify_content(&network, &signature));
+/// assert_eq!(signature.to_string().parse(), Ok(signature));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentSignature([u8; 64]);
 
 /// The text is not 128 hexadecimal digits. The text is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_wire::{ContentSignature, SignatureTextError};
+///
+/// assert_eq!("abc".parse::<ContentSignature>(), Err(SignatureTextError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a signature is 128 hexadecimal digits")]
 pub struct SignatureTextError;

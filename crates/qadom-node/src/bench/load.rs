@@ -8,6 +8,23 @@ use super::{percentiles, usage};
 use crate::clock::Clock;
 
 /// The figures of one kind of work.
+///
+/// # Examples
+///
+/// Compiled only: a run takes minutes.
+///
+/// ```no_run
+/// use qadom_node::{BenchSettings, Row, run_bench};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let report = run_bench(&BenchSettings::default(), |_| {}).await?;
+/// for Row { work, count, failed, p50, .. } in report.rows {
+///     println!("{work}: {count} of them, {failed} failed, half of them within {p50:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// What was done, in words.

@@ -29,6 +29,22 @@ const DROPS_SHARE: u64 = 20;
 const UNSENT: [&str; 2] = ["socket-unreachable", "socket-refused"];
 
 /// One thing that was looked at.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Check, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// for Check { name, ok, detail, advice } in node.doctor().await?.checks {
+///     println!("{name} is {}: {detail}, {advice:?}", if ok { "well" } else { "not well" });
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// What was looked at, in kebab case.

@@ -15,6 +15,26 @@ use super::task::{FilePhase, FileProgress, FileTask, Reporter};
 use crate::error::Error;
 
 /// How a file is added.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let options = AddOptions { copy: true, name: Some("greeting".to_owned()), ..AddOptions::default() };
+/// node.files().add(&source, options).finish().await?;
+/// std::fs::remove_file(&source)?; // the node has a copy
+/// assert_eq!(node.files().named("greeting").await?.len(), 1);
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddOptions {
     /// Whether it is copied into the node's folder, so that it is shared whatever becomes of the
@@ -27,6 +47,25 @@ pub struct AddOptions {
 }
 
 /// A file that was added.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileAdded, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let FileAdded { size, chunks, content_type, .. } =
+///     node.files().add(&source, AddOptions::default()).finish().await?;
+/// assert_eq!((size, chunks, &content_type[..]), (5, 1, "text/plain"));
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FileAdded {
     /// The BLAKE3 of its content.

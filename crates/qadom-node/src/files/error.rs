@@ -7,6 +7,26 @@ use qadom_files::FileId;
 use qadom_wire::{Reason, Writer};
 
 /// One of several files under a name.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, NamedFile, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let options = AddOptions { name: Some("greeting".to_owned()), ..AddOptions::default() };
+/// node.files().add(&source, options).finish().await?;
+/// let files: Vec<NamedFile> = node.files().named("greeting").await?;
+/// assert_eq!((files[0].size, files[0].writers.len()), (5, 1));
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {
     /// The BLAKE3 of its content.
@@ -25,6 +45,26 @@ pub struct NamedFile {
 
 /// Why something about a file did not come about. Unless a variant says otherwise, nothing was
 /// changed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{Error, FileError, FileName, GetOptions, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let name = FileName::Name("nothing".to_owned());
+/// match node.files().get(name, GetOptions::default()).finish().await {
+///     Err(Error::File(error @ FileError::NotFound { .. })) => {
+///         println!("{}: {error}", error.reason());
+///     }
+///     other => println!("{other:?}"),
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {

@@ -28,6 +28,28 @@ use crate::folder::sync_folder;
 const LISTING_MAX: u64 = LISTING_BYTES_MAX as u64;
 
 /// How a file is fetched.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, GetOptions, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let added = node.files().add(&source, AddOptions::default()).finish().await?;
+/// let copy = place.path().join("copy");
+/// let options = GetOptions { output: Some(copy.clone()), ..GetOptions::default() };
+/// node.files().get(FileName::Id(added.id), options).finish().await?;
+/// assert_eq!(std::fs::read(copy)?, b"hello");
+/// # use qadom_node::FileName;
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
     /// Where it is put: a file that is not there yet, or a folder that is. None for the node's own
@@ -45,6 +67,28 @@ pub struct GetOptions {
 }
 
 /// A file that was fetched.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileFetched, FileName, GetOptions, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let added = node.files().add(&source, AddOptions::default()).finish().await?;
+/// let copy = place.path().join("copy");
+/// let options = GetOptions { output: Some(copy.clone()), ..GetOptions::default() };
+/// let FileFetched { path, is_verified, .. } =
+///     node.files().get(FileName::Id(added.id), options).finish().await?;
+/// assert_eq!((path, is_verified), (Some(copy), true));
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFetched {
     /// The BLAKE3 of its content.

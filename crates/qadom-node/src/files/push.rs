@@ -41,6 +41,27 @@ const ROUNDS: u32 = 5;
 const KEPT_TIME: Duration = Duration::from_mins(1);
 
 /// A file whose chunks were left with other nodes.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FilePushed, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// # let other = Node::builder().listen("127.0.0.1:0".parse()?).join(node.address()).start().await?;
+/// let FilePushed { copies, smallest_copies, holders, .. } =
+///     node.files().push(&source, 1, AddOptions::default()).finish().await?;
+/// println!("{copies} copies are wanted, each chunk has {smallest_copies}, on {holders} nodes");
+/// # other.shutdown().await;
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePushed {
     /// The BLAKE3 of its content.

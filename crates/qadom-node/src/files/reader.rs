@@ -24,6 +24,26 @@ const PIECES_MAX: usize = 4;
 const PIECE: usize = 256 * 1024;
 
 /// A file that can be read: whole, or while it is fetched.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileName, FileReader, GetOptions, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let added = node.files().add(&source, AddOptions::default()).finish().await?;
+/// let file = FileName::Id(added.id);
+/// let reader: FileReader = node.files().open(file, GetOptions::default()).await?;
+/// assert_eq!((reader.size(), reader.content_type()), (5, "text/plain"));
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct FileReader {
     service: Arc<Service>,
@@ -42,6 +62,27 @@ enum From {
 }
 
 /// The bytes of a range, in order.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileBytes, FileName, GetOptions, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let added = node.files().add(&source, AddOptions::default()).finish().await?;
+/// let reader = node.files().open(FileName::Id(added.id), GetOptions::default()).await?;
+/// let mut bytes: FileBytes = reader.read(1..3);
+/// assert_eq!(bytes.next().await?, Some("el".into()));
+/// assert_eq!(bytes.next().await?, None);
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct FileBytes(mpsc::Receiver<Result<Bytes, FileError>>);
 

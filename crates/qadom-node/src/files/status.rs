@@ -20,6 +20,25 @@ const ASKED_MAX: usize = 1024;
 const CHUNKS_MAX: u64 = HELD_BYTES_MAX as u64 * 8;
 
 /// What is known of a file.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileStatus, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let added = node.files().add(&source, AddOptions::default()).finish().await?;
+/// let FileStatus { is_whole, here, chunks, .. } = node.files().status(added.id).await?;
+/// assert!(is_whole && here == chunks);
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileStatus {
     /// The BLAKE3 of its content.

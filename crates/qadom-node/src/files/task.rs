@@ -13,6 +13,14 @@ use super::error::FileError;
 use crate::error::Error;
 
 /// What is being done with a file.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::FilePhase;
+///
+/// assert_eq!(FilePhase::Hashing.as_str(), "hashing");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FilePhase {
@@ -43,6 +51,27 @@ impl FilePhase {
 }
 
 /// How far the work on a file is.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileProgress, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let mut task = node.files().add(&source, AddOptions::default());
+/// while let Some(FileProgress { phase, done, size, .. }) = task.progress().await {
+///     println!("{}: {done} of {size:?} bytes", phase.as_str());
+/// }
+/// task.finish().await?;
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileProgress {
     /// What is being done.
@@ -63,6 +92,25 @@ pub struct FileProgress {
 pub(crate) type Reporter = watch::Sender<FileProgress>;
 
 /// Work on a file under way. Dropping it gives the work up.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{AddOptions, FileAdded, FileTask, Node};
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().listen("127.0.0.1:0".parse()?).start().await?;
+/// # let place = tempfile::tempdir()?;
+/// # let source = place.path().join("greeting.txt");
+/// # std::fs::write(&source, "hello")?;
+/// let task: FileTask<FileAdded> = node.files().add(&source, AddOptions::default());
+/// // Dropping it would end the work.
+/// assert_eq!(task.finish().await?.size, 5);
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct FileTask<T> {
     progress: watch::Receiver<FileProgress>,
     result: oneshot::Receiver<Result<T, Error>>,

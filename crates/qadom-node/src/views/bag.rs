@@ -48,6 +48,23 @@ settings!(Bag, settings);
 sources!(Bag, settings);
 
 /// What is in a bag.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BagList, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let bag = node.bag("name:fruit".parse()?);
+/// bag.add("apple").await?;
+/// let BagList { items, complete, .. } = bag.list().await?;
+/// assert!(items.len() == 1 && complete);
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BagList {
     /// The items, each once.
@@ -88,6 +105,14 @@ impl fmt::Display for BagCursor {
 }
 
 /// The text is no cursor of a bag. Whoever gave it is at fault.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BagCursor, BagCursorError};
+///
+/// assert_eq!("name:x".parse::<BagCursor>(), Err(BagCursorError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cursor of a bag is 64 hex digits, as the page before gave it")]
 pub struct BagCursorError;
@@ -104,6 +129,24 @@ impl FromStr for BagCursor {
 }
 
 /// An item of a bag.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_node::{BagItem, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+/// let bag = node.bag("name:fruit".parse()?);
+/// bag.add("apple").await?;
+/// for BagItem { value, writers, .. } in bag.list().await?.items {
+///     println!("{value:?} was added by {} writers", writers.len());
+/// }
+/// # node.shutdown().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BagItem {
     /// The item.

@@ -16,6 +16,21 @@ use crate::folder::sync_parent;
 use crate::{OpenError, Options, Quarantine, StoreEngine, open};
 
 /// What becomes of a store that is there already and keeps entries.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Cursor;
+///
+/// use qadom_store::{MemoryStore, Options, Replaced, export, import_folder};
+///
+/// let mut dump = Vec::new();
+/// export(&MemoryStore::new(), &mut dump)?;
+/// let place = tempfile::tempdir()?;
+/// let folder = place.path().join("store");
+/// import_folder(&folder, Options::default(), &mut Cursor::new(&dump), Replaced::Refuse)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Replaced<'a> {
     /// Nothing: the import is refused.

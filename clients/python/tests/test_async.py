@@ -25,6 +25,10 @@ def test_every_view_with_asyncio(daemons, fresh):
                 async for event in events:
                     assert event.value == b"hello"
                     break
+            (many,) = await one.put_many(["many"])
+            (found,) = await other.get_many([many.key])
+            assert found.value == b"many"
+            assert len(await one.publications(limit=1)) == 1
             steps = [step async for step in one.trace("name:x")]
             assert isinstance(steps[-1], qadom.Lookup)
 

@@ -42,6 +42,34 @@ def test_what_nobody_has_is_a_key_error_or_the_default(clients):
     assert clients[0].get(key, b"x") == b"x"
 
 
+def test_many_values_are_put_and_got_each_with_its_own_answer(clients):
+    contents = [f"value {number}" for number in range(40)]
+    written = clients[0].put_many(iter([*contents, bytes(8193)]))
+    assert [each.key for each in written[:-1]] == [
+        hashlib.sha256(content.encode()).hexdigest() for content in contents
+    ]
+    assert isinstance(written[-1], errors.TooLarge) and written[-1].advice
+    missing = hashlib.sha256(b"nobody has this").hexdigest()
+    keys = [*(each.key for each in written[:-1]), missing, "no key"]
+    read = clients[1].get_many(keys)
+    assert [each.value.decode() for each in read[:-2]] == contents
+    assert [type(each) for each in read[-2:]] == [qadom.NotFound, errors.Malformed]
+    assert clients[0].put_many([]) == clients[0].get_many([]) == []
+    with pytest.raises(errors.LifetimeTooLong):
+        clients[0].put_many(contents, ttl="999d")
+
+
+def test_many_values_go_in_as_few_requests_as_the_daemon_allows():
+    from qadom import _wire
+
+    def lengths(contents):
+        return [len(batch) for batch in _wire.value_batches(contents)]
+
+    assert lengths(["x"] * 1024) == [1024] and lengths(["x"] * 1025) == [1024, 1]
+    assert lengths([bytes(8192)] * 1025) == [1024, 1] and lengths([bytes(9 << 20)]) == [1]
+    assert [len(batch) for batch in _wire.key_batches(range(2049))] == [1024, 1024, 1]
+
+
 def test_the_dict_is_a_dict(clients, fresh):
     mine, others = clients[0].dict, clients[1].dict
     assert fresh not in others
@@ -149,6 +177,38 @@ def test_publications_are_listed_and_withdrawn(clients, fresh):
     assert fresh not in clients[1].dict
     once = clients[0].dict.options(once=True, ttl="60s").set(fresh + "once", "x")
     assert once.key not in {publication.key for publication in clients[0].publications()}
+
+
+def test_lists_come_page_by_page(clients, fresh):
+    for number in range(5):
+        clients[0].dict[f"{fresh}-{number}"] = "kept"
+    whole = clients[0].publications()
+    assert len(whole) >= 5 and whole.cursor is None
+    pages, cursor = [], "0"
+    while cursor is not None:
+        page = clients[0].publications(limit=2, cursor=cursor)
+        assert 0 < len(page) <= 2
+        pages += page
+        cursor = page.cursor
+    assert [each.key for each in pages] == [each.key for each in whole]
+    first = clients[0].peers(limit=1)
+    rest = clients[0].peers(limit=10, cursor=first.cursor)
+    assert [*first, *rest] == clients[0].peers() and rest.cursor is None
+    with pytest.raises(errors.QadomError):
+        clients[0].peers(limit=1, cursor="no cursor")
+
+
+def test_a_block_is_listed_and_taken_back(clients):
+    key = hashlib.sha256(b"not here").hexdigest()
+    clients[0].block(key, duration="1h")
+    blocks = [each for each in clients[0].blocks() if each.what == key]
+    # The digits alone may be those of a node or of a key.
+    assert {each.kind for each in blocks} == {"node", "key"}
+    assert all(each.why == "by-hand" and each.until is not None for each in blocks)
+    clients[0].unblock(key)
+    assert key not in {each.what for each in clients[0].blocks()}
+    with pytest.raises(qadom.NotFound):
+        clients[0].unblock(key)
 
 
 def test_identities_are_made_exported_and_taken_over(clients, fresh):

@@ -6,11 +6,13 @@ client and the one for asyncio share it.
 
 from __future__ import annotations
 
+import base64
 import os
 import ssl
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Mapping, Union
+from typing import Any, Iterable, Iterator, Mapping, Union
 from urllib.parse import quote
 
 from .errors import NoDaemon, QadomError, Usage, from_problem
@@ -89,6 +91,39 @@ def parameters(**given: Any) -> dict[str, str]:
     return texts
 
 
+#: Items of one bulk request, which the daemon allows.
+BULK_ITEMS = 1024
+#: Bytes of values in one bulk request: as Base64 they stay below what the daemon takes.
+BULK_BYTES = 8 << 20
+
+
+def value_batches(contents: Iterable[Content]) -> Iterator[list[bytes]]:
+    """Values in as few bulk requests as they fit into."""
+    batch: list[bytes] = []
+    size = 0
+    for content in contents:
+        value = content_bytes(content)
+        if len(batch) == BULK_ITEMS or (batch and size + len(value) > BULK_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(value)
+        size += len(value)
+    if batch:
+        yield batch
+
+
+def key_batches(keys: Iterable[Key]) -> Iterator[list[str]]:
+    """Keys in as few bulk requests as they fit into."""
+    texts = map(key_text, keys)
+    while batch := list(islice(texts, BULK_ITEMS)):
+        yield batch
+
+
+def value_item(value: bytes) -> dict[str, str]:
+    """A value inside of a bulk request."""
+    return {"value_base64": base64.b64encode(value).decode()}
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where the daemon is: a unix socket or a URL, and what it is shown."""
@@ -141,6 +176,12 @@ def _data_home() -> Path:
 def problem(body: Any, status: int) -> QadomError:
     """The error behind an answer that is none of success."""
     return from_problem(body, status)
+
+
+def each(item: Mapping[str, Any]) -> QadomError | None:
+    """The error of one item of a bulk answer, if it has one."""
+    error = item.get("error")
+    return from_problem(error, int(error.get("status", 0))) if error else None
 
 
 def write_parameters(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping, TypeVar
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def _moment(text: str) -> datetime:
@@ -20,6 +21,18 @@ def _moment(text: str) -> datetime:
 
 def _bytes(json: Json) -> bytes:
     return base64.b64decode(json["value_base64"])
+
+
+class Page(list[T]):
+    """A list, or a part of one: ``cursor`` is where the next part begins, None when there is none."""
+
+    cursor: str | None = None
+
+    @classmethod
+    def read(cls, json: Json, item: Callable[[Json], T]) -> Page[T]:
+        page = cls(item(each) for each in json["items"])
+        page.cursor = json.get("cursor")
+        return page
 
 
 @dataclass(frozen=True)
@@ -356,6 +369,22 @@ class Identity:
     @classmethod
     def of(cls, json: Json) -> Identity:
         return cls(json["name"], json["public_key"])
+
+
+@dataclass(frozen=True)
+class Block:
+    """What the node has nothing to do with: ``kind`` is ``node``, ``key`` or ``group`` (of
+    addresses), ``why`` is ``by-hand`` or ``lies``; ``until`` is None for one without an end."""
+
+    kind: str
+    what: str
+    why: str
+    until: datetime | None
+
+    @classmethod
+    def of(cls, json: Json) -> Block:
+        until = json.get("until")
+        return cls(json["kind"], json["what"], json["why"], _moment(until) if until else None)
 
 
 @dataclass(frozen=True)

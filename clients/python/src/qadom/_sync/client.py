@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import Any, Union
+from typing import Any, Iterable, Union
 
 from .. import _wire
-from ..errors import NotFound
+from ..errors import NotFound, QadomError
 from ..models import (
+    Block,
     Diagnosis,
     Event,
     Gap,
@@ -19,6 +20,7 @@ from ..models import (
     Joined,
     Lookup,
     LookupStep,
+    Page,
     Peer,
     Pong,
     Publication,
@@ -103,6 +105,37 @@ class Client:
                 raise
             return default
 
+    def put_many(
+        self,
+        contents: Iterable[_wire.Content],
+        *,
+        ttl: str | None = None,
+        min_copies: int | None = None,
+        once: bool = False,
+    ) -> list[Written | QadomError]:
+        """Puts many values, 1024 with each request; what became of each, in their order. One that
+        failed is its error, which is given and not raised."""
+        query = _wire.parameters(ttl=ttl, min_copies=min_copies, once=once)
+        results: list[Written | QadomError] = []
+        for batch in _wire.value_batches(contents):
+            body = {"items": [_wire.value_item(value) for value in batch]}
+            answer = self._connection.ask("POST", "/v1/bulk/put", query=query, body=body)
+            results += (_wire.each(item) or Written.of(item) for item in answer["items"])
+        return results
+
+    def get_many(
+        self, keys: Iterable[_wire.Key], *, from_node: str | None = None, local: bool = False
+    ) -> list[Value | QadomError]:
+        """Reads many values, 1024 with each request, in the order of their keys. One that is not
+        there is its error (NotFound, or why it is not known), which is given and not raised."""
+        query = _wire.parameters(local=local, **{"from": from_node})
+        results: list[Value | QadomError] = []
+        for batch in _wire.key_batches(keys):
+            body = {"keys": batch}
+            answer = self._connection.ask("POST", "/v1/bulk/get", query=query, body=body)
+            results += (_wire.each(item) or Value.of(item) for item in answer["items"])
+        return results
+
     # Views
 
     @property
@@ -136,20 +169,23 @@ class Client:
 
     # What the node keeps alive, and whom it signs as
 
-    def publications(self) -> list[Publication]:
-        """All that the node keeps alive."""
-        answer = self._connection.ask("GET", "/v1/publications")
-        return [Publication.of(item) for item in answer["items"]]
+    def publications(
+        self, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Publication]:
+        """All that the node keeps alive; with ``limit`` at most so many, and ``cursor`` of the page
+        leads to the next one."""
+        return self._connection.page("/v1/publications", Publication.of, limit, cursor)
 
     def withdraw(self, key: _wire.Key) -> int:
         """Ends all that is kept alive under a key; how many publications that were."""
         path = _wire.path("v1", "publications", _wire.key_text(key))
         return int((self._connection.ask("DELETE", path))["withdrawn"])
 
-    def identities(self) -> list[Identity]:
+    def identities(
+        self, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Identity]:
         """The identities that the node can sign as."""
-        answer = self._connection.ask("GET", "/v1/identities")
-        return [Identity.of(item) for item in answer["items"]]
+        return self._connection.page("/v1/identities", Identity.of, limit, cursor)
 
     def new_identity(self, name: str, secret: str | None = None) -> Identity:
         """Makes an identity, or takes over an exported one."""
@@ -161,12 +197,27 @@ class Client:
         answer = self._connection.ask("GET", _wire.path("v1", "identities", name))
         return str(answer["secret"])
 
+    # Whom it has nothing to do with
+
+    def blocks(self, limit: int | None = None, cursor: str | None = None) -> Page[Block]:
+        """What the node neither asks nor holds nor serves."""
+        return self._connection.page("/v1/blocks", Block.of, limit, cursor)
+
+    def block(self, what: str, duration: str | None = None) -> None:
+        """Has nothing to do any more with a node (its id or address text) or a key, for a time such
+        as ``36h`` or for ever."""
+        body = {"what": what} if duration is None else {"what": what, "duration": duration}
+        self._connection.ask("POST", "/v1/blocks", body=body)
+
+    def unblock(self, what: str) -> None:
+        """Takes a block back; NotFound when there is none."""
+        self._connection.ask("DELETE", _wire.path("v1", "blocks", what))
+
     # The network and the daemon
 
-    def peers(self) -> list[Peer]:
+    def peers(self, limit: int | None = None, cursor: str | None = None) -> Page[Peer]:
         """The routing table."""
-        answer = self._connection.ask("GET", "/v1/peers")
-        return [Peer.of(item) for item in answer["items"]]
+        return self._connection.page("/v1/peers", Peer.of, limit, cursor)
 
     def lookup(self, key: _wire.Key) -> Lookup:
         """Finds the nodes nearest to a key."""

@@ -12,6 +12,7 @@ import httpx
 
 from .. import _wire
 from ..errors import QadomError, TimedOut
+from ..models import Json, Page
 
 T = TypeVar("T")
 
@@ -56,6 +57,13 @@ class Connection:
             return self._read(response)
         finally:
             response.close()
+
+    def page(
+        self, path: str, item: Callable[[Json], T], limit: int | None, cursor: str | None
+    ) -> Page[T]:
+        """A list, or a part of it."""
+        query = _wire.parameters(limit=limit, cursor=cursor)
+        return Page.read(self.ask("GET", path, query=query), item)
 
     def text(self, path: str) -> str:
         """What a path has, as text."""

@@ -12,7 +12,7 @@ from typing import Any, Iterator, Callable, Union
 
 from .. import _wire
 from ..errors import QadomError
-from ..models import File, FileDone, FileProgress, FileStatus
+from ..models import File, FileDone, FileProgress, FileStatus, Page
 from .connection import Events
 from .views import View
 
@@ -70,10 +70,10 @@ class Files(View):
         }
         return self._work(_wire.path("v1", "files", file, "fetch"), body, {}, progress)
 
-    def list(self) -> list[File]:
-        """Everything that is here, whole or in part."""
-        answer = self._connection.ask("GET", "/v1/files")
-        return [File.of(item) for item in answer["items"]]
+    def list(self, limit: int | None = None, cursor: str | None = None) -> Page[File]:
+        """Everything that is here, whole or in part; with ``limit`` at most so many, and ``cursor``
+        of the page leads to the next one."""
+        return self._connection.page("/v1/files", File.of, limit, cursor)
 
     def status(self, id: str) -> FileStatus:
         """What is known of a file and its copies."""

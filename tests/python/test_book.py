@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import qadom
 from conftest import REPOSITORY
 
 BLOCK = re.compile(r"^```([a-z]+)(?:[ ,]+([^\n]*))?\n(.*?)^```$", re.M | re.S)
@@ -176,3 +177,25 @@ def test_every_chapter_is_in_the_summary_and_every_link_leads_somewhere():
     for chapter in CHAPTERS:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", chapter.read_text()):
             assert (chapter.parent / target).exists(), f"{chapter.name}: {target}"
+
+
+def test_the_limits_of_the_book_are_those_of_a_node():
+    _, text = (REPOSITORY / "docs" / "limits.md").read_text().split("## What a node does at once")
+    told = {
+        name: int(re.sub(r"\D", "", limit))
+        for limit, name in re.findall(r"^\|[^|]+\|([^|]+)\| `([a-z-]+)` \|$", text, re.M)
+        if re.match(r" [\d ]+(bytes )?$", limit)
+    }
+    with qadom.Daemon() as daemon, daemon.client() as client:
+        limits = {each["name"]: each["limit"] for each in client.status().raw["limits"]}
+    assert len(told) >= 10
+    assert told == {name: limits.get(name) for name in told}
+
+
+def test_every_rust_block_of_a_chapter_is_compiled():
+    tested = (REPOSITORY / "tests" / "src" / "lib.rs").read_text()
+    for chapter in CHAPTERS:
+        flags = [rest for language, rest, _ in BLOCK.findall(chapter.read_text()) if language == "rust"]
+        # What is ignored is a test of the reader's own crate.
+        if any(rest != "ignore" for rest in flags):
+            assert f"../{chapter.relative_to(REPOSITORY)}" in tested, chapter.name

@@ -1,8 +1,6 @@
 //! That every public type of the library crates is shown at work: its page has an example, which
 //! `cargo test` compiles and runs.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::fs;
 

@@ -49,6 +49,9 @@ export function size(bytes) {
 /** A number. */
 export const number = (value) => value.toLocaleString("en");
 
+/** So many of something: "1 hop", "2 hops". */
+export const counted = (value, what) => `${number(value)} ${what}${value === 1 ? "" : "s"}`;
+
 /** A moment, as seen from now. */
 export function when(moment) {
   const seconds = Math.round((new Date(moment) - Date.now()) / 1000);

@@ -2,7 +2,7 @@
 //
 // What must stay true: every write shows its receipt, every refusal its reason and advice.
 
-import { $, complain, element, number, short, when } from "./elements.js";
+import { $, complain, counted, element, short, when } from "./elements.js";
 import { ask, bytes, follow, path, readable } from "./api.js";
 
 /** What became of a write, in words. */
@@ -11,7 +11,7 @@ function receipt(written) {
   const copies = receipt.alone
     ? "stored here alone: the only copy"
     : `stored ${receipt.stored} of ${Math.min(receipt.wanted, receipt.reachable)} copies`;
-  return element("p", { class: "good" }, `${copies}, ${receipt.hops} hops, ${number(receipt.messages)} messages, ${receipt.took_ms.toFixed(1)} ms, expires ${when(receipt.expires_at)}. Key: `,
+  return element("p", { class: "good" }, `${copies}, ${counted(receipt.hops, "hop")}, ${counted(receipt.messages, "message")}, ${receipt.took_ms.toFixed(1)} ms, expires ${when(receipt.expires_at)}. Key: `,
     element("code", {}, written.key));
 }
 
@@ -34,7 +34,7 @@ export function handle(form, result, work) {
 }
 
 function content(read) {
-  const about = [`from ${read.source === "local" ? "this node" : read.source.slice(0, 12) + "…"}`, `${read.hops} hops`];
+  const about = [`from ${read.source === "local" ? "this node" : read.source.slice(0, 12) + "…"}`, counted(read.hops, "hop")];
   if (read.writer) about.push(`writer ${read.writer.slice(0, 12)}…`, `expires ${when(read.expires_at)}`);
   return [element("pre", {}, readable(bytes(read.value_base64))), element("p", { class: "quiet" }, about.join(", "))];
 }
@@ -63,7 +63,7 @@ function names() {
     const list = await ask("GET", bag);
     const items = list.items.slice(0, 500).map((item) =>
       element("li", {}, readable(bytes(item.value_base64)), element("span", { class: "quiet" }, ` (${item.writers.length} writers)`)));
-    return [element("p", {}, `${number(list.items.length)} items, ${list.complete ? "complete" : "not known to be complete"}`),
+    return [element("p", {}, `${counted(list.items.length, "item")}, ${list.complete ? "complete" : "not known to be complete"}`),
       element("ul", {}, ...items)];
   });
 }

@@ -3,11 +3,13 @@
 // What must stay true: what the drawing shows is also said in words, in its description and the
 // tables beside it.
 
-import { $, element, meter, cell, number, shape, short, when } from "./elements.js";
+import { $, element, meter, cell, counted, shape, short, when } from "./elements.js";
 import { follow, path } from "./api.js";
 
 const CENTRE = 200;
 const RADIUS = 150;
+/** Bits of a key. */
+const ALL = 256;
 /** Contacts that a bucket holds. */
 const K = 20;
 /** Buckets narrower than this many halvings cannot be seen. */
@@ -63,7 +65,7 @@ export function drawTable(node, peers) {
   ring.querySelector("desc").after(table);
   const words = [...fills].sort(([a], [b]) => a - b).map(([bucket, filled]) => `${filled} of 20 sharing ${bucket} bits`);
   $("ring-text").textContent = peers.length
-    ? `${peers.length} peers in ${fills.size} buckets: ${words.join(", ")}.`
+    ? `${counted(peers.length, "peer")} in ${counted(fills.size, "bucket")}: ${words.join(", ")}.`
     : "No peers are known yet.";
   listTable(fills, peers);
 }
@@ -134,7 +136,7 @@ class Drawing {
       this.lines.get(step.node)?.setAttribute("class", `way ${step.event}`);
       if (step.event === "answered") this.answered.set(step.hop, to);
     }
-    const more = step.event === "answered" ? `, with ${step.contacts} contacts, ${step.nearer} of them nearer` : "";
+    const more = step.event === "answered" ? `, with ${counted(step.contacts, "contact")}, ${step.nearer} of them nearer` : "";
     $("lookup-steps").append(
       element("li", {}, `${step.at_ms.toFixed(1)} ms: hop ${step.hop}, ${step.event} `, short(step.node),
         ` (shares ${step.shared_bits} bits)${more}`),
@@ -146,8 +148,11 @@ class Drawing {
   diagram() {
     const answers = this.steps.filter((step) => step.event === "answered");
     const longest = Math.max(...this.steps.map((step) => step.at_ms), 1);
-    const most = Math.max(...answers.map((step) => step.shared_bits), 4);
-    const place = (step) => [36 + (step.at_ms / longest) * 350, 158 - (step.shared_bits / most) * 140];
+    // A node whose id is the key itself shares all of it, and would press the others to the ground.
+    const shared = answers.map((step) => step.shared_bits).filter((bits) => bits < ALL);
+    const most = Math.max(...shared, 4);
+    const height = (step) => Math.min(step.shared_bits / most, 1) * 140;
+    const place = (step) => [36 + (step.at_ms / longest) * 350, 158 - height(step)];
     const drawn = shape("g", {});
     drawn.append(
       shape("path", { d: "M 36 12 V 158 H 392", class: "axis", fill: "none" }),
@@ -174,7 +179,7 @@ class Drawing {
 
   end(end) {
     for (const { node } of end.closest) this.ways.append(dot(part(node), 9, { class: "found" }));
-    $("lookup-state").textContent = `${end.closest.length} nearest nodes, ${end.hops} hops, ${number(end.messages)} messages, ${end.took_ms.toFixed(1)} ms`;
+    $("lookup-state").textContent = `${counted(end.closest.length, "nearest node")}, ${counted(end.hops, "hop")}, ${counted(end.messages, "message")}, ${end.took_ms.toFixed(1)} ms`;
   }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use qadom_routing::{Contact, NodeKey, canonical};
+use qadom_routing::{Contact, NodeKey, canonical, is_exempt};
 use qadom_wire::Hello;
 
 /// Votes that count, the last ones of each family.
@@ -117,7 +117,7 @@ pub(crate) enum Voter {
 
 impl Voter {
     pub(crate) fn new(key: NodeKey, address: SocketAddr, is_local: bool) -> Self {
-        if is_local {
+        if is_exempt(address.ip(), is_local) {
             Self::Peer(key)
         } else {
             Self::Group(Group::of(address))

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey};
+use qadom_routing::{Contact, Key, Moment, NodeId, NodeKey, is_exempt};
 use qadom_wire::{Reason, SignedRecord, SourceGroup};
 
 use crate::core::Core;
@@ -271,7 +271,7 @@ impl Core {
         if !is_lie(reason) {
             return;
         }
-        let group = (!self.config.local).then(|| SourceGroup::of(address));
+        let group = (!is_exempt(address, self.config.local)).then(|| SourceGroup::of(address));
         if !self.blocks.on_lie(key.id(), group, self.moment) {
             self.drops.count(Reason::Quota);
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use qadom_routing::{Contact, Families, Moment, NodeId, NodeKey, canonical};
+use qadom_routing::{Contact, Families, Moment, NodeId, NodeKey, canonical, is_exempt};
 use qadom_wire::{Answer, DialBack, Reason, Request};
 use rand_core::Rng;
 
@@ -193,7 +193,9 @@ impl Core {
             v6: !is_v4,
         };
         let group = Group::of(test.dial.address);
-        let is_elsewhere = |address: SocketAddr| self.config.local || Group::of(address) != group;
+        let is_elsewhere = |address: SocketAddr| {
+            is_exempt(address.ip(), self.config.local) || Group::of(address) != group
+        };
         let is_third = |contact: &Contact| {
             *contact.key() != test.dial.key
                 && !test.thirds.contains(contact.id())

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use qadom_routing::Key;
+use qadom_routing::{Key, is_exempt};
 use qadom_store::{Container, Entry, Evicted, Needed, Scope, StoreError};
 use qadom_wire::{Kind, Reason, Renewal, SignedRecord, SourceGroup, Verified};
 
@@ -326,10 +326,11 @@ impl Core {
         place: &Container,
         size: u64,
     ) -> Option<SourceGroup> {
-        if self.config.local {
+        let address = origin.address?;
+        if is_exempt(address, self.config.local) {
             return None;
         }
-        let own = SourceGroup::of(origin.address?);
+        let own = SourceGroup::of(address);
         if !origin.is_replica {
             return Some(own);
         }

@@ -22,11 +22,20 @@ pub(crate) struct Effort {
     pub(crate) paths: usize,
     /// Nodes within this distance are all looked for.
     pub(crate) reach: Distance,
+    /// Whether the nearest are asked all at once as soon as it is known who they are, for somebody who
+    /// waits. A search that ends with the first who has something asks a few at a time, and so does
+    /// upkeep, which has time and meets more nodes on its way.
+    pub(crate) hurries: bool,
 }
 
 impl Effort {
     /// One path to the k closest.
     pub(crate) const PLAIN: Self = Self::few(K);
+    /// The same for somebody who waits.
+    pub(crate) const QUICK: Self = Self {
+        hurries: true,
+        ..Self::PLAIN
+    };
 
     /// One path to fewer than that.
     pub(crate) const fn few(k: usize) -> Self {
@@ -34,6 +43,7 @@ impl Effort {
             k,
             paths: 1,
             reach: Distance::ZERO,
+            hurries: false,
         }
     }
 
@@ -143,6 +153,7 @@ impl Core {
             k: K,
             paths: paths.into_iter().find(enough).unwrap_or(1),
             reach: Distance::from_fraction(k / nodes.max(1.0)),
+            hurries: true,
         }
     }
 

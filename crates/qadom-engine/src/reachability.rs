@@ -10,7 +10,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use qadom_routing::{Contact, Moment};
+use qadom_routing::{Contact, Moment, is_exempt};
 use qadom_wire::{Answer, DialBack, Request};
 use rand_core::Rng;
 
@@ -144,7 +144,8 @@ impl Core {
     fn helped_by(&self, contact: &Contact) -> Option<SocketAddr> {
         let at = contact.address(self.config.families)?;
         if let Some((doubter, doubter_at)) = &self.self_test.doubter {
-            let is_same_group = !self.config.local && Group::of(*doubter_at) == Group::of(at);
+            let is_same_group =
+                !is_exempt(at.ip(), self.config.local) && Group::of(*doubter_at) == Group::of(at);
             if doubter.id() == contact.id() || is_same_group {
                 return None;
             }

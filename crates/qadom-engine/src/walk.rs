@@ -146,6 +146,7 @@ impl Walk {
         let config = LookupConfig {
             k: effort.k,
             alpha: core.config.alpha,
+            alpha_agreed: if effort.hurries { effort.k } else { 0 },
             paths: effort.paths,
             reach: effort.reach,
             families: core.config.families,

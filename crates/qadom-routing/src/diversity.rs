@@ -57,10 +57,11 @@ impl AddressGroups {
         }
     }
 
-    /// The groups that a contact counts for, by its first address.
-    pub fn of_contact(contact: &Contact) -> Option<Self> {
-        let address = contact.address(Families::BOTH)?;
-        Some(Self::of(address.ip()))
+    /// The groups that a contact counts for, by its first address; none when it has no address, or
+    /// one that is exempt.
+    pub fn of_contact(contact: &Contact, is_local: bool) -> Option<Self> {
+        let address = contact.address(Families::BOTH)?.ip();
+        (!is_exempt(address, is_local)).then(|| Self::of(address))
     }
 }
 
@@ -164,6 +165,7 @@ pub fn diverse<'a>(
     ranked: impl IntoIterator<Item = &'a Contact>,
     n: usize,
     limits: GroupLimits,
+    is_local: bool,
 ) -> (Vec<&'a Contact>, usize) {
     let mut count = GroupCount::new(limits);
     let mut chosen: Vec<(usize, &Contact)> = Vec::with_capacity(n);
@@ -172,7 +174,7 @@ pub fn diverse<'a>(
         if chosen.len() >= n {
             break;
         }
-        let groups = AddressGroups::of_contact(contact);
+        let groups = AddressGroups::of_contact(contact, is_local);
         if groups.is_none_or(|groups| count.take_if_room(groups)) {
             chosen.push((rank, contact));
         } else {

@@ -8,8 +8,9 @@
 //! is none and nothing is awaited, the path is over, and with the last path the lookup. Whom a node
 //! names is heard of on the path alone that asked it.
 //!
-//! What must stay true: a path has at most its share of alpha nodes in [`State::Asked`], and while
-//! requests are slow up to twice that; no node is asked twice; the own id is never in the map;
+//! What must stay true: a path has at most its share of alpha nodes in [`State::Asked`], while
+//! requests are slow up to twice that, and all that are left to ask, up to
+//! [`LookupConfig::alpha_agreed`], once answers agree on who is nearest (`lookup/agreement.rs`); no node is asked twice; the own id is never in the map;
 //! nodes that share addresses with nearer ones come after all others; and everything has a bound:
 //! requests by [`LookupConfig::max_queries`] or by the budget of each path, the map by that plus
 //! four times k, the trace by four steps a request. What a request is, and when it counts as slow
@@ -74,6 +75,8 @@ struct Path {
     queries: usize,
     asked: usize,
     slow: usize,
+    /// Whether the last answer named nearly those as the nearest that were known for it.
+    is_agreed: bool,
 }
 
 /// What to do next for a lookup.
@@ -318,7 +321,10 @@ impl Lookup {
     fn ask(&mut self, path: usize, distance: Distance) -> Option<Contact> {
         let share = self.config.alpha.div_ceil(self.config.paths);
         let under_way = self.paths.get_mut(path)?;
-        let slots = share + under_way.slow.min(share);
+        let mut slots = share + under_way.slow.min(share);
+        if under_way.is_agreed {
+            slots = slots.max(self.config.alpha_agreed);
+        }
         let candidate = self.candidates.get_mut(&distance)?;
         if candidate.state != State::Heard || under_way.asked >= slots {
             return None;
@@ -348,6 +354,8 @@ impl Lookup {
         }
         let asked = self.candidates.get(&distance);
         let (hop, path) = asked.map_or((1, 0), |asked| (asked.hop + 1, asked.asked_on));
+        let contacts: Vec<Contact> = contacts.into_iter().collect();
+        self.note_agreement(distance, &contacts, path.into());
         let nearest = self.candidates.keys().next().copied();
         let (mut named, mut nearer) = (0, 0);
         for contact in contacts {
@@ -551,9 +559,8 @@ impl Lookup {
             }
         };
         let is_excluded = self.excluded.binary_search(&distance).is_ok();
-        let groups = AddressGroups::of_contact(&contact);
         place.insert(Candidate {
-            groups: groups.filter(|_| !self.config.is_local),
+            groups: AddressGroups::of_contact(&contact, self.config.is_local),
             contact,
             hop,
             state: if is_excluded {
@@ -594,5 +601,6 @@ impl Lookup {
     }
 }
 
+mod agreement;
 #[cfg(test)]
 mod tests;

@@ -316,7 +316,9 @@ impl RoutingTable {
     ) -> Vec<Contact> {
         let is_any_live = self.held().any(Entry::is_live);
         let is_wanted = |entry: &Entry| (entry.is_live() || !is_any_live) && accept(&entry.contact);
-        if self.config.is_local {
+        let is_local = self.config.is_local;
+        if is_local {
+            // Nobody would be passed over.
             return self
                 .nearest(target, n, is_wanted)
                 .into_iter()
@@ -324,7 +326,7 @@ impl RoutingTable {
                 .collect();
         }
         let ranked = self.nearest(target, n.saturating_mul(3), is_wanted);
-        let (chosen, passed_over) = diverse(ranked, n, GroupLimits::REPLY);
+        let (chosen, passed_over) = diverse(ranked, n, GroupLimits::REPLY, is_local);
         let chosen = chosen.into_iter().cloned().collect();
         self.crowded += passed_over as u64;
         chosen

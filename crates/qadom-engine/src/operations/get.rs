@@ -72,7 +72,10 @@ impl GetOperation {
     /// Begins to ask over disjoint paths, and everybody who should have a copy, after a miss; false
     /// when that was done or everybody was asked.
     fn begin_again(&mut self, context: &Context<'_>) -> bool {
-        let effort = context.core.thorough();
+        let effort = Effort {
+            hurries: false,
+            ..context.core.thorough()
+        };
         let is_all = self.walk.lookup().answered().nth(K - 1).is_none();
         if self.first.is_some() || is_all || !effort.is_more() {
             return false;

@@ -25,7 +25,7 @@ pub(crate) struct LookupOperation {
 impl LookupOperation {
     /// What a user asks for.
     pub(crate) fn new(core: &Core, target: Key, now: Time) -> Self {
-        Self::with(core, target, Effort::PLAIN, Cause::Users, now)
+        Self::with(core, target, Effort::QUICK, Cause::Users, now)
     }
 
     /// What fills a bucket; the result is nobody's to wait for.

@@ -24,7 +24,7 @@ fn chosen(addresses: &[IpAddr], n: usize, limits: GroupLimits) -> (Vec<usize>, u
     let contacts: Vec<Contact> = numbers
         .map(|(number, address)| at(number, *address))
         .collect();
-    let (chosen, filtered) = diverse(&contacts, n, limits);
+    let (chosen, filtered) = diverse(&contacts, n, limits, false);
     let place = |contact: &&Contact| contacts.iter().position(|other| other == *contact);
     (
         chosen
@@ -81,6 +81,15 @@ fn a_network_in_one_group_is_served_all_the_same() {
         assert_eq!(found, (0..20).collect::<Vec<_>>());
         assert_eq!(filtered, 10);
     }
+}
+
+#[test]
+fn in_local_mode_nobody_is_passed_over() {
+    let all: Vec<Contact> = (0..30).map(|number| at(number, v4(127, 0, 0, 1))).collect();
+    let (chosen, filtered) = diverse(&all, 20, GroupLimits::REPLY, true);
+    assert_eq!((chosen.len(), filtered), (20, 0));
+    assert!(AddressGroups::of_contact(&all[0], true).is_none());
+    assert!(AddressGroups::of_contact(&all[0], false).is_some());
 }
 
 #[test]

@@ -10,12 +10,13 @@ use super::*;
 use crate::closest::closest;
 use crate::contact::{Families, NodeKey};
 
-const NOW: Moment = Moment::ORIGIN;
+pub(super) const NOW: Moment = Moment::ORIGIN;
 
 /// All contacts here share one address.
-const LOCAL: LookupConfig = LookupConfig {
+pub(super) const LOCAL: LookupConfig = LookupConfig {
     k: 20,
     alpha: 3,
+    alpha_agreed: 0,
     paths: 1,
     reach: Distance::ZERO,
     max_queries: 200,
@@ -24,7 +25,7 @@ const LOCAL: LookupConfig = LookupConfig {
     is_local: true,
 };
 
-fn contact(number: u16) -> Contact {
+pub(super) fn contact(number: u16) -> Contact {
     let mut key = [7; 32];
     key[..2].copy_from_slice(&number.to_be_bytes());
     let address = ([192, 0, 2, 1], 4001).into();
@@ -32,7 +33,7 @@ fn contact(number: u16) -> Contact {
 }
 
 /// Contacts 0 to `count`, nearest to key 0 first.
-fn ranked(count: u16) -> Vec<Contact> {
+pub(super) fn ranked(count: u16) -> Vec<Contact> {
     let mut contacts: Vec<Contact> = (0..count).map(contact).collect();
     contacts.sort_by_key(|contact| *contact.id().key());
     contacts
@@ -372,7 +373,7 @@ proptest! {
     #[test]
     fn every_lookup_ends_within_its_bounds(
         k in 1_usize..6,
-        alpha in 1_usize..5,
+        (alpha, alpha_agreed) in (1_usize..5, 0_usize..12),
         (paths, reach, is_local) in (1_usize..=8, 0.0..1.2, any::<bool>()),
         max_queries in 0_usize..40,
         seeds in prop::collection::vec(0_u16..40, 0..8),
@@ -384,7 +385,8 @@ proptest! {
     ) {
         let own = *contact(own).id();
         let reach = if reach > 1.0 { Distance::ZERO } else { Distance::from_fraction(reach) };
-        let config = LookupConfig { k, alpha, paths, reach, max_queries, is_local, ..LOCAL };
+        let config =
+            LookupConfig { k, alpha, alpha_agreed, paths, reach, max_queries, is_local, ..LOCAL };
         let seeds = seeds.into_iter().map(contact);
         let mut lookup = Lookup::new(own, Key::ZERO, config, seeds, NOW);
         let mut script = script.into_iter().cycle();
@@ -430,8 +432,9 @@ proptest! {
                 Next::Done => break,
             }
             let in_flight = states.values().filter(|state| **state == State::Asked).count();
-            // Twice its share of alpha on each path, as long as requests are slow.
-            prop_assert!(in_flight <= 2 * alpha.div_ceil(paths) * paths);
+            // Twice its share of alpha on each path, as long as requests are slow, and more at the end.
+            let most = alpha_agreed.max(2 * alpha.div_ceil(paths));
+            prop_assert!(in_flight <= most * paths);
             prop_assert!(states.len() <= max_queries * paths);
         }
         let answered: BTreeSet<NodeId> = states
@@ -451,7 +454,7 @@ proptest! {
     #[test]
     fn the_true_k_closest_are_found(
         k in 1_usize..8,
-        alpha in 1_usize..5,
+        (alpha, alpha_agreed) in (1_usize..5, 0_usize..12),
         size in 1_u16..60,
         dead in prop::collection::btree_set(0_usize..60, 0..20),
         order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
@@ -470,7 +473,10 @@ proptest! {
             .filter(|index| !is_dead(index))
             .map(|index| nodes[index].clone())
             .collect();
-        let mut lookup = lookup(k, alpha, &live[live.len() - 1..]);
+        let config = LookupConfig { k, alpha, alpha_agreed, ..LOCAL };
+        let own = *contact(u16::MAX).id();
+        let farthest = live.last().cloned();
+        let mut lookup = Lookup::new(own, Key::ZERO, config, farthest, NOW);
         let mut asked = vec![];
         for chosen in order.iter().cycle() {
             match lookup.next(NOW) {

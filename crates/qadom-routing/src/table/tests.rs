@@ -434,7 +434,8 @@ fn answers_hold_three_of_a_network_of_16_bits_before_others() {
         table.observe(contact, at(0));
     }
     let of_group = |contacts: &[Contact]| {
-        let groups = contacts.iter().filter_map(AddressGroups::of_contact);
+        let groups = contacts.iter();
+        let groups = groups.filter_map(|contact| AddressGroups::of_contact(contact, false));
         groups.filter(|groups| groups.wide == 0x0a01).count()
     };
     let reply = table.reply(&Key::ZERO, 12, |_| true);

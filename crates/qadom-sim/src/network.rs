@@ -110,6 +110,8 @@ pub struct Network {
     lean: Option<Arc<Lean>>,
     /// Those of it that exist and only answer.
     answering: Vec<NodeIndex>,
+    /// At how many of them the older ones are forgotten next.
+    forget_at: usize,
     /// Whether the node that is being added will only answer.
     only_answers: bool,
     /// What the endpoints sent that are gone.
@@ -141,6 +143,7 @@ impl Network {
             subscriptions: Subscriptions::default(),
             lean: None,
             answering: Vec::new(),
+            forget_at: lean::ANSWERING,
             only_answers: false,
             ledger: Ledger::default(),
             chance: Chance::new(settings.seed),
@@ -300,7 +303,7 @@ impl Network {
         let engine = self
             .nodes
             .get_mut(node.as_usize())
-            .and_then(|node| node.engine.as_mut());
+            .and_then(|node| node.engine.as_deref_mut());
         let Some(engine) = engine else {
             return self.tasks.failed(Failure::Dead { node });
         };

@@ -86,7 +86,7 @@ pub(crate) struct Node {
     /// Whether it only answers, and does nothing by itself.
     pub(crate) only_answers: bool,
     /// None while the node is not running.
-    pub(crate) engine: Option<Engine>,
+    pub(crate) engine: Option<Box<Engine>>,
     /// How often the node was started.
     pub(crate) life: u32,
     /// How far its wall clock is ahead, in microseconds.

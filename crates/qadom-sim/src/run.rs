@@ -191,9 +191,6 @@ impl<'a> Run<'a> {
             self.begin_due(tick);
             self.network.run_for(tick);
             self.collect();
-            if self.pending.is_empty() {
-                self.network.forget_answering();
-            }
         }
     }
 

@@ -1,23 +1,26 @@
 //! Nodes of a population that exist when they are asked: real engines with tables that were drawn.
 //!
 //! What must stay true: who only answers does nothing by itself, and whoever holds no record may be
-//! forgotten between two operations, since he would come back the same.
+//! forgotten while nobody waits for his answer, since he would come back the same.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qadom_engine::{Engine, Mode};
+use qadom_routing::NodeKey;
 use qadom_wire::Hello;
 
 use super::Network;
+use crate::exchange::Exchange;
 use crate::lean::{Lean, Population};
 use crate::node::NodeIndex;
 use crate::settings::Settings;
 
 /// What who only answers would do by itself is put off for longer than any simulation.
 const NEVER: Duration = Duration::from_hours(24 * 365 * 50);
-/// Nodes that only answer and exist at once, before those without records are forgotten.
-const ANSWERING: usize = 4096;
+/// Nodes that only answer and exist at once, before the older ones without records are forgotten.
+pub(super) const ANSWERING: usize = 4096;
 
 impl Network {
     /// Makes a network of a population, in which so many nodes as the settings have do everything
@@ -58,25 +61,30 @@ impl Network {
         network
     }
 
-    /// Forgets those that only answer and hold nothing, when there are many. To be called when no
-    /// operation is under way.
-    pub fn forget_answering(&mut self) {
-        if self.answering.len() < ANSWERING {
+    /// Forgets the older half of those that only answer, when there are many, but for holders of
+    /// records and those whose answer somebody waits for.
+    fn forget_answering(&mut self) {
+        if self.answering.len() < self.forget_at {
             return;
         }
-        for node in std::mem::take(&mut self.answering) {
+        let asked = self.exchanges.values().filter_map(Exchange::key);
+        let asked: BTreeSet<NodeKey> = asked.collect();
+        let newer = self.answering.split_off(self.answering.len() / 2);
+        for node in std::mem::replace(&mut self.answering, newer) {
             let Some(owner) = self.node(node) else {
                 continue;
             };
-            if qadom_store::Store::stats(&*owner.store).records > 0 {
+            let (key, address) = (owner.key, owner.address);
+            let is_holder = qadom_store::Store::stats(&*owner.store).records > 0;
+            if is_holder || asked.contains(&key) {
                 self.answering.push(node);
                 continue;
             }
-            let (key, address) = (owner.key, owner.address);
             self.kill(node);
             self.by_key.remove(&key);
             self.by_address.remove(&address);
         }
+        self.forget_at = self.answering.len() + ANSWERING / 2;
     }
 
     /// The node at an address, which exists from now on when it is one of the population.
@@ -98,6 +106,7 @@ impl Network {
             || std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
             std::net::SocketAddr::V4,
         );
+        self.forget_answering();
         self.only_answers = only_answers;
         let node = self.add_of_population(lean.key(number), address);
         self.only_answers = false;

@@ -130,7 +130,7 @@ impl Network {
         // As a driver does, so that the journal does not grow with every start.
         owner.journal = engine.journal().map(|entry| entry.to_bytes()).collect();
         owner.hello = engine.hello();
-        owner.engine = Some(engine);
+        owner.engine = Some(Box::new(engine));
         owner.life += 1;
         self.start_endpoint(node);
         self.enter_members(node);
@@ -232,7 +232,7 @@ impl Network {
 
     /// The engine of a living node, to be looked at.
     pub fn engine(&self, node: NodeIndex) -> Option<&Engine> {
-        self.node(node)?.engine.as_ref()
+        self.node(node)?.engine.as_deref()
     }
 
     /// Where a node of this network stands in the key space, dead or alive.
@@ -326,7 +326,7 @@ impl Network {
             secret,
             sealed: None,
             pinned: 0,
-            engine: Some(engine),
+            engine: Some(Box::new(engine)),
             life: 0,
             clock_error,
             side: 0,

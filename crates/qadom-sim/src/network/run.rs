@@ -222,7 +222,7 @@ impl Network {
         }
         owner.wake_at = None;
         let is_due = |deadline: Option<Moment>| deadline.is_some_and(|deadline| deadline <= now);
-        let engine_is_due = is_due(owner.engine.as_ref().and_then(Engine::next_deadline));
+        let engine_is_due = is_due(owner.engine.as_deref().and_then(Engine::next_deadline));
         let time = self.time_of(node);
         let owner = self.nodes.get_mut(node.as_usize());
         if let Some(sealed) = owner.and_then(|owner| owner.sealed.as_deref_mut())
@@ -238,6 +238,6 @@ impl Network {
     }
 
     pub(super) fn engine_mut(&mut self, node: NodeIndex) -> Option<&mut Engine> {
-        self.nodes.get_mut(node.as_usize())?.engine.as_mut()
+        self.nodes.get_mut(node.as_usize())?.engine.as_deref_mut()
     }
 }

@@ -425,8 +425,10 @@ impl Network {
 
     /// Whether a node knows a session that another one sends in: it forgets them when it crashes.
     fn has_session(&mut self, node: NodeIndex, other: NodeIndex) -> bool {
+        // Who only answers may have been forgotten since, and would have kept the session.
+        let only_answers = self.node(node).is_some_and(|node| node.only_answers);
         let peer = self.peer_at(node, other);
-        peer.is_some_and(|peer| peer.is_pending || matches!(peer.link, Link::Open))
+        only_answers || peer.is_some_and(|peer| peer.is_pending || matches!(peer.link, Link::Open))
     }
 
     /// The node that was asked knows nothing of the session: another one is opened.

@@ -335,11 +335,16 @@ impl Folder {
                     list_pieces: ChunkSet::full(pieces),
                 },
             };
-            if let Some((other, chunks, list_pieces)) = self.held.of(id)
-                && other == layout
-            {
-                holdings.chunks.union_with(&chunks);
-                holdings.list_pieces.union_with(&list_pieces);
+            if let Some((other, chunks, list_pieces)) = self.held.of(id) {
+                if other == layout {
+                    holdings.chunks.union_with(&chunks);
+                    holdings.list_pieces.union_with(&list_pieces);
+                } else {
+                    // Pushed under a false size, and the file's all the same.
+                    for chunk in chunks.iter().take_while(|chunk| *chunk < layout.last()) {
+                        holdings.chunks.insert(chunk);
+                    }
+                }
             }
             return Some(holdings);
         }

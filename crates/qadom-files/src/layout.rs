@@ -196,6 +196,16 @@ impl Layout {
             .count()
     }
 
+    /// Whether a chunk or list piece lies at the same place of the tree in a file of the other size:
+    /// then the bytes and siblings that verify under one size verify under the other.
+    pub(crate) fn agrees(self, other: Self, index: ChunkIndex) -> bool {
+        self.contains(index)
+            && other.contains(index)
+            && self.length(index) == other.length(index)
+            && self.node(index) == other.node(index)
+            && self.path(index).eq(other.path(index))
+    }
+
     /// The level at which the tree has a single node; the chunks are level 0.
     pub(crate) const fn height(self) -> u8 {
         let levels = u64::BITS - self.last().leading_zeros();
@@ -265,7 +275,7 @@ pub(crate) struct Node {
 }
 
 /// One step from a node to its parent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// The other child; `None` where the node stands alone and rises unchanged.
     pub(crate) sibling: Option<Node>,

@@ -108,6 +108,28 @@ impl Manifest {
         })
     }
 
+    /// Puts the pieces of the list of a file together; `None` unless they are all of them and lead to
+    /// its id.
+    pub fn from_list_pieces<'a>(
+        id: &FileId,
+        layout: Layout,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Option<Self> {
+        let mut hashes = Vec::new();
+        for piece in pieces {
+            let (piece, rest) = piece.as_chunks::<32>();
+            if !rest.is_empty() {
+                return None;
+            }
+            hashes.extend(piece.iter().copied().map(ChunkHash::from_bytes));
+        }
+        if u64::try_from(hashes.len()) != Ok(layout.chunks()) {
+            return None;
+        }
+        let tree = Tree::from_leaves(layout, hashes);
+        (tree.id() == *id).then_some(Self { tree })
+    }
+
     /// Writes the lines.
     ///
     /// # Errors

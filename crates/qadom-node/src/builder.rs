@@ -431,6 +431,7 @@ impl Disk {
             None => Folder::temporary()?,
         };
         let saved = Saved::load(&folder)?;
+        files::check_pushes(&folder)?;
         let quarantines = Quarantines::of(folder.path());
         let (opening, promises) = if is_in_memory {
             let opening = Opening {

@@ -17,6 +17,7 @@ mod get;
 mod hold;
 mod limits;
 mod link;
+mod list;
 mod peer;
 mod place;
 mod problems;
@@ -53,6 +54,7 @@ pub use reader::{FileBytes, FileReader};
 pub use status::FileStatus;
 pub use task::{FilePhase, FileProgress, FileTask};
 
+pub(crate) use repair::check_pushes;
 pub(crate) use service::{ASKED_MAX, Asked, FileSettings, Service, lock};
 pub(crate) use work::start;
 

@@ -1,11 +1,12 @@
 //! Files from the shell: shared, fetched, pushed, served over HTTP, and resumed after a crash.
 //!
 //! `QADOM_KILL_ROUNDS=20 cargo test -p qadom-cli --test cli files::kill_9` is the long round of
-//! crashes, `QADOM_PUSH_DAEMONS=40 QADOM_PUSH_MIB=100 cargo test --release -p qadom-cli --test cli
-//! files::pushed -- --nocapture` that of pushes.
+//! crashes; that of pushes stands in `pushed`.
 
 mod gateway;
 mod interrupted;
+mod pushed;
+mod servers;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -369,65 +370,6 @@ fn until_partial(daemon: &Daemon, wanted: u64) -> u64 {
         let held = list["items"][0]["held"].as_u64().unwrap_or(0) * 256 * KIB as u64;
         if held >= wanted {
             return held;
-        }
-    }
-}
-
-#[test]
-fn pushed_chunks_outlive_their_uploader_and_a_quarter_of_their_holders() {
-    let count = setting("QADOM_PUSH_DAEMONS", 6);
-    let bytes = content(setting("QADOM_PUSH_MIB", 3) * MIB, 11);
-    let copies = if count >= 40 { "8" } else { "4" };
-    let mut daemons: Vec<Daemon> = (0..count)
-        .map(|_| Daemon::start(&["--file-repair", "5s"]))
-        .collect();
-    let address = daemons[0].address().to_owned();
-    for daemon in &daemons[1..] {
-        daemon.run(&["join", &address]).code(0);
-    }
-    let uploader = Daemon::start(&[]);
-    uploader.run(&["join", &address]).code(0);
-    let folder = source("film", &bytes);
-    let path = folder.path().join("film");
-    let push = ["file", "push", text(&path), "--copies", copies, "--json"];
-    let objects = uploader.run(&push).code(0).objects();
-    let pushed = objects.last().unwrap();
-    let wanted: u64 = copies.parse().unwrap();
-    assert_eq!(pushed["smallest_copies"], wanted, "{pushed}");
-    let id = pushed["id"].as_str().unwrap().to_owned();
-    uploader.kill();
-
-    for round in 0..2_usize {
-        // Not those that come first in the list.
-        for _ in 0..count / 4 {
-            let victim = (round * 31 + daemons.len() * 17) % daemons.len();
-            daemons.swap_remove(victim).kill();
-        }
-        let reader = Daemon::start(&["--client"]);
-        reader.run(&["join", daemons[0].address()]).code(0);
-        let place = tempfile::tempdir().unwrap();
-        let target = place.path().join("film");
-        reader
-            .run(&["file", "get", &id, "-o", text(&target)])
-            .code(0);
-        assert!(fs::read(&target).unwrap() == bytes, "round {round}");
-        // So that what comes next depends on the holders alone.
-        reader.run(&["file", "remove", &id]).code(0);
-        if round == 0 {
-            until_repaired(&daemons[0], &id, wanted);
-        }
-    }
-}
-
-/// Waits until every chunk has its copies again; the asked daemon's own count beside.
-fn until_repaired(daemon: &Daemon, id: &str, copies: u64) {
-    loop {
-        let status = daemon
-            .run(&["file", "status", id, "--json"])
-            .code(0)
-            .object();
-        if status["smallest_copies"].as_u64().unwrap() + 1 >= copies {
-            return;
         }
     }
 }

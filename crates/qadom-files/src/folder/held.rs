@@ -2,7 +2,9 @@
 //!
 //! What must stay true: only verified chunks are kept, each with its proof, so a damaged one is found
 //! out when it is read and never served. The quota bounds what is on disk. Own files and downloads
-//! are not here and never give way.
+//! are not here and never give way. The size that a pusher claims binds nobody: a chunk that has
+//! verified is the file's whatever its size, and a piece of the list, which is not, is kept only beside
+//! the last chunk, which proves the size.
 //!
 //! Format 1 of a chunk's file, `held/ID/INDEX` (both hexadecimal): `qadom chunk 1\n` and zeros to 16,
 //! id 32, size u64, index u64, expiry u64 (seconds UTC), group 8, owner 32, hashes of the proof u8,
@@ -78,6 +80,12 @@ pub enum Refusal {
     /// A file of that size does not exist, or has no such chunk.
     #[error("a file of that size has no such chunk")]
     Malformed,
+    /// What is held of the file shows that it has another size.
+    #[error("the file has another size")]
+    OtherSize,
+    /// A piece of the list of chunks says nothing before the last chunk is held, which proves the size.
+    #[error("the last chunk, which proves the size of the file, is not held")]
+    Unproven,
 }
 
 /// Why a chunk was not kept.
@@ -100,7 +108,7 @@ pub enum HoldError {
 pub struct HeldChunk {
     /// The file.
     pub id: FileId,
-    /// The size of the file in bytes.
+    /// The size of the file in bytes, as its pusher said.
     pub size: u64,
     /// The number of the chunk or list piece, as it is on the wire.
     pub index: u64,
@@ -140,6 +148,34 @@ struct Index {
 }
 
 impl Index {
+    /// What is held of a file.
+    fn of(&self, id: &FileId) -> impl Iterator<Item = (&Name, &(Layout, Charge))> {
+        self.chunks.range((*id, 0)..=(*id, u64::MAX))
+    }
+
+    /// The shape of a file of which something is held: the proven one; before there is any the largest
+    /// that somebody claims, which has every chunk that is held.
+    fn layout(&self, id: &FileId) -> Option<Layout> {
+        let proves = |(_, wire): &Name, layout: Layout| match layout.index(*wire) {
+            Some(ChunkIndex::Data(chunk)) => chunk == layout.last(),
+            Some(ChunkIndex::List(_)) => true,
+            None => false,
+        };
+        let claims = self.of(id).map(|(name, (layout, _))| {
+            let is_proven = proves(name, *layout);
+            (is_proven, layout.size(), *layout)
+        });
+        let best = claims.max_by_key(|(is_proven, size, _)| (*is_proven, *size))?;
+        Some(best.2)
+    }
+
+    /// Whether what is held proves that a file has this shape.
+    fn is_proven(&self, id: &FileId, layout: Layout) -> bool {
+        let last = (*id, ChunkIndex::Data(layout.last()).wire());
+        let last = self.chunks.get(&last);
+        last.is_some_and(|(known, _)| *known == layout)
+    }
+
     /// What gives way to a pushed chunk: what only passes through, then what a group has beyond its
     /// share.
     fn victim_of(&self, group: Group, bytes: u64) -> Option<Name> {
@@ -193,8 +229,9 @@ impl Held {
         let known = held.chunks.get(&name).copied();
         // What only passes through is nobody's promise.
         if let Some((known, charge)) = known.filter(|(_, charge)| charge.group != PASSING) {
-            if known != layout {
-                return Ok(Offered::Refused(Refusal::Malformed));
+            // What is held has verified, so whoever places it elsewhere is wrong.
+            if !known.agrees(layout, index) {
+                return Ok(Offered::Refused(Refusal::OtherSize));
             }
             if offer.expires_at > charge.expires_at {
                 let expires_at = offer.expires_at;
@@ -235,6 +272,9 @@ impl Held {
         };
         // Held across the write, so that two that come at once do not share the last room.
         let mut held = self.index();
+        if matches!(index, ChunkIndex::List(_)) && !held.is_proven(&offer.id, layout) {
+            return Err(Refusal::Unproven.into());
+        }
         let known = held.chunks.get(&name).map(|(_, charge)| charge.group);
         if known.is_some_and(|group| group != PASSING) {
             drop(held);
@@ -302,7 +342,7 @@ impl Held {
         if held
             .chunks
             .get(&name)
-            .is_some_and(|(known, _)| *known == layout)
+            .is_some_and(|(known, _)| known.agrees(layout, index))
         {
             return Ok(());
         }
@@ -354,19 +394,18 @@ impl Held {
         Ok(proof)
     }
 
-    /// The shape of a file of which some chunk is held, and which data chunks and list pieces are.
+    /// The shape of a file of which some chunk is held, proven or claimed, and which data chunks and
+    /// list pieces are.
     pub fn of(&self, id: &FileId) -> Option<(Layout, ChunkSet, ChunkSet)> {
         let held = self.index();
-        let mut range = held.chunks.range((*id, 0)..=(*id, u64::MAX)).peekable();
-        let (_, (layout, _)) = range.peek()?;
-        let layout = *layout;
+        let layout = held.layout(id)?;
         let mut chunks = ChunkSet::new(layout.chunks());
         let mut pieces = ChunkSet::new(layout.list_pieces());
-        for ((_, wire), (other, _)) in range {
-            match other.index(*wire) {
-                Some(ChunkIndex::Data(chunk)) if *other == layout => chunks.insert(chunk),
-                Some(ChunkIndex::List(piece)) if *other == layout => pieces.insert(piece),
-                _ => false,
+        for ((_, wire), _) in held.of(id) {
+            match layout.index(*wire) {
+                Some(ChunkIndex::Data(chunk)) => chunks.insert(chunk),
+                Some(ChunkIndex::List(piece)) => pieces.insert(piece),
+                None => false,
             };
         }
         Some((layout, chunks, pieces))
@@ -408,8 +447,7 @@ impl Held {
     /// [`DiskError`] when a file cannot be removed.
     pub fn remove(&self, id: &FileId) -> Result<usize, DiskError> {
         let mut held = self.index();
-        let range = held.chunks.range((*id, 0)..=(*id, u64::MAX));
-        let names: Vec<Name> = range.map(|(name, _)| *name).collect();
+        let names: Vec<Name> = held.of(id).map(|(name, _)| *name).collect();
         for name in &names {
             self.drop_chunk(&mut held, *name)?;
         }

@@ -16,8 +16,7 @@ use super::entry::Stamp;
 use super::tree_file::TreeFile;
 use crate::proof::Proof;
 use crate::{
-    CHUNK_SIZE, ChunkHash, ChunkIndex, FileId, Layout, MANIFEST_CHUNKS_MAX, Manifest, Tree,
-    chunk_hash, verify_hash,
+    CHUNK_SIZE, ChunkIndex, FileId, Layout, MANIFEST_CHUNKS_MAX, Manifest, chunk_hash, verify_hash,
 };
 
 /// Whole files that are kept open to be served.
@@ -160,14 +159,10 @@ impl Folder {
         let (mut hashes, mut bytes) = (Vec::new(), Vec::new());
         for piece in 0..open.layout.list_pieces() {
             open.tree.list_piece(piece, &mut bytes)?;
-            let (piece, _) = bytes.as_chunks::<32>();
-            hashes.extend(piece.iter().copied().map(ChunkHash::from_bytes));
+            hashes.extend_from_slice(&bytes);
         }
-        let tree = Tree::from_leaves(open.layout, hashes);
-        if tree.id() != *id {
-            return Err(ReadError::Changed);
-        }
-        Ok(Manifest::from(tree))
+        let manifest = Manifest::from_list_pieces(id, open.layout, [&hashes[..]]);
+        manifest.ok_or(ReadError::Changed)
     }
 }
 

@@ -295,3 +295,72 @@ fn what_passes_through_is_verified() {
     assert!(matches!(error, HoldError::Verify(_)), "{error}");
     assert_eq!(folder.held().usage().chunks, 0);
 }
+
+#[test]
+fn a_chunk_that_was_pushed_under_a_false_size_keeps_out_nobody() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = open(temporary.path());
+    let (content, tree) = file(6, 0);
+    let size = tree.layout().size();
+    let first = offer(&tree, ChunkIndex::Data(0), 1, 1);
+    // True bytes, which verify under these sizes, too.
+    for (chunk, false_size) in [(0, size + 1), (1, size - CHUNK as u64), (2, size - 1)] {
+        let liar = Offer {
+            size: false_size,
+            ..offer(&tree, ChunkIndex::Data(chunk), 2, 2)
+        };
+        put(&folder, &content, &tree, &liar).expect("it is the file's chunk");
+    }
+    let held = folder.held();
+    assert_eq!(held.offer(&first).expect("the disk works"), Offered::Held);
+    let impossible = Offer {
+        size: 9 * CHUNK as u64,
+        ..first
+    };
+    let refused = Offered::Refused(Refusal::OtherSize);
+    assert_eq!(held.offer(&impossible).expect("the disk works"), refused);
+    let holdings = folder.holdings(&tree.id()).expect("some is here");
+    assert_eq!(holdings.chunks.iter().collect::<Vec<_>>(), [0, 1, 2]);
+    // The last chunk shows how large the file is, whatever was said before.
+    let last = offer(&tree, ChunkIndex::Data(5), 1, 1);
+    put(&folder, &content, &tree, &last).expect("it is kept");
+    let holdings = folder.holdings(&tree.id()).expect("some is here");
+    assert_eq!(holdings.layout, tree.layout());
+    assert_eq!(holdings.chunks.iter().collect::<Vec<_>>(), [0, 1, 2, 5]);
+    // Nor does what only passes through take the place of what was pushed.
+    pass(&folder, (&content, &tree), 0).expect("it is here");
+    assert!(folder.held().list().iter().all(|chunk| !chunk.is_passing));
+}
+
+#[test]
+fn a_piece_of_the_list_is_kept_beside_the_chunk_that_proves_the_size() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = open(temporary.path());
+    let (content, tree) = file(4, 0);
+    let list = ChunkIndex::List(0);
+    // The two values below the root are the list of a file of two chunks as well.
+    let pairs = [0, 2].map(|chunk| {
+        let proof = tree.proof(ChunkIndex::Data(2 - chunk)).expect("it has one");
+        proof.to_bytes()[32..].to_vec()
+    });
+    let liar = Offer {
+        size: 2 * CHUNK as u64,
+        ..offer(&tree, list, 2, 2)
+    };
+    let refused = folder.held().put(&liar, &pairs.concat(), &Proof::default());
+    assert!(
+        matches!(refused, Err(HoldError::Refused(Refusal::Unproven))),
+        "it verifies and is kept all the same: {refused:?}"
+    );
+    let honest = offer(&tree, list, 1, 1);
+    let piece = tree.list_piece(0).expect("there is one");
+    let keep = || folder.held().put(&honest, &piece, &Proof::default());
+    assert!(matches!(keep(), Err(HoldError::Refused(Refusal::Unproven))));
+    let end = offer(&tree, ChunkIndex::Data(3), 1, 1);
+    put(&folder, &content, &tree, &end).expect("it is kept");
+    keep().expect("the size is proven");
+    let answer = folder.held().offer(&liar).expect("the disk works");
+    assert_eq!(answer, Offered::Refused(Refusal::OtherSize));
+    let answer = folder.held().offer(&honest).expect("the disk works");
+    assert_eq!(answer, Offered::Held);
+}

@@ -263,10 +263,13 @@ impl Driver {
         let socket_drops = self.sockets.dropped().into_iter();
         let socket_drops = socket_drops.chain(quic_drops(&self.quic));
         let crowded = [("address-group", engine.crowded)].into_iter();
+        let chunk_drops = self.files.drops();
+        let chunk_drops = chunk_drops.iter().map(|(reason, count)| (*reason, *count));
         for (reason, count) in engine_drops
             .chain(crowded)
             .chain(endpoint_drops)
             .chain(socket_drops)
+            .chain(chunk_drops)
         {
             if count > 0 {
                 *drops.entry(reason.to_owned()).or_default() += count;

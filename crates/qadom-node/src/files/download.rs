@@ -5,19 +5,22 @@
 //! the task ends, and what was verified stays.
 //!
 //! Who has it is found by `discovery`, one node is spoken to by `peer`, where chunks go is said by
-//! `place`; `proving` finds the size, `supply` looks for more holders and gives up in the end.
+//! `place`; `proving` finds the size, `supply` looks for more holders and gives up in the end,
+//! `servers` lets plain HTTP servers take part.
 
 mod holders;
 mod proving;
+mod servers;
 mod sizing;
 mod supply;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use qadom_files::{Download, Effect, Entry, FileId, Layout, PeerId, ReaderId, Refused};
+use qadom_files::{Download, Effect, Entry, FileId, Layout, Manifest, PeerId, ReaderId, Refused};
 use qadom_routing::{Contact, NodeId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -51,6 +54,8 @@ pub(crate) struct Active {
     pub(super) place: Arc<Mutex<Option<Place>>>,
     /// Where it will lie when it is whole.
     pub(super) target: Target,
+    /// Bytes of chunks that have come, of use or not.
+    pub(super) received: Arc<AtomicU64>,
 }
 
 /// How far a download is.
@@ -94,8 +99,10 @@ pub(super) enum Target {
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) file: FileId,
-    /// The size, where a list of all chunks proves it.
-    pub(super) proven: Option<Layout>,
+    /// The list of all chunks, where it is known; it proves the size, too.
+    pub(super) manifest: Option<Arc<Manifest>>,
+    /// Where plain HTTP servers have the file, as others claim.
+    pub(super) urls: Vec<String>,
     pub(super) target: Target,
     /// What it is called here.
     pub(super) name: String,
@@ -143,19 +150,25 @@ pub(super) fn begin(
     let (wishes, queue) = mpsc::channel(WISHES_MAX);
     let (tell, told) = watch::channel(State::default());
     let place = Arc::<Mutex<Option<Place>>>::default();
+    let received = Arc::<AtomicU64>::default();
+    let (sender, events) = mpsc::channel(EVENTS_MAX);
     let active = Arc::new(Active {
         wishes,
         state: told,
         place: Arc::clone(&place),
         target: order.target.clone(),
+        received: Arc::clone(&received),
     });
     downloads.insert((order.file, is_passing), Arc::downgrade(&active));
-    let fetching = run(
-        Arc::clone(service),
-        node.clone(),
-        order,
-        (queue, tell, place),
-    );
+    let shared = Shared {
+        service: Arc::clone(service),
+        file: order.file,
+        place,
+        writes: Arc::new(Semaphore::new(WRITES_MAX)),
+        received,
+        events: sender,
+    };
+    let fetching = run(shared, node.clone(), order, (queue, tell, events));
     service.spawn(fetching);
     Ok(active)
 }
@@ -163,17 +176,17 @@ pub(super) fn begin(
 type Ends = (
     mpsc::Receiver<Wish>,
     watch::Sender<State>,
-    Arc<Mutex<Option<Place>>>,
+    mpsc::Receiver<(PeerId, PeerEvent)>,
 );
 
-async fn run(service: Arc<Service>, node: Node, order: Order, (wished, tell, place): Ends) {
-    let attempt = Attempt::new(&service, &node, &order, (&tell, &place));
+async fn run(shared: Shared, node: Node, order: Order, (wished, tell, events): Ends) {
+    let attempt = Attempt::new(&shared, &node, &order, (&tell, events));
     let result = match attempt.run(wished).await {
         Ended::Whole(entry) => Ok(*entry),
         Ended::Failed(error) => Err(error),
         Ended::Unwanted => return,
     };
-    *lock(&place) = None;
+    *lock(&shared.place) = None;
     tell.send_modify(|state| state.ended = Some(result));
 }
 
@@ -215,7 +228,7 @@ struct Attempt<'a> {
     order: &'a Order,
     tell: &'a watch::Sender<State>,
     place: &'a Arc<Mutex<Option<Place>>>,
-    shared: Shared,
+    shared: &'a Shared,
     events: mpsc::Receiver<(PeerId, PeerEvent)>,
     /// None until the size is proven, as is the next.
     download: Option<Download>,
@@ -228,6 +241,8 @@ struct Attempt<'a> {
     next_peer: u64,
     known: HashMap<NodeId, Known>,
     peers: HashMap<PeerId, NodeId>,
+    /// The servers that take part, and how they are asked.
+    servers: HashMap<PeerId, mpsc::Sender<Frame>>,
     search: Search,
     /// Searches in a row after which nothing more came.
     vain: u32,
@@ -236,19 +251,15 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn new(
-        service: &'a Arc<Service>,
+        shared: &'a Shared,
         node: &'a Node,
         order: &'a Order,
-        (tell, place): (&'a watch::Sender<State>, &'a Arc<Mutex<Option<Place>>>),
+        (tell, events): (
+            &'a watch::Sender<State>,
+            mpsc::Receiver<(PeerId, PeerEvent)>,
+        ),
     ) -> Self {
-        let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let shared = Shared {
-            service: Arc::clone(service),
-            file: order.file,
-            place: Arc::clone(place),
-            writes: Arc::new(Semaphore::new(WRITES_MAX)),
-            events: sender,
-        };
+        let (service, place) = (&shared.service, &shared.place);
         Self {
             service,
             node,
@@ -264,6 +275,7 @@ impl<'a> Attempt<'a> {
             next_peer: 0,
             known: HashMap::new(),
             peers: HashMap::new(),
+            servers: HashMap::new(),
             search: Search::begin(service, node, order.file, Vec::new()),
             vain: 0,
             told_at: Duration::ZERO,
@@ -363,6 +375,7 @@ impl<'a> Attempt<'a> {
                 proof,
             } => return self.on_proven(layout, (bytes, proof)).await,
             PeerEvent::Has(layout, has) => self.on_has(peer, (layout, has)),
+            PeerEvent::Listed => self.call_servers(),
             PeerEvent::Disk(error) => return Err(error),
             PeerEvent::Gone(why) => self.on_gone(peer, why),
             PeerEvent::Bad { index } => match &mut self.download {

@@ -99,6 +99,16 @@ pub enum FileError {
         /// The file.
         id: FileId,
     },
+    /// No node has all of it, nor does any plain HTTP server that is said to have it.
+    #[error("{nodes}, nor does a server bring it: {problem}")]
+    NoServer {
+        /// What the nodes' part of it came to.
+        nodes: String,
+        /// Why.
+        reason: Reason,
+        /// What was wrong with the servers.
+        problem: String,
+    },
     /// Something stands where the file would be put. It stays as it is.
     #[error("{} exists already", path.display())]
     TargetExists {
@@ -180,6 +190,7 @@ impl FileError {
             Self::NotFound { .. } => Reason::NotFound,
             Self::Ambiguous { .. } => Reason::Ambiguous,
             Self::Incomplete { .. } | Self::Unproven { .. } => Reason::Unreachable,
+            Self::NoServer { reason, .. } => *reason,
             Self::NoRoom => Reason::Quota,
             Self::TargetExists { .. } | Self::Changed { .. } => Reason::Conflict,
             Self::Underway { .. } | Self::Busy { .. } => Reason::Busy,
@@ -201,9 +212,14 @@ impl FileError {
             Self::Ambiguous { .. } => {
                 "choose one by its id, by --writer, or take the one with the most writers by --first"
             }
-            Self::Incomplete { .. } | Self::Unproven { .. } | Self::Stopped => {
-                "what was verified is kept: the same command goes on from there"
-            }
+            Self::NoServer {
+                reason: Reason::NotFound,
+                ..
+            } => "look whether the id or the name is right, and whether its servers are",
+            Self::Incomplete { .. }
+            | Self::Unproven { .. }
+            | Self::NoServer { .. }
+            | Self::Stopped => "what was verified is kept: the same command goes on from there",
             Self::TargetExists { .. } => "name another place with -o, or move it away",
             Self::DiskFull { .. } => {
                 "free some space: what was verified is kept, and the same command goes on from there"

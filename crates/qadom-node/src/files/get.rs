@@ -7,6 +7,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use qadom_files::{
     Entry, FileId, LISTING_BYTES_MAX, Layout, Listed, Listing, Manifest, Restore, State,
@@ -107,8 +108,6 @@ pub struct FileFetched {
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) id: FileId,
-    /// The shape, where a list of all chunks proves it.
-    proven: Option<Layout>,
     content_type: String,
     /// Whether somebody says that it is the listing of a folder.
     is_folder: bool,
@@ -119,7 +118,7 @@ pub(super) struct Found {
     /// Where plain HTTP servers have it, as they claim.
     pub(super) urls: Vec<String>,
     /// The list of its chunks.
-    pub(super) manifest: Option<Manifest>,
+    pub(super) manifest: Option<Arc<Manifest>>,
 }
 
 impl Files {
@@ -148,7 +147,8 @@ impl Files {
         }
         let order = Order {
             file: found.id,
-            proven: found.proven,
+            manifest: found.manifest,
+            urls: Vec::new(),
             target: Target::Passing,
             name: found.name,
         };
@@ -245,7 +245,8 @@ impl Files {
         }
         let order = Order {
             file: id,
-            proven: found.proven,
+            manifest: found.manifest.clone(),
+            urls: found.urls.clone(),
             target: target.map_or(Target::Folder, Target::Path),
             name: found.name.clone(),
         };
@@ -259,6 +260,8 @@ impl Files {
                 (state.progress.clone(), state.ended.clone())
             };
             if let Some(ended) = ended {
+                let received = active.received.load(Ordering::Relaxed);
+                tracing::debug!(file = %id, received, whole = ended.is_ok(), "a download has ended");
                 return Ok(ended?);
             }
             reporter.send_replace(FileProgress {
@@ -337,7 +340,6 @@ impl Files {
             }
             let found = Found {
                 id,
-                proven: None,
                 content_type: String::new(),
                 is_folder: false,
                 name: local_name(&place.to_string_lossy(), &id),
@@ -389,20 +391,18 @@ impl Files {
             }
             return Ok(Found {
                 id,
-                proven: Some(manifest.layout()),
                 content_type: String::new(),
                 is_folder: false,
                 name: local_name(&file.to_string(), &id),
                 claimed,
                 urls,
-                manifest: Some(manifest.clone()),
+                manifest: Some(Arc::new(manifest.clone())),
             });
         }
         let name = match file {
             FileName::Id(id) => {
                 return Ok(Found {
                     id: *id,
-                    proven: None,
                     content_type: String::new(),
                     is_folder: false,
                     name: id.to_string(),
@@ -417,7 +417,6 @@ impl Files {
         let chosen = choose(name, files, options.first)?;
         Ok(Found {
             id: chosen.id,
-            proven: None,
             is_folder: chosen.is_folder,
             content_type: chosen.content_type,
             name: local_name(name, &chosen.id),

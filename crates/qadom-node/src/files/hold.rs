@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use qadom_files::{DiskError, FileId, HoldError, Offer as HeldOffer, Offered, Proof, Refusal};
+use qadom_files::{
+    ChunkIndex, DiskError, FileId, HoldError, Holdings, Layout, Offer as HeldOffer, Offered, Proof,
+    Refusal,
+};
 use qadom_routing::NodeKey;
 use qadom_wire::{HELD_BYTES_MAX, Held, Holds, MAX_TTL, Offer, OfferResult, Reason, SourceGroup};
 
@@ -41,11 +44,23 @@ struct Wanted {
     since: Duration,
 }
 
-/// What this node said that it wants, and how many copies those who offered it ask for.
+impl Wanted {
+    const fn without_chunks(&self) -> Self {
+        Self {
+            chunks: BTreeSet::new(),
+            ..*self
+        }
+    }
+}
+
+/// What this node said that it wants, how many copies those who offered it ask for, and what was not
+/// taken.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
     wanted: BTreeMap<([u8; 32], FileId), Wanted>,
     copies: BTreeMap<FileId, u32>,
+    /// Chunks that were not taken, under the names that users see.
+    drops: BTreeMap<&'static str, u64>,
 }
 
 impl Offers {
@@ -59,15 +74,24 @@ impl Offers {
                 self.wanted.remove(&oldest);
             }
         }
-        let wanted = self
-            .wanted
-            .entry((*peer.as_bytes(), file))
-            .or_insert(Wanted {
-                chunks: BTreeSet::new(),
-                ..new
-            });
+        let wanted = self.wanted.entry((*peer.as_bytes(), file));
+        let wanted = wanted.or_insert_with(|| new.without_chunks());
+        // Whoever says another size now speaks of something else.
+        if wanted.size != new.size {
+            *wanted = new.without_chunks();
+        }
         wanted.since = now;
         wanted.chunks.extend(new.chunks);
+    }
+
+    /// Counts a chunk that was not taken.
+    fn note_drop(&mut self, why: &'static str) {
+        *self.drops.entry(why).or_default() += 1;
+    }
+
+    /// Chunks that were not taken, by why.
+    pub(super) const fn drops(&self) -> &BTreeMap<&'static str, u64> {
+        &self.drops
     }
 
     fn take(&mut self, peer: &NodeKey, file: FileId) -> Option<Wanted> {
@@ -121,6 +145,23 @@ pub(crate) fn refuse(service: &Service, asked: &Asked) {
     }
 }
 
+const fn refusal(offered: &Result<Offered, DiskError>) -> Option<Refusal> {
+    match offered {
+        Ok(Offered::Refused(refusal)) => Some(*refusal),
+        _ => None,
+    }
+}
+
+/// Under which name it is counted that a chunk is not taken.
+const fn dropped(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Quota => "chunks-quota",
+        Refusal::OtherSize => "chunks-other-size",
+        Refusal::Unproven => "chunks-unproven",
+        _ => "chunks-malformed",
+    }
+}
+
 /// Which of the chunks this node will keep.
 async fn decide(
     service: &Service,
@@ -139,8 +180,10 @@ async fn decide(
         return Err(Reason::Expired);
     }
     let (owner, asked) = (*key.as_bytes(), chunks.clone());
-    let results = service
+    let (has_last, offered) = service
         .blocking(move |folder| {
+            let last = Layout::new(size).map(Layout::last);
+            let has_last = last.is_ok_and(|last| folder.held().contains(&file, last));
             let offered = asked.into_iter().map(|index| {
                 folder.held().offer(&HeldOffer {
                     id: file,
@@ -151,14 +194,25 @@ async fn decide(
                     expires_at: expiry,
                 })
             });
-            offered.map(result).collect::<Vec<_>>()
+            (has_last, offered.collect::<Vec<_>>())
         })
         .await
         .map_err(|error| error.reason())?;
-    let wanted = chunks.iter().zip(&results);
-    let wanted = wanted.filter(|(_, result)| **result == OfferResult::Wanted);
-    let wanted: BTreeSet<u64> = wanted.map(|(index, _)| *index).collect();
+    let wanted = chunks.iter().zip(&offered);
+    let wanted = wanted.filter(|(_, offered)| matches!(offered, Ok(Offered::Wanted)));
+    let mut wanted: BTreeSet<u64> = wanted.map(|(index, _)| *index).collect();
+    if let Ok(layout) = Layout::new(size)
+        && !has_last
+        && let Some(ChunkIndex::List(_)) = wanted.last().and_then(|wire| layout.index(*wire))
+    {
+        // A piece of the list is kept beside the chunk that proves the size.
+        wanted.insert(layout.last());
+    }
     let mut offers = lock(&service.offers);
+    for refusal in offered.iter().filter_map(refusal) {
+        offers.note_drop(dropped(refusal));
+    }
+    let results = offered.into_iter().map(result).collect();
     if offer.copies > 0 {
         offers.note_copies(file, offer.copies);
     }
@@ -196,8 +250,31 @@ async fn held(service: &Service, holds: Holds) -> Result<Held, Reason> {
     let holdings = holdings.map_err(|error| error.reason())?;
     Ok(holdings.map_or_else(Held::default, |holdings| Held {
         length: holdings.layout.size(),
-        bits: holdings.chunks.to_bytes(holds.first, HELD_BYTES_MAX).into(),
+        bits: bits(&holdings, holds.first).into(),
     }))
+}
+
+/// Which chunks are here from `first` on, or which pieces of the list: these count down from the
+/// highest number, and so their first number is the one of the last of them.
+fn bits(holdings: &Holdings, first: u64) -> Vec<u8> {
+    let last = first.saturating_add(HELD_BYTES_MAX as u64 * 8 - 1);
+    let piece = |wire: u64| matches!(holdings.layout.index(wire), Some(ChunkIndex::List(_)));
+    if !piece(last) {
+        return holdings.chunks.to_bytes(first, HELD_BYTES_MAX);
+    }
+    let mut bits = Vec::new();
+    for wire in first..=last {
+        if (wire - first).is_multiple_of(8) {
+            bits.push(0_u8);
+        }
+        if let Some(ChunkIndex::List(piece)) = holdings.layout.index(wire)
+            && holdings.list_pieces.contains(piece)
+            && let Some(byte) = bits.last_mut()
+        {
+            *byte |= 1 << ((wire - first) % 8);
+        }
+    }
+    bits
 }
 
 /// Pulls over a stream that a peer opened what this node wants of what the peer offered.
@@ -289,8 +366,14 @@ impl Pull<'_> {
             .blocking(move |folder| folder.held().put(&offer, &bytes, &proof));
         match put.await {
             Ok(Ok(())) => Ok(true),
-            Ok(Err(HoldError::Verify(_))) => Err(BadFrame.into()),
+            Ok(Err(HoldError::Verify(_))) => {
+                lock(&self.service.offers).note_drop("chunks-wrong");
+                Err(BadFrame.into())
+            }
             Ok(Err(error)) => {
+                if let HoldError::Refused(refusal) = error {
+                    lock(&self.service.offers).note_drop(dropped(refusal));
+                }
                 tracing::warn!(file = %self.file, index, %error, "a chunk is not kept");
                 Ok(false)
             }

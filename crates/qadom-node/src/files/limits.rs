@@ -2,6 +2,8 @@
 //!
 //! What must stay true: whatever a peer can make grow is listed here beside its limit.
 
+use std::collections::BTreeMap;
+
 use qadom_files::HELD_CHUNKS_MAX;
 
 use super::download::PASSING_MAX;
@@ -10,6 +12,13 @@ use super::service::{Service, lock};
 use crate::status::Limit;
 
 impl Service {
+    /// Chunks that were offered or brought and are not kept, by why.
+    pub(crate) fn drops(&self) -> BTreeMap<&'static str, u64> {
+        let mut drops = lock(&self.offers).drops().clone();
+        drops.insert("chunks-evicted", lock(&self.usage).evicted);
+        drops
+    }
+
     /// Every limit beside its use. Waits for no disk: while a chunk is being written, what is held is
     /// what it was before.
     pub(crate) fn limits(&self) -> Vec<Limit> {

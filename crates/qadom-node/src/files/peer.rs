@@ -4,6 +4,7 @@
 //! download; whatever ends the stream is told once; nothing comes that was not asked for.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const OPEN_TIME: Duration = Duration::from_secs(10);
 /// How long a node may say nothing. What it owes is watched by the download itself.
 const IDLE_TIME: Duration = Duration::from_mins(30);
 /// What waits to be said to a node.
-const SAY_MAX: usize = 256;
+pub(super) const SAY_MAX: usize = 256;
 /// Pages of one bitfield: enough for the largest file that is fetched from those who have parts.
 const PAGES_MAX: usize = 64;
 
@@ -54,6 +55,8 @@ pub(super) enum PeerEvent {
     Bad { index: u64 },
     /// It does not send a chunk, for ever or for a while.
     Refused { index: u64, retry: Option<Duration> },
+    /// The hashes of all chunks are known, by which also plain servers' bytes verify.
+    Listed,
     /// A chunk could not be taken in, and nobody else's would be.
     Disk(FileError),
     /// It is gone, or never came.
@@ -80,11 +83,13 @@ pub(super) struct Shared {
     pub(super) place: Arc<Mutex<Option<Place>>>,
     /// Chunks that are on their way to the disk.
     pub(super) writes: Arc<Semaphore>,
+    /// Bytes of chunks that have come, of use or not.
+    pub(super) received: Arc<AtomicU64>,
     pub(super) events: mpsc::Sender<(PeerId, PeerEvent)>,
 }
 
 impl Shared {
-    async fn tell(&self, peer: PeerId, event: PeerEvent) {
+    pub(super) async fn tell(&self, peer: PeerId, event: PeerEvent) {
         // A download that has ended needs to know nothing.
         let _ = self.events.send((peer, event)).await;
     }
@@ -147,14 +152,17 @@ async fn fetch(
 }
 
 /// What a node says that it has.
-enum Holdings {
+pub(super) enum Holdings {
     Some(Layout, Availability),
     /// Nothing, or no place to serve one more.
     None(Gone),
 }
 
 /// Reads what a node has.
-async fn holdings(reader: &mut FrameReader, patience: Duration) -> Result<Holdings, LinkError> {
+pub(super) async fn holdings(
+    reader: &mut FrameReader,
+    patience: Duration,
+) -> Result<Holdings, LinkError> {
     let mut gathered: Option<(Layout, ChunkSet)> = None;
     for _ in 0..PAGES_MAX {
         match reader.next(patience, false, |_, _| ()).await? {
@@ -218,6 +226,7 @@ async fn receive(
     loop {
         // What came of a chunk is told without waiting: a lost hint costs nothing.
         let arrived = |index, bytes| {
+            shared.received.fetch_add(bytes as u64, Ordering::Relaxed);
             let event = PeerEvent::Arrived { index, bytes };
             let _ = shared.events.try_send((peer, event));
         };

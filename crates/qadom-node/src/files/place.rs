@@ -42,12 +42,19 @@ impl Place {
         match self {
             Self::Own(partial) => partial.have(),
             Self::Passing { file, layout } => {
-                let holdings = folder.holdings(file);
-                let holdings = holdings.filter(|holdings| holdings.layout == *layout);
-                holdings.map_or_else(
-                    || ChunkSet::new(layout.chunks()),
-                    |holdings| holdings.chunks,
-                )
+                let mut have = ChunkSet::new(layout.chunks());
+                let Some(holdings) = folder.holdings(file) else {
+                    return have;
+                };
+                if holdings.layout == *layout {
+                    return holdings.chunks;
+                }
+                // Chunks that were pushed under a false size are the file's all the same.
+                let chunks = holdings.chunks.iter();
+                for chunk in chunks.take_while(|chunk| *chunk < layout.last()) {
+                    have.insert(chunk);
+                }
+                have
             }
         }
     }

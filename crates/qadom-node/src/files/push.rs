@@ -112,7 +112,7 @@ impl Files {
                 expiry: files.service().utc_seconds() + MAX_TTL.as_secs(),
                 reporter: Some(reporter),
             };
-            let chunks = spread.near((0..layout.chunks()).collect()).await?;
+            let chunks = spread.near(parts(layout).collect()).await?;
             let reachable = chunks.iter().map(|chunk| chunk.candidates.len()).min();
             let placed = spread.place(chunks).await;
             files.pushed(&added.receipt, &spread, reachable, &placed)
@@ -145,9 +145,22 @@ impl Files {
     }
 }
 
-/// A chunk that is to have more copies.
+/// All of a file that is left with others, by its numbers on the wire: its chunks, and the list of
+/// their hashes, where there are several.
+pub(super) fn parts(layout: Layout) -> impl Iterator<Item = u64> {
+    let pieces = if layout.chunks() > 1 {
+        layout.list_pieces()
+    } else {
+        0
+    };
+    let pieces = (0..pieces).map(|piece| ChunkIndex::List(piece).wire());
+    (0..layout.chunks()).chain(pieces)
+}
+
+/// A chunk or list piece that is to have more copies.
 #[derive(Clone, Debug)]
 pub(super) struct Wanting {
+    /// Its number on the wire.
     pub(super) index: u64,
     /// Live copies at other nodes.
     pub(super) have: u32,
@@ -178,16 +191,19 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Finds the nodes nearest to each chunk.
+    /// Finds the nodes nearest to each of these chunks and list pieces.
     pub(super) async fn near(&self, chunks: Vec<u64>) -> Result<Vec<Wanting>, Error> {
         let places = Arc::new(Semaphore::new(LOOKUPS_AT_ONCE));
         let mut looking = JoinSet::new();
         let mut wanting = Vec::with_capacity(chunks.len());
         for index in chunks {
+            let Some(part) = self.layout.index(index) else {
+                continue;
+            };
             let place = Arc::clone(&places).acquire_owned().await;
             let (node, file) = (self.node.clone(), self.file);
             looking.spawn(async move {
-                let near = node.near_chunk(&file, ChunkIndex::Data(index)).await;
+                let near = node.near_chunk(&file, part).await;
                 drop(place);
                 near.map(|near| Wanting {
                     index,
@@ -363,7 +379,11 @@ impl Spread {
         let Some(reporter) = &self.reporter else {
             return;
         };
-        let length = self.layout.length(ChunkIndex::Data(index));
+        // The list of hashes is no part of what users count.
+        let Some(part @ ChunkIndex::Data(_)) = self.layout.index(index) else {
+            return;
+        };
+        let length = self.layout.length(part);
         let (id, size) = (self.file, self.layout.size() * u64::from(self.copies));
         reporter.send_modify(|progress| {
             let done = if progress.phase == FilePhase::Pushing {

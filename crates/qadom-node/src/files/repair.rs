@@ -16,14 +16,16 @@ use qadom_routing::{Contact, Key, NodeId};
 use qadom_wire::{HELD_BYTES_MAX, Held, MAX_TTL};
 
 use super::error::FileError;
-use super::push::{PUSH_COPIES, Spread, Wanting};
+use super::push::{PUSH_COPIES, Spread, Wanting, parts};
 use super::service::{Service, lock};
-use crate::error::Error;
-use crate::folder::{PUSHES, replace_file};
+use crate::error::{Error, StartError};
+use crate::folder::{Folder, PUSHES, replace_file};
 use crate::node::Node;
 
-/// The first line of the file that says what this node has pushed.
-const PUSHES_HEAD: &str = "qadom-pushes-1";
+/// The first line of the file that says what this node has pushed, without its version.
+const PUSHES_KIND: &str = "qadom-pushes-";
+/// The version of that file.
+const PUSHES_VERSION: u32 = 1;
 /// Files that a node looks after at most.
 const PUSHES_MAX: usize = 4096;
 /// Chunks of one file that are looked after at once, the others behind them.
@@ -76,7 +78,7 @@ impl Service {
             if pushes == before {
                 return Ok(());
             }
-            let mut text = format!("{PUSHES_HEAD}\n");
+            let mut text = format!("{PUSHES_KIND}{PUSHES_VERSION}\n");
             for (file, copies) in pushes {
                 // Writing into a string cannot fail.
                 let _ = writeln!(text, "{file} {copies}");
@@ -106,6 +108,25 @@ impl Service {
     }
 }
 
+fn version(first_line: Option<&str>) -> Option<u32> {
+    first_line?.strip_prefix(PUSHES_KIND)?.parse().ok()
+}
+
+/// Refuses to start with a list of what was pushed that a newer program wrote.
+pub(crate) fn check_pushes(folder: &Folder) -> Result<(), StartError> {
+    let content = folder.read(PUSHES)?.unwrap_or_default();
+    let first_line = content.split(|byte| *byte == b'\n').next();
+    let first_line = first_line.and_then(|line| std::str::from_utf8(line).ok());
+    match version(first_line) {
+        Some(found) if found > PUSHES_VERSION => Err(StartError::VersionTooNew {
+            path: folder.path().join(PUSHES),
+            found,
+            known: PUSHES_VERSION,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// What this node has pushed; lines that say nothing are passed over.
 fn read_pushes(path: &Path) -> io::Result<BTreeMap<FileId, u32>> {
     let text = match std::fs::read_to_string(path) {
@@ -114,7 +135,7 @@ fn read_pushes(path: &Path) -> io::Result<BTreeMap<FileId, u32>> {
         Err(error) => return Err(error),
     };
     let mut lines = text.lines();
-    if lines.next() != Some(PUSHES_HEAD) {
+    if version(lines.next()) != Some(PUSHES_VERSION) {
         let unknown = "it is not in the form of this program; a newer one may have written it";
         return Err(io::Error::new(ErrorKind::InvalidData, unknown));
     }
@@ -137,14 +158,21 @@ pub(super) async fn round(service: &Arc<Service>) {
         let Ok(Some(holdings)) = holdings else {
             continue;
         };
-        let chunks = holdings.chunks.iter().collect();
+        let is_here = |wire: &u64| match holdings.layout.index(*wire) {
+            Some(ChunkIndex::Data(chunk)) => holdings.chunks.contains(chunk),
+            Some(ChunkIndex::List(piece)) => holdings.list_pieces.contains(piece),
+            None => false,
+        };
+        let chunks = parts(holdings.layout).filter(is_here).collect();
         let task = Repair::new(service, &node, (file, holdings.layout), copies);
         if let Err(error) = task.run(chunks, now + MAX_TTL.as_secs(), true).await {
             tracing::debug!(%file, %error, "a pushed file is not looked after");
         }
     }
     let held = service.blocking(|folder| folder.held().list());
-    let mut files: BTreeMap<FileId, (Layout, u64, Vec<u64>)> = BTreeMap::new();
+    // By the size, too, under which it was pushed: it need not be the true one, and verifies all the
+    // same.
+    let mut files: BTreeMap<(FileId, u64), (Layout, u64, Vec<u64>)> = BTreeMap::new();
     for chunk in held.await.unwrap_or_default() {
         if chunk.is_passing {
             continue;
@@ -152,15 +180,12 @@ pub(super) async fn round(service: &Arc<Service>) {
         let Ok(layout) = Layout::new(chunk.size) else {
             continue;
         };
-        let Some(ChunkIndex::Data(index)) = layout.index(chunk.index) else {
-            continue;
-        };
         let entry = (layout, chunk.expires_at, Vec::new());
-        let file = files.entry(chunk.id).or_insert(entry);
+        let file = files.entry((chunk.id, chunk.size)).or_insert(entry);
         file.1 = file.1.min(chunk.expires_at);
-        file.2.push(index);
+        file.2.push(chunk.index);
     }
-    for (file, (layout, expiry, chunks)) in files {
+    for ((file, _), (layout, expiry, chunks)) in files {
         if expiry <= now {
             continue;
         }
@@ -231,7 +256,8 @@ impl Repair {
     /// nearer one does.
     async fn of_holder(&mut self, chunk: Wanting) -> Option<Wanting> {
         let file = self.spread.file;
-        let address = Key::from_bytes(chunk_address(&file, ChunkIndex::Data(chunk.index)));
+        let part = self.spread.layout.index(chunk.index)?;
+        let address = Key::from_bytes(chunk_address(&file, part));
         let own = self.spread.node.id().key().distance(&address);
         let mut left = Wanting {
             index: chunk.index,
@@ -254,7 +280,10 @@ impl Repair {
 
     /// Whether a node says that it holds a chunk. One that does not answer holds nothing.
     async fn holds(&mut self, contact: &Contact, index: u64) -> bool {
-        let first = index / PAGE * PAGE;
+        let first = match self.spread.layout.index(index) {
+            Some(ChunkIndex::List(_)) => index & !7,
+            _ => index / PAGE * PAGE,
+        };
         let key = (*contact.id(), first);
         if !self.answers.contains_key(&key) {
             let (node, file) = (&self.spread.node, &self.spread.file);

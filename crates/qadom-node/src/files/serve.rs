@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qadom_engine::Blocked;
-use qadom_files::{ChunkSet, FileId, Holdings, Proof, ReadError};
+use qadom_files::{ChunkSet, FileId, Holdings, Layout, Proof, ReadError};
 use qadom_routing::{Key, NodeKey};
 use qadom_transport::{DataReceiver, DataSender, DataStream};
 use qadom_wire::Reason;
@@ -101,11 +101,12 @@ async fn serve(
         let reason = Reason::Blocked;
         return writer.send(Frame::End { reason }).await;
     }
-    let server = Server::new(service, file);
+    let mut server = Server::new(service, file);
     let Some(holdings) = server.holdings().await else {
         let reason = Reason::NotFound;
         return writer.send(Frame::End { reason }).await;
     };
+    server.told = Some(holdings.layout);
     send_holdings(&mut writer, &holdings).await?;
     server.run(writer, reader, None).await
 }
@@ -153,6 +154,8 @@ fn page(chunks: &ChunkSet, first: u64) -> Bytes {
 struct Server<'a> {
     service: &'a Arc<Service>,
     file: FileId,
+    /// The shape of the file as the peer was told it.
+    told: Option<Layout>,
     /// What the peer needs no more though it asked for it.
     cancelled: Arc<Mutex<HashSet<u64>>>,
 }
@@ -162,6 +165,7 @@ impl<'a> Server<'a> {
         Self {
             service,
             file,
+            told: None,
             cancelled: Arc::default(),
         }
     }
@@ -217,6 +221,10 @@ impl<'a> Server<'a> {
                     Todo::Chunk(index) => reading.push_back((index, self.read(index))),
                     Todo::Look => {
                         if let Some(holdings) = self.holdings().await {
+                            // What is known of the size has changed: the peer may come anew.
+                            if self.told.is_some_and(|told| told != holdings.layout) {
+                                return Ok(());
+                            }
                             send_holdings(writer, &holdings).await?;
                         }
                     }

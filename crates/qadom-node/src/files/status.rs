@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use qadom_files::{FileId, Layout, State};
+use qadom_files::{FileId, Layout, ReadError, State};
 use qadom_routing::{Contact, NodeId};
 use qadom_wire::HELD_BYTES_MAX;
 use tokio::sync::mpsc;
@@ -85,9 +85,16 @@ impl Files {
         let counted = usize::try_from(layout.chunks().min(CHUNKS_MAX)).unwrap_or(0);
         let mut copies = vec![0; counted];
         let mut holders = 0;
-        for held in answers.values().filter(|held| held.length == layout.size()) {
+        for held in answers.values() {
+            // Whoever was told a false size holds true chunks all the same, but not the last one.
+            let certain = if held.length == layout.size() {
+                layout.chunks()
+            } else {
+                layout.last()
+            };
+            let certain = usize::try_from(certain).unwrap_or(usize::MAX);
             let mut has_any = false;
-            for (chunk, copies) in copies.iter_mut().enumerate() {
+            for (chunk, copies) in copies.iter_mut().take(certain).enumerate() {
                 let has = held.has(chunk);
                 *copies += u32::from(has);
                 has_any |= has;
@@ -111,19 +118,22 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// [`FileError::NotFound`] when the file is not here as a whole, [`FileError::Changed`] and
-    /// [`FileError::Disk`] when it cannot be read any more.
+    /// [`FileError::NotFound`] when the file is neither here as a whole nor does anybody who can be
+    /// reached have its list, [`FileError::Blocked`]; [`FileError::Changed`] and [`FileError::Disk`] when
+    /// it cannot be read any more.
     pub async fn manifest(&self, id: FileId) -> Result<String, Error> {
-        let read = self.service().blocking(move |folder| {
-            let manifest = folder.manifest(&id)?;
-            let mut text = Vec::new();
-            // Writing into memory cannot fail.
-            let _ = manifest.write(&mut text);
-            Ok(text)
-        });
-        let text = read
-            .await?
-            .map_err(|error| FileError::of_read(&self.service().path, &error))?;
+        let service = self.service();
+        let read = service.blocking(move |folder| folder.manifest(&id)).await?;
+        let manifest = match read {
+            Err(ReadError::NotFound) if super::serve::is_blocked(service, id).await => {
+                return Err(FileError::Blocked { id }.into());
+            }
+            Err(ReadError::NotFound) => self.node.list_of(&id).await?,
+            read => read.map_err(|error| FileError::of_read(&service.path, &error))?,
+        };
+        let mut text = Vec::new();
+        // Writing into memory cannot fail.
+        let _ = manifest.write(&mut text);
         String::from_utf8(text).map_err(|_| FileError::Internal.into())
     }
 

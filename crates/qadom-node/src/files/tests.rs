@@ -1,6 +1,8 @@
 //! Files between nodes of one process, some of which lie, stall, or vanish.
 
+mod many;
 mod passing;
+mod pushed;
 mod sizes;
 mod web;
 

@@ -1,4 +1,4 @@
-//! Fetching a file from plain HTTP servers, when no node has all of it.
+//! Fetching a file, or ranges of it, from plain HTTP servers.
 //!
 //! What must stay true: whoever writes a URL under a name cannot make this node ask a machine that only
 //! this node reaches: every address that is connected to, also after a redirect, is a public one, but
@@ -9,6 +9,8 @@ mod checked;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use qadom_files::{CHUNK_SIZE, FileId, Manifest, hash_reader};
@@ -38,7 +40,7 @@ pub(super) struct Wanted {
     /// The bytes that it is said to have; more are not taken. None where anything is taken.
     pub(super) size: Option<u64>,
     /// The hashes of its chunks, where they are known.
-    pub(super) manifest: Option<Manifest>,
+    pub(super) manifest: Option<Arc<Manifest>>,
 }
 
 /// Why nothing came from a URL. Another one may do.
@@ -66,7 +68,12 @@ pub(super) enum UrlError {
 
 /// A client that keeps to the rules for addresses; `is_local` where all addresses are of this machine.
 pub(super) fn agent(is_local: bool) -> Agent {
-    let config = Agent::config_builder()
+    let names = Checked::new(is_local);
+    Agent::with_parts(config(), DefaultConnector::default(), names)
+}
+
+fn config() -> ureq::config::Config {
+    Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(REDIRECTS_MAX)
         .max_redirects_will_error(true)
@@ -78,8 +85,7 @@ pub(super) fn agent(is_local: bool) -> Agent {
         .timeout_connect(Some(CONNECT_TIME))
         .timeout_recv_response(Some(READ_TIME))
         .timeout_per_read(Some(READ_TIME))
-        .build();
-    Agent::with_parts(config, DefaultConnector::default(), Checked::new(is_local))
+        .build()
 }
 
 /// Copies what a URL has into a file, and tells `seen` how much is there; that ends it by `false`.
@@ -126,6 +132,52 @@ pub(super) fn copy(
     }
 }
 
+/// Reads a range of what a URL has, and tells `seen` of every piece that came; that ends it by `false`.
+/// A server that knows no ranges serves the first one alone. Blocks.
+pub(super) fn range(
+    agent: &Agent,
+    url: &str,
+    range: Range<u64>,
+    seen: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<u8>, UrlError> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    let asked = format!("bytes={}-{}", range.start, range.end - 1);
+    let request = agent.get(url).header("range", asked);
+    let mut response = request.call().map_err(Box::new)?;
+    match response.status().as_u16() {
+        206 if begins_at(&response, range.start) => {}
+        206 => return Err(UrlError::Wrong),
+        200 if range.start == 0 => {}
+        status => return Err(UrlError::Status(status)),
+    }
+    let mut body = response.body_mut().as_reader();
+    let mut bytes = vec![0; length.min(CHUNK_SIZE as usize)];
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let length = rest.len().min(PIECE);
+        let piece = rest.get_mut(..length).unwrap_or_default();
+        let length = body.read(piece).map_err(UrlError::Broken)?;
+        if length == 0 {
+            return Err(UrlError::Broken(io::ErrorKind::UnexpectedEof.into()));
+        }
+        done += length;
+        if !seen(length) {
+            return Err(UrlError::Stopped);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether an answer says that its bytes begin there.
+fn begins_at(response: &ureq::http::Response<ureq::Body>, start: u64) -> bool {
+    let place = response.headers().get("content-range");
+    let place = place.and_then(|place| place.to_str().ok());
+    place.is_some_and(|place| place.starts_with(&format!("bytes {start}-")))
+}
+
 /// A copy under way.
 struct Copy<'a> {
     wanted: &'a Wanted,
@@ -168,14 +220,8 @@ impl Copy<'_> {
         }
         let mut response = request.call().map_err(Box::new)?;
         match response.status().as_u16() {
-            206 => {
-                let place = response.headers().get("content-range");
-                let place = place.and_then(|place| place.to_str().ok());
-                let expected = format!("bytes {}-", self.done);
-                if !place.is_some_and(|place| place.starts_with(&expected)) {
-                    return Err(UrlError::Wrong);
-                }
-            }
+            206 if begins_at(&response, self.done) => {}
+            206 => return Err(UrlError::Wrong),
             // It knows no ranges and begins at the beginning.
             200 => self.restart()?,
             status => return Err(UrlError::Status(status)),

@@ -1,4 +1,5 @@
-//! What a `file get` does when no node has all of a file: plain HTTP servers that a name tells of.
+//! What a `file get` does when nodes, and servers beside them, do not bring all of a file: plain HTTP
+//! servers alone, which also need not know ranges.
 //!
 //! What must stay true: what comes from a server is the file or gets no name, unless the user wants
 //! unverified bytes; those are shared with nobody.
@@ -28,6 +29,7 @@ pub(super) const fn is_nowhere(error: &Error) -> bool {
             FileError::NotFound { .. }
                 | FileError::Incomplete { .. }
                 | FileError::Unproven { .. }
+                | FileError::NoServer { .. }
                 | FileError::Busy { .. }
         )
     )
@@ -56,9 +58,9 @@ impl Files {
             None => self.service().path.clone(),
         };
         let urls = found.urls.clone();
-        let come = self.try_each(urls, wanted, parent, reporter).await?;
-        let Some((file, _)) = come else {
-            return Err(error);
+        let (file, _) = match self.try_each(urls, wanted, parent, reporter).await? {
+            Ok(come) => come,
+            Err(problem) => return Err(no_server(error, problem)),
         };
         let added = self
             .service()
@@ -95,11 +97,10 @@ impl Files {
             size: None,
             manifest: None,
         };
-        let come = self
-            .try_each(urls, wanted, folder_of(&target), reporter)
-            .await?;
-        let Some((file, id)) = come else {
-            return Err(error);
+        let parent = folder_of(&target);
+        let (file, id) = match self.try_each(urls, wanted, parent, reporter).await? {
+            Ok(come) => come,
+            Err(problem) => return Err(no_server(error, problem)),
         };
         let path = target.clone();
         let size = self.service().blocking(move |_| {
@@ -120,21 +121,23 @@ impl Files {
         })
     }
 
-    /// Tries one URL after the other, until one brings what is wanted, into a new file.
+    /// Tries one URL after the other, until one brings what is wanted, into a new file; or says what was
+    /// wrong with them.
     async fn try_each(
         &self,
         urls: Vec<String>,
         wanted: Wanted,
         parent: PathBuf,
         reporter: &Arc<Reporter>,
-    ) -> Result<Option<(NamedTempFile, FileId)>, Error> {
+    ) -> Result<Result<(NamedTempFile, FileId), String>, Error> {
         if urls.is_empty() {
-            return Ok(None);
+            return Ok(Err(String::new()));
         }
         let is_local = self.node.status().await?.local;
         let reporter = Arc::clone(reporter);
         let trying = self.service().blocking(move |_| {
             let agent = agent(is_local);
+            let mut problems = Vec::new();
             for url in urls.iter().take(URLS_MAX) {
                 let io = |error: &io::Error| FileError::of_io(&parent, error);
                 let mut file = new_beside(&parent).map_err(|error| io(&error))?;
@@ -149,15 +152,28 @@ impl Files {
                     !reporter.is_closed()
                 };
                 match copy(&agent, url, &wanted, file.as_file_mut(), &mut seen) {
-                    Ok(id) => return Ok(Some((file, id))),
+                    Ok(id) => return Ok(Ok((file, id))),
                     Err(UrlError::Disk(error)) => return Err(io(&error)),
                     Err(UrlError::Stopped) => return Err(FileError::Stopped),
-                    Err(error) => tracing::debug!(%url, %error, "a URL brings nothing"),
+                    Err(error) => problems.push(format!("{url}: {error}")),
                 }
             }
-            Ok(None)
+            Ok(Err(problems.join("; ")))
         });
         Ok(trying.await??)
+    }
+}
+
+/// What a fetch came to when no server brings the file either; the error itself without any.
+fn no_server(error: Error, problem: String) -> Error {
+    match error {
+        Error::File(nodes) if !problem.is_empty() => FileError::NoServer {
+            reason: nodes.reason(),
+            nodes: nodes.to_string(),
+            problem,
+        }
+        .into(),
+        error => error,
     }
 }
 

@@ -42,6 +42,10 @@ impl Attempt<'_> {
 
     /// Notes how a node stands; one that is gone loses its number, and its word counts no more.
     pub(super) fn stand(&mut self, peer: PeerId, state: Standing) {
+        if self.servers.remove(&peer).is_some() {
+            // A server is asked by this download or not at all.
+            return;
+        }
         let Some(id) = self.peers.get(&peer).copied() else {
             return;
         };
@@ -62,7 +66,11 @@ impl Attempt<'_> {
 
     pub(super) fn say(&mut self, peer: PeerId, frame: Frame) {
         let known = self.peers.get(&peer).and_then(|id| self.known.get(id));
-        let Some(Standing::Here(say)) = known.map(|known| &known.state) else {
+        let node = known.and_then(|known| match &known.state {
+            Standing::Here(say) => Some(say),
+            _ => None,
+        });
+        let Some(say) = self.servers.get(&peer).or(node) else {
             return;
         };
         if say.try_send(frame).is_err() {

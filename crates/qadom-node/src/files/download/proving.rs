@@ -17,8 +17,8 @@ impl Attempt<'_> {
     /// Goes on with what is here of the file, where that or a list of its chunks proves the size.
     pub(super) async fn begin_with_what_is_here(&mut self) -> Result<(), FileError> {
         let file = self.order.file;
-        let known = if self.order.proven.is_some() {
-            self.order.proven
+        let known = if let Some(manifest) = &self.order.manifest {
+            Some(manifest.layout())
         } else {
             let known = self.service.blocking(move |folder| proven(folder, &file));
             known.await?
@@ -148,6 +148,7 @@ impl Attempt<'_> {
         self.layout = Some(layout);
         *lock(self.place) = Some(place);
         self.tell.send_modify(|state| state.layout = Some(layout));
+        self.learn_list();
         Ok(())
     }
 

@@ -61,3 +61,31 @@ async fn files_are_looked_after_until_they_are_removed_also_when_pushed_at_once(
     assert_eq!(std::fs::read_to_string(&list).unwrap(), "qadom-pushes-9\n");
     node.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_list_of_what_was_pushed_by_a_newer_program_ends_the_start_and_stays() {
+    let place = tempfile::tempdir().unwrap();
+    let list = place.path().join(crate::folder::PUSHES);
+    let start = || {
+        let builder = Node::builder().data_dir(place.path());
+        builder.listen(([127, 0, 0, 1], 0).into()).start()
+    };
+    start().await.unwrap().shutdown().await;
+    std::fs::write(&list, "qadom-pushes-2\nwhatever\n").unwrap();
+    let refused = start().await.unwrap_err();
+    let is_newer = matches!(
+        refused,
+        crate::StartError::VersionTooNew {
+            found: 2,
+            known: 1,
+            ..
+        }
+    );
+    assert!(is_newer, "{refused}");
+    let left = std::fs::read_to_string(&list).unwrap();
+    assert_eq!(left, "qadom-pushes-2\nwhatever\n");
+    // An empty or senseless one holds up nobody; it is not written over either.
+    std::fs::write(&list, "scribble").unwrap();
+    start().await.unwrap().shutdown().await;
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), "scribble");
+}

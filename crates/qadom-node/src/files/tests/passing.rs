@@ -49,7 +49,8 @@ async fn no_more_files_are_read_over_a_node_at_once_than_its_limit() {
     let reader = start_beside(&first).await;
     let order = |number: usize| Order {
         file: FileId::of(&number.to_le_bytes()),
-        proven: None,
+        manifest: None,
+        urls: Vec::new(),
         target: Target::Passing,
         name: String::new(),
     };

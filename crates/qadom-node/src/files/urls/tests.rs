@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Mutex;
 
 use qadom_files::Tree;
 
@@ -61,6 +62,20 @@ pub(in crate::files) fn plain(content: Vec<u8>) -> SocketAddr {
     server(Box::new(move |_, range| ranges(&content, range)))
 }
 
+/// The ranges that a server was asked for, nothing for the whole.
+pub(in crate::files) type Asked = Arc<Mutex<Vec<Option<(u64, Option<u64>)>>>>;
+
+/// A server without faults that notes what it is asked for.
+pub(in crate::files) fn noting(content: Vec<u8>) -> (SocketAddr, Asked) {
+    let asked = Asked::default();
+    let notes = Arc::clone(&asked);
+    let address = server(Box::new(move |_, range| {
+        notes.lock().unwrap().push(range);
+        ranges(&content, range)
+    }));
+    (address, asked)
+}
+
 fn content() -> Vec<u8> {
     (0..700_001_u32)
         .map(|number| (number % 251) as u8)
@@ -82,7 +97,7 @@ fn wanted(has_manifest: bool) -> Wanted {
     Wanted {
         id: Some(tree.id()),
         size: Some(tree.layout().size()),
-        manifest: has_manifest.then(|| Manifest::from(tree)),
+        manifest: has_manifest.then(|| Arc::new(Manifest::from(tree))),
     }
 }
 
@@ -155,4 +170,49 @@ fn an_address_of_this_machine_is_not_asked_and_redirects_end() {
     }));
     let error = fetched(address, &wanted(false)).unwrap_err();
     assert!(matches!(error, UrlError::Failed(_)), "{error}");
+}
+
+/// Names of the public Internet that lead to a server of this test; all others are resolved as ever.
+#[derive(Debug)]
+struct Public(SocketAddr, Checked);
+
+impl ureq::unversioned::resolver::Resolver for Public {
+    fn resolve(
+        &self,
+        uri: &ureq::http::Uri,
+        config: &ureq::config::Config,
+        timeout: ureq::unversioned::transport::NextTimeout,
+    ) -> Result<ureq::unversioned::resolver::ResolvedSocketAddrs, ureq::Error> {
+        if uri.host() == Some("public.example") {
+            let mut found = self.empty();
+            found.push(self.0);
+            return Ok(found);
+        }
+        self.1.resolve(uri, config, timeout)
+    }
+}
+
+#[test]
+fn a_redirect_to_an_address_of_this_machine_is_not_followed() {
+    let (inside, asked) = noting(content());
+    for place in [
+        format!("http://{inside}/film"),
+        format!("http://localhost:{}/film", inside.port()),
+        format!("http://[::ffff:127.0.0.1]:{}/film", inside.port()),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+    ] {
+        let outside = server(Box::new(move |_, _| {
+            answer(&format!("302 Found\r\nlocation: {place}"), 0, b"")
+        }));
+        let names = Public(outside, Checked::new(false));
+        let agent = Agent::with_parts(config(), DefaultConnector::default(), names);
+        let mut file = tempfile::tempfile().unwrap();
+        let url = "http://public.example/film";
+        let refused = copy(&agent, url, &wanted(false), &mut file, &mut |_| true);
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains("public Internet"), "{error}");
+        let refused = range(&agent, url, 0..10, &mut |_| true).unwrap_err();
+        assert!(refused.to_string().contains("public Internet"), "{refused}");
+    }
+    assert!(asked.lock().unwrap().is_empty());
 }

@@ -25,6 +25,19 @@ const LONGEST: Duration = Duration::from_hours(24);
 const LIARS: usize = 3;
 
 /// What can be blocked.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Blocked;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// let key = Blocked::Key("name:x".parse()?);
+/// engine.block(now, key, None)?;
+/// assert!(engine.is_blocked(now, &key));
+/// assert!(engine.unblock(now, &key).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Blocked {
@@ -37,6 +50,17 @@ pub enum Blocked {
 }
 
 /// Why something is blocked.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{BlockCause, Blocked};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// engine.block(now, Blocked::Key("name:x".parse()?), None)?;
+/// assert_eq!(engine.blocks(now)[0].cause, BlockCause::ByHand);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockCause {
     /// The user wanted it.
@@ -57,6 +81,20 @@ pub struct Block {
 }
 
 /// The list is full of blocks that the user made. Nothing was changed.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Blocked, TooManyBlocks};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// for number in 0..1024_u32 {
+///     engine.block(now, Blocked::Key(format!("int:{number}").parse()?), None)?;
+/// }
+/// let error = engine.block(now, Blocked::Key("name:x".parse()?), None).unwrap_err();
+/// assert_eq!(error, TooManyBlocks { limit: 1024 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no more than {limit} things can be blocked")]
 pub struct TooManyBlocks {

@@ -8,6 +8,18 @@ use qadom_wire::NetworkId;
 use crate::addresses::Addresses;
 
 /// Whether a node keeps records for others.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Mode;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// assert_eq!(engine.status().mode, Mode::Storing);
+/// engine.set_mode(now, Mode::Client);
+/// assert_eq!(engine.status().mode, Mode::Client);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Stores for others and appears in their routing tables.

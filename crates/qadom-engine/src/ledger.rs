@@ -25,6 +25,15 @@ const UDP_IP: usize = 28;
 const WINDOW: Duration = Duration::from_mins(10);
 
 /// What a message is for.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Cause;
+///
+/// let words: Vec<_> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
+/// assert!(words.contains(&"hand-over"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -111,6 +120,17 @@ impl Cause {
 }
 
 /// What messages for one cause cost, in datagrams of a session with their UDP and IP headers.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Cost;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// // Nobody was spoken to yet.
+/// assert!(engine.status().costs.iter().all(|each| each.cost == Cost::default()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Messages sent.
@@ -130,6 +150,18 @@ impl Cost {
 }
 
 /// One line of the ledger.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::CauseCost;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// for CauseCost { cause, cost, bytes_per_second } in engine.status().costs {
+///     println!("{}: {} bytes out, {bytes_per_second} a second", cause.as_str(), cost.bytes_out);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CauseCost {
     /// What it was for.

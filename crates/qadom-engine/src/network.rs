@@ -54,6 +54,18 @@ impl Effort {
 }
 
 /// Whether nodes crowd round the keys that were looked up.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Density;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// let density: Density = engine.status().density;
+/// assert!(!density.is_suspicious());
+/// println!("{}", density.text());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Density {
     /// The figure of the last lookup that had one, in nats; above 0.94 it is an alarm.

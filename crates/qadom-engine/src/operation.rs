@@ -13,6 +13,23 @@ use qadom_wire::{ContentSignature, Held, OfferResult, Reason, Verified, Writer};
 pub struct OperationId(pub(crate) u64);
 
 /// How something is written.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use qadom_engine::WriteOptions;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// // A copy for an hour, which nobody renews.
+/// let ttl = Some(Duration::from_hours(1));
+/// let options = WriteOptions { ttl, once: true, ..WriteOptions::default() };
+/// engine.put(now, "hello".into(), options);
+/// # finish(&mut engine)?;
+/// assert_eq!(engine.publications().count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// The life of a copy without renewal; none stands for 36 h. Values live 36 h at the most,
@@ -77,6 +94,20 @@ pub struct HandedOver {
 }
 
 /// A signed record that was written.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Outcome, WriteOptions, Written};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// engine.dict_set(now, writer, b"colour", "green".into(), WriteOptions::default());
+/// let Outcome::Written(Written { receipt, record, .. }) = finish(&mut engine)? else {
+///     unreachable!("a dict is written");
+/// };
+/// assert_eq!((receipt.key, *record.writer()), (*record.slot(), writer));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Written {
     /// What became of the write.
@@ -88,6 +119,22 @@ pub struct Written {
 }
 
 /// A signed record that was found and verified.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Outcome, ReadFrom, SignedRead, WriteOptions};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// engine.dict_set(now, writer, b"colour", "green".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// engine.dict_get(now, b"colour", None, ReadFrom::Network);
+/// let Outcome::Entry(SignedRead { record, conflict, .. }) = finish(&mut engine)? else {
+///     unreachable!("a dict is read");
+/// };
+/// assert!(record.payload() == "green" && !conflict);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SignedRead {
     /// The record.
@@ -142,6 +189,22 @@ impl Listed {
 }
 
 /// What became of a write.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Outcome, Receipt, WriteOptions};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// let Outcome::Stored(Receipt { stored, alone, refused, .. }) = finish(&mut engine)?
+/// else {
+///     unreachable!("a value is stored");
+/// };
+/// // No other node is known, so this is the only copy.
+/// assert_eq!((stored, alone, refused), (1, true, Vec::new()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The key that was written.
@@ -167,6 +230,23 @@ pub struct Receipt {
 }
 
 /// The end of everything that was published in a slot.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Outcome, Withdrawn, WriteOptions};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// let slot = qadom_wire::dict_slot(b"colour")?;
+/// engine.dict_set(now, writer, b"colour", "green".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// engine.withdraw(now, slot);
+/// let Outcome::Withdrawn(Withdrawn { withdrawn, .. }) = finish(&mut engine)? else {
+///     unreachable!("a slot is withdrawn");
+/// };
+/// assert_eq!(withdrawn, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
     /// The slot.
@@ -182,6 +262,19 @@ pub struct Withdrawn {
 }
 
 /// A node that did not take a copy.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Refusal;
+/// use qadom_routing::Key;
+/// use qadom_wire::Reason;
+///
+/// let refused = [Refusal { node: Key::ZERO.into(), reason: Reason::Quota }];
+/// for Refusal { node, reason } in refused {
+///     println!("{node} did not take it: {reason}");
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The node.
@@ -191,6 +284,23 @@ pub struct Refusal {
 }
 
 /// Where a value came from.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Outcome, ReadFrom, Source, WriteOptions};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// let key = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".parse()?;
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// engine.get(now, key, ReadFrom::Local);
+/// let Outcome::Fetched(fetched) = finish(&mut engine)? else {
+///     unreachable!("a value is fetched");
+/// };
+/// assert_eq!(fetched.source, Source::Local);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// This node's own store.
@@ -200,6 +310,23 @@ pub enum Source {
 }
 
 /// A value that was found and verified.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Fetched, Outcome, ReadFrom, WriteOptions};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// let key = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".parse()?;
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// engine.get(now, key, ReadFrom::Network);
+/// let Outcome::Fetched(Fetched { value, hops, .. }) = finish(&mut engine)? else {
+///     unreachable!("a value is fetched");
+/// };
+/// assert_eq!((&value[..], hops), (&b"hello"[..], 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The key of the value.
@@ -219,6 +346,21 @@ pub struct Fetched {
 }
 
 /// A lookup from beginning to end.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{LookupReport, Outcome};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// engine.lookup(now, "name:x".parse()?);
+/// let Outcome::Looked(LookupReport { closest, steps, .. }) = finish(&mut engine)? else {
+///     unreachable!("a key is looked up");
+/// };
+/// // No other node is known.
+/// assert!(closest.is_empty() && steps.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LookupReport {
     /// What was looked up.
@@ -247,6 +389,20 @@ pub struct Joined {
 }
 
 /// A ping that was answered.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use qadom_engine::PingReport;
+/// use qadom_routing::{Contact, NodeKey};
+///
+/// let contact = Contact::at(NodeKey::new([9; 32])?, "192.0.2.1:7236".parse()?, true);
+/// let report = PingReport { contact, rtt: Duration::from_millis(20), observed: None };
+/// println!("{} answered within {:?}", report.contact.id(), report.rtt);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PingReport {
     /// The node that answered.
@@ -269,6 +425,21 @@ pub struct StreamKey {
 }
 
 /// Why an address did not lead into the network.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Difference, JoinProblem};
+///
+/// let problem = JoinProblem::WrongNetwork(vec![Difference {
+///     what: "id_bits",
+///     ours: "16".to_owned(),
+///     theirs: "0".to_owned(),
+/// }]);
+/// if let JoinProblem::WrongNetwork(differences) = problem {
+///     println!("another network: {}", differences[0].what);
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinProblem {
@@ -281,6 +452,15 @@ pub enum JoinProblem {
 }
 
 /// One parameter in which two nodes differ, as texts for people.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Difference;
+///
+/// let difference = Difference { what: "k", ours: "20".to_owned(), theirs: "8".to_owned() };
+/// println!("{}: {} here, {} there", difference.what, difference.ours, difference.theirs);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// What differs, such as `network` or `k`.
@@ -292,6 +472,19 @@ pub struct Difference {
 }
 
 /// Why an operation did not bring what was asked for.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Failure, ReadFrom};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// engine.get(now, "name:nothing".parse()?, ReadFrom::Network);
+/// let failure = finish(&mut engine).unwrap_err();
+/// assert!(matches!(failure, Failure::NotFound { answered: 0, unanswered: 0, .. }));
+/// println!("{}: {failure}", failure.reason());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {

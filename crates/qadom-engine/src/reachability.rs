@@ -30,6 +30,18 @@ const AGAIN_AFTER: Duration = Duration::from_secs(70);
 const PEERS: usize = 3;
 
 /// Whether others reach this node.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Reachability;
+///
+#[doc = include_str!("examples/alone.txt")]
+/// // Nobody is there who could tell.
+/// assert_eq!(engine.status().reachability, Reachability::Unknown);
+/// assert_eq!(Reachability::Reachable.as_str(), "reachable");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reachability {
     /// No test has told yet, since the start or since the address changed, or fewer than three

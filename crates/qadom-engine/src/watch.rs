@@ -8,6 +8,19 @@ use qadom_routing::Key;
 use qadom_wire::{Cursor, Kind, Verified, Writer};
 
 /// What is watched: the records of one kind under one slot.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Since, WatchSlot};
+///
+#[doc = include_str!("examples/alone.txt")]
+/// let slot = qadom_wire::dict_slot(b"colour")?;
+/// let slot = WatchSlot { slot, kind: qadom_wire::Kind::DictCell };
+/// engine.watch(now, slot, Since::Now);
+/// assert_eq!(engine.status().subscriptions, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchSlot {
     /// The slot.
@@ -17,6 +30,17 @@ pub struct WatchSlot {
 }
 
 /// Where watching begins.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::Since;
+/// use qadom_wire::Cursor;
+///
+/// // First everything that is still held.
+/// let all = Since::Cursor(Cursor::new());
+/// assert_ne!(all, Since::Now);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Since {
     /// With what is written from now on.

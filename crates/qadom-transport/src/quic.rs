@@ -56,6 +56,18 @@ pub struct Grant {
 }
 
 /// Why there is no stream to a peer.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_transport::QuicError;
+///
+/// /// Whether it may work when it is tried again.
+/// fn is_passing(error: &QuicError) -> bool {
+///     matches!(error, QuicError::Full { .. } | QuicError::Lost)
+/// }
+/// assert!(is_passing(&QuicError::Lost) && !is_passing(&QuicError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuicError {

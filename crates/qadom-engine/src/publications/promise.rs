@@ -15,6 +15,19 @@ use crate::time::Time;
 const OVERHEAD: usize = 512;
 
 /// Names what a publication keeps alive: one identity inside a slot.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{PublicationId, WriteOptions};
+///
+#[doc = include_str!("../examples/alone.txt")]
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// let kept: Vec<PublicationId> = engine.publications().map(|promise| promise.id()).collect();
+/// assert_eq!(kept[0].kind, qadom_wire::Kind::Value);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicationId {
     /// Where the record lies in the key space.
@@ -26,6 +39,18 @@ pub struct PublicationId {
 }
 
 /// Whether a publication goes on.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{PublicationState, WriteOptions};
+///
+#[doc = include_str!("../examples/alone.txt")]
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// assert!(engine.publications().all(|promise| promise.state == PublicationState::Active));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum PublicationState {
@@ -48,6 +73,23 @@ impl PublicationState {
 }
 
 /// The record that a publication keeps alive.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Promised, WriteOptions};
+///
+#[doc = include_str!("../examples/alone.txt")]
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// for promise in engine.publications() {
+///     match &promise.promised {
+///         Promised::Value(value) => assert_eq!(&value.bytes()[..], b"hello"),
+///         other => println!("written by {:?}", other.identity()),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Promised {
@@ -59,6 +101,19 @@ pub enum Promised {
 }
 
 /// A publication as it stands in the journal.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_engine::{Promise, WriteOptions};
+///
+#[doc = include_str!("../examples/alone.txt")]
+/// engine.put(now, "hello".into(), WriteOptions::default());
+/// finish(&mut engine)?;
+/// let promises: Vec<&Promise> = engine.publications().collect();
+/// assert_eq!((promises[0].ttl_seconds, promises[0].stored), (36 * 3600, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// The record.

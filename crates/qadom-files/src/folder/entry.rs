@@ -28,6 +28,18 @@ const KIND: &str = "qadom file ";
 pub(super) const ENTRY_MAX: usize = 32 * 1024;
 
 /// Where the bytes of a whole file lie.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_files::{Folder, FolderConfig, Place};
+///
+/// # let temporary = tempfile::tempdir()?;
+/// let folder = Folder::open(&temporary.path().join("files"), FolderConfig::default())?;
+/// let entry = folder.add_bytes("greeting.txt", b"hello")?;
+/// assert_eq!(entry.place, Place::Copied);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Where its owner has it. It is served as long as it is what was hashed.
@@ -37,6 +49,18 @@ pub enum Place {
 }
 
 /// What a file is for people.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_files::{Folder, FolderConfig, Kind};
+///
+/// # let temporary = tempfile::tempdir()?;
+/// let folder = Folder::open(&temporary.path().join("files"), FolderConfig::default())?;
+/// let entry = folder.add_bytes("greeting.txt", b"hello")?;
+/// assert_eq!(entry.kind, Kind::File);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file.
@@ -46,6 +70,18 @@ pub enum Kind {
 }
 
 /// How much of a file is here, and whether it can be served.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_files::{Folder, FolderConfig, State};
+///
+/// # let temporary = tempfile::tempdir()?;
+/// let folder = Folder::open(&temporary.path().join("files"), FolderConfig::default())?;
+/// let entry = folder.add_bytes("greeting.txt", b"hello")?;
+/// assert_eq!(entry.state, State::Whole);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// All of it.
@@ -60,6 +96,19 @@ pub enum State {
 }
 
 /// One file of the folder.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_files::{Entry, Folder, FolderConfig};
+///
+/// # let temporary = tempfile::tempdir()?;
+/// let folder = Folder::open(&temporary.path().join("files"), FolderConfig::default())?;
+/// let entry = folder.add_bytes("greeting.txt", b"hello")?;
+/// let Entry { size, name, content_type, .. } = entry;
+/// assert_eq!((size, &name[..], &content_type[..]), (5, "greeting.txt", "text/plain"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The BLAKE3 hash of its content.

@@ -20,6 +20,22 @@ const REFUSED: VarInt = VarInt::from_u32(1);
 /// Ending the writing half (`shutdown`, or dropping it) ends what the peer reads; dropping the
 /// reading half tells the peer to stop. A stream ends with an error when its connection does, which
 /// happens after 30 s without any packet.
+///
+/// # Examples
+///
+/// ```
+/// use qadom_transport::DataStream;
+///
+/// /// Gives back what comes, until the other side ends.
+/// async fn echo(stream: DataStream) -> std::io::Result<()> {
+///     let (mut sender, mut receiver) = stream.split();
+///     while let Some(bytes) = receiver.read_bytes(65_536).await? {
+///         sender.write_bytes(bytes).await?;
+///     }
+///     Ok(())
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct DataStream {
     sender: DataSender,
@@ -27,10 +43,36 @@ pub struct DataStream {
 }
 
 /// The writing half of a [`DataStream`].
+///
+/// # Examples
+///
+/// ```
+/// use qadom_transport::DataSender;
+///
+/// async fn greet(mut sender: DataSender) -> std::io::Result<()> {
+///     sender.write_bytes("hello".into()).await
+/// }
+/// ```
 #[derive(Debug)]
 pub struct DataSender(Half<quinn::SendStream>);
 
 /// The reading half of a [`DataStream`].
+///
+/// # Examples
+///
+/// ```
+/// use qadom_transport::DataReceiver;
+///
+/// /// The length of everything that comes.
+/// async fn measure(mut receiver: DataReceiver) -> std::io::Result<usize> {
+///     let mut length = 0;
+///     while let Some(bytes) = receiver.read_bytes(65_536).await? {
+///         length += bytes.len();
+///     }
+///     Ok(length)
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct DataReceiver(Half<quinn::RecvStream>);
 

@@ -8,9 +8,12 @@ import { ask, bytes, follow, path, readable } from "./api.js";
 /** What became of a write, in words. */
 function receipt(written) {
   const { receipt } = written;
+  const wanted = Math.min(receipt.wanted, receipt.reachable);
   const copies = receipt.alone
     ? "stored here alone: the only copy"
-    : `stored ${receipt.stored} of ${Math.min(receipt.wanted, receipt.reachable)} copies`;
+    : receipt.stored > wanted
+      ? `stored ${receipt.stored} copies, ${wanted} were wanted`
+      : `stored ${receipt.stored} of ${wanted} copies`;
   return element("p", { class: "good" }, `${copies}, ${counted(receipt.hops, "hop")}, ${counted(receipt.messages, "message")}, ${receipt.took_ms.toFixed(1)} ms, expires ${when(receipt.expires_at)}. Key: `,
     element("code", {}, written.key));
 }

@@ -1,4 +1,4 @@
-"""Every command and every Python block of the book and the README runs.
+"""Every command and every Python block of the book and of the READMEs runs.
 
 A `console` block has commands behind `$ ` and what they print below; `…` stands for anything, a line
 of it alone for any lines. All blocks of a chapter run in one shell and one folder, in which `qadom` is
@@ -22,7 +22,11 @@ BLOCK = re.compile(r"^```([a-z]+)(?:[ ,]+([^\n]*))?\n(.*?)^```$", re.M | re.S)
 NO_RUN = re.compile(r"no[-_]run: (\S.*)")
 #: Languages that are no commands: drawn, data, or compiled by `cargo test`.
 OTHER = {"rust", "toml", "json", "text", "ini", "proto", "yaml"}
-CHAPTERS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+CHAPTERS = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "clients" / "python" / "README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
 #: How long one command may take, in seconds; the demo takes most.
 PATIENCE = 120
 MARK = "=== end of a command:"
@@ -136,7 +140,11 @@ def runs(chapter):
                for _, language, reason, _ in blocks(chapter))
 
 
-@pytest.mark.parametrize("chapter", [c for c in CHAPTERS if runs(c)], ids=lambda c: c.name)
+def name(chapter):
+    return str(chapter.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("chapter", [c for c in CHAPTERS if runs(c)], ids=name)
 def test_every_command_of_a_chapter_runs(chapter, binary, tmp_path):
     shell = Shell(tmp_path, binary)
     try:
@@ -171,6 +179,7 @@ def test_every_block_has_a_language_that_is_run_or_says_why_not():
 
 def test_every_chapter_is_in_the_summary_and_every_link_leads_somewhere():
     docs = REPOSITORY / "docs"
+    assert 'src = "docs"' in (REPOSITORY / "book.toml").read_text()
     summary = (docs / "SUMMARY.md").read_text()
     for chapter in docs.glob("*.md"):
         assert chapter.name == "SUMMARY.md" or f"({chapter.name})" in summary, chapter.name
@@ -195,7 +204,8 @@ def test_the_limits_of_the_book_are_those_of_a_node():
 def test_every_rust_block_of_a_chapter_is_compiled():
     tested = (REPOSITORY / "tests" / "src" / "lib.rs").read_text()
     for chapter in CHAPTERS:
-        flags = [rest for language, rest, _ in BLOCK.findall(chapter.read_text()) if language == "rust"]
+        blocks_of_it = BLOCK.findall(chapter.read_text())
+        flags = [rest for language, rest, _ in blocks_of_it if language == "rust"]
         # What is ignored is a test of the reader's own crate.
         if any(rest != "ignore" for rest in flags):
-            assert f"../{chapter.relative_to(REPOSITORY)}" in tested, chapter.name
+            assert f"../{name(chapter)}" in tested, chapter.name

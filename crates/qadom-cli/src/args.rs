@@ -140,7 +140,7 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  qadom identity new work\n  qadom dict set greeting hello --identity work"
     )]
     Identity(Identity),
-    /// Have nothing to do with a node or a key until it is unblocked or the daemon ends
+    /// Have nothing to do with a node or a key until it is unblocked
     #[command(after_help = "Examples:\n  qadom block NODE\n  qadom block KEY")]
     Block(Block),
     /// Take a block back

@@ -44,7 +44,7 @@ class AsyncFiles(AsyncView):
         self,
         path: str | os.PathLike[str],
         *,
-        copies: int = 3,
+        copies: int = 6,
         name: str | None = None,
         progress: Progress | None = None,
     ) -> FileDone:

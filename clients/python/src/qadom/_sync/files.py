@@ -44,7 +44,7 @@ class Files(View):
         self,
         path: str | os.PathLike[str],
         *,
-        copies: int = 3,
+        copies: int = 6,
         name: str | None = None,
         progress: Progress | None = None,
     ) -> FileDone:

@@ -105,11 +105,17 @@ where
         self.form
             .format_event(context, Writer::new(&mut line), event)?;
         let line = harmless(line.trim_end_matches('\n'));
-        writer.write_str(&line)?;
-        if left_out > 0 && !line.starts_with('{') {
-            write!(writer, " (and {left_out} lines like this before)")?;
-        }
+        writer.write_str(&counted(line, left_out))?;
         writer.write_char('\n')
+    }
+}
+
+/// A line with the number of those before it that were left out, in its own form.
+fn counted(line: String, left_out: u64) -> String {
+    match line.strip_suffix('}') {
+        _ if left_out == 0 => line,
+        Some(object) if line.starts_with('{') => format!("{object},\"left_out\":{left_out}}}"),
+        _ => format!("{line} (and {left_out} lines like this before)"),
     }
 }
 

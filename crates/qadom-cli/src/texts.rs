@@ -147,6 +147,19 @@ pub(crate) fn milliseconds(span: f64) -> String {
     }
 }
 
+/// A table, or these words when it has no row.
+pub(crate) fn table_or<const COLUMNS: usize>(
+    none: &str,
+    titles: [&str; COLUMNS],
+    rows: &[[String; COLUMNS]],
+) -> String {
+    if rows.is_empty() {
+        none.to_owned()
+    } else {
+        table(titles, rows)
+    }
+}
+
 /// Lines up columns under their titles, two spaces apart.
 pub(crate) fn table<const COLUMNS: usize>(
     titles: [&str; COLUMNS],

@@ -247,6 +247,7 @@ impl Engine {
             (_, Answer::Refused(Reason::ClientMode)) => self.core.forget(sent.contact.id()),
             _ => self.core.on_heard(sent.contact.id(), now),
         }
+        self.heard_while_leaving(now);
         self.core.on_round_trip(sent.contact.id(), rtt);
         match sent.purpose {
             Purpose::SelfTest => self

@@ -80,7 +80,7 @@ impl Core {
     /// Changes what this node does for others, and says so.
     pub(crate) fn change_mode(&mut self, now: Time, mode: Mode) {
         if self.config.mode == Mode::Storing && mode == Mode::Client {
-            self.leave(None);
+            self.leave(None, now.moment);
         } else if mode == Mode::Storing {
             self.leaving = None;
         }

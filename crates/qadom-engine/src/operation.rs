@@ -91,6 +91,8 @@ pub enum Outcome {
 pub struct HandedOver {
     /// Slots of which at least one other node has everything now.
     pub slots: u64,
+    /// Whether these are all that were to be handed over.
+    pub is_whole: bool,
 }
 
 /// A signed record that was written.
@@ -471,6 +473,14 @@ pub struct Difference {
     pub theirs: String,
 }
 
+fn not_found_text(key: &Key, answered: u32, unanswered: u32) -> String {
+    if answered == 0 && unanswered == 0 {
+        format!("{key} is not here, and no other node was asked")
+    } else {
+        format!("no node holds {key}: {answered} answered and {unanswered} did not")
+    }
+}
+
 /// Why an operation did not bring what was asked for.
 ///
 /// # Examples
@@ -490,7 +500,7 @@ pub struct Difference {
 pub enum Failure {
     /// No node that answered holds the key. The network may hold it all the same, when
     /// `unanswered` is not zero.
-    #[error("no node holds {key}: {answered} answered and {unanswered} did not")]
+    #[error("{}", not_found_text(key, *answered, *unanswered))]
     NotFound {
         /// The key that was asked for.
         key: Key,

@@ -10,10 +10,12 @@ use qadom_wire::{NetworkId, Reason};
 
 use crate::addresses::Addresses;
 use crate::config::{Limits, Mode};
+use crate::effect::RequestId;
 use crate::engine::Engine;
 use crate::ledger::CauseCost;
 use crate::network::Density;
 use crate::reachability::Reachability;
+use crate::time::Time;
 
 /// Saved contacts whose age is remembered until they are heard from.
 const KNOWN_SINCE: usize = 1024;
@@ -195,6 +197,22 @@ impl Engine {
             limits: self.core.config.limits.clone(),
             drops: self.core.drops.clone(),
         }
+    }
+
+    /// The bytes of renewals since the start, as far as their rate has made up for them: over any span
+    /// no more come to it than [`renewal_rate`](Self::renewal_rate) times the span.
+    pub fn renewal_bytes(&self, now: Time) -> u64 {
+        self.core.promises.pace.paid(now.moment)
+    }
+
+    /// That rate, in bytes per second.
+    pub const fn renewal_rate(&self) -> u64 {
+        self.core.config.publication_bytes_per_second
+    }
+
+    /// Whom a request went to that is not answered yet.
+    pub fn asked(&self, id: RequestId) -> Option<&Contact> {
+        self.core.sent(id).map(|sent| &sent.contact)
     }
 
     /// The routing table with what is known of each contact.

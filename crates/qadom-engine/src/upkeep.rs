@@ -136,7 +136,9 @@ impl Upkeep {
 
     pub(crate) fn next_deadline(&self, core: &Core) -> Moment {
         let timers = self.check_at.min(self.sweep_at(core));
-        let others = [self.page_at, core.refresh_wanted];
+        let leaving = core.leaving.as_ref();
+        let leaving = leaving.and_then(Leaving::given_up_at);
+        let others = [self.page_at, core.refresh_wanted, leaving];
         others.into_iter().flatten().fold(timers, Moment::min)
     }
 
@@ -211,7 +213,7 @@ impl Engine {
                 break;
             }
         }
-        self.end_leaving();
+        self.end_leaving(now);
     }
 
     /// Asks contacts for a sign of life that have been silent for long.

@@ -72,7 +72,7 @@ function showLimits(limits) {
   const inUse = limits.filter((limit) => limit.used > 0 && limit.limit > 0)
     .sort((a, b) => b.used / b.limit - a.used / a.limit);
   $("limits").replaceChildren(...inUse.map((limit) => {
-    const write = limit.name.endsWith("bytes") ? size : number;
+    const write = /bytes(-per-second)?$/.test(limit.name) ? size : number;
     return element("tr", {}, element("th", { scope: "row" }, limit.name.replaceAll("-", " ")), cell(write(limit.used), "number"),
       cell(write(limit.limit), "number"), cell(meter(limit.used, limit.limit, `use of ${limit.name}`)));
   }));

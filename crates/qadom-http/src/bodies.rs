@@ -148,17 +148,22 @@ pub(crate) async fn read(app: &App, body: Body, kind: BodyKind) -> Result<Bytes,
     }
 }
 
-/// Reads a JSON body, whatever content type it claims.
+/// Reads a JSON object, whatever content type it claims.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     app: &App,
     body: Body,
     kind: BodyKind,
 ) -> Result<T, Problem> {
     let bytes = read(app, body, kind).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let malformed = |error: &dyn std::fmt::Display| {
         let detail = format!("the body is not the JSON of this route: {error}");
         Problem::new(Reason::Malformed, detail)
-    })
+    };
+    // A list of the values without their names would be read, too.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(malformed(&"it is a list, and an object is wanted"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| malformed(&error))
 }
 
 #[cfg(test)]

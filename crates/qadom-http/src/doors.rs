@@ -4,6 +4,7 @@
 //! What must stay true: whoever waits for the end itself is not waited for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -53,11 +54,6 @@ impl Doors {
         Counted { open, by }
     }
 
-    /// Connections open now.
-    pub(crate) fn open(&self) -> u64 {
-        u64::try_from(*self.open.borrow()).unwrap_or(0)
-    }
-
     /// Lets nobody in any more, and ends what would not end by itself.
     pub(crate) fn close(&self) {
         self.closing.send_replace(true);
@@ -92,6 +88,33 @@ impl Doors {
     }
 }
 
+/// How many connections are open at one place where they come in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gauge(Arc<AtomicU64>);
+
+/// Counts one in until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<AtomicU64>);
+
+impl Gauge {
+    /// Counts a connection as long as the answer lives.
+    pub(crate) fn enter(&self) -> Open {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(&self.0))
+    }
+
+    /// Connections open now.
+    pub(crate) fn open(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.open.send_modify(|open| *open -= self.by);
@@ -108,7 +131,6 @@ mod tests {
     async fn who_is_in_is_waited_for_and_who_waits_for_the_end_is_not() {
         let doors = Doors::default();
         let (one, two) = (doors.enter(), doors.enter());
-        assert_eq!(doors.open(), 2);
         let waits = doors.step_aside();
         doors.close();
         doors.closing().await;
@@ -117,7 +139,11 @@ mod tests {
         drop(one);
         tokio::time::timeout(NEVER / 4, drained).await.unwrap();
         drop((two, waits));
-        assert_eq!(doors.open(), 0);
+        let gauge = Gauge::default();
+        let open = gauge.enter();
+        assert_eq!(gauge.open(), 1);
+        drop(open);
+        assert_eq!(gauge.open(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,16 +14,17 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use qadom_node::Node;
+use qadom_node::{Node, open_files_max};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::doors::Gauge;
 use crate::patience::Patience;
 use crate::router::{App, no_method, no_route};
 use crate::routes::content;
 
-/// Connections open at once; further ones wait for their turn.
+/// Connections open at once; further ones wait for their turn. Fewer where few files may be open.
 const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may take for the head of a request, and stay idle before it.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -32,11 +33,18 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How long a connection may take nothing of an answer.
 const READ_TIME: Duration = Duration::from_mins(1);
 
+/// The connections that may be open at once: a quarter of the files at most.
+pub(crate) fn connections_max() -> usize {
+    let files = usize::try_from(open_files_max()).unwrap_or(usize::MAX);
+    CONNECTIONS_MAX.min(files / 4).max(1)
+}
+
 /// A gateway that is being served, until it is closed or dropped.
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
     closing: watch::Sender<bool>,
+    gauge: Gauge,
     accepting: JoinHandle<()>,
 }
 
@@ -51,10 +59,13 @@ impl Gateway {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (closing, closed) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, gateway_router(App::new(node)), closed));
+        let gauge = Gauge::default();
+        let router = gateway_router(App::new(node));
+        let accepting = tokio::spawn(accept(listener, router, closed, gauge.clone()));
         Ok(Self {
             address,
             closing,
+            gauge,
             accepting,
         })
     }
@@ -62,6 +73,11 @@ impl Gateway {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Counts its connections.
+    pub(crate) fn gauge(&self) -> Gauge {
+        self.gauge.clone()
     }
 
     /// Takes no more requests, and lets those under way finish for a moment.
@@ -82,8 +98,13 @@ pub fn gateway_router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn accept(listener: TcpListener, router: Router, mut closed: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    mut closed: watch::Receiver<bool>,
+    gauge: Gauge,
+) {
+    let places = Arc::new(Semaphore::new(connections_max()));
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
@@ -98,9 +119,10 @@ async fn accept(listener: TcpListener, router: Router, mut closed: watch::Receiv
         match accepted {
             Ok((stream, _)) => {
                 let connection = connection(stream, router.clone(), closed.clone());
+                let open = gauge.enter();
                 connections.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop((place, open));
                 });
             }
             Err(error) => {

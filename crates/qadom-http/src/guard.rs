@@ -3,7 +3,8 @@
 //!
 //! What must stay true: a page that a browser shows cannot command the node. It cannot by its own
 //! requests, whose `Origin` is not ours, nor by giving its own name our address (DNS rebinding), since
-//! names other than `localhost` are not answered to where no token protects the node.
+//! names other than `localhost` are not answered to where neither a token nor certificates of clients
+//! protect the node. Of the latter a browser would have to see our certificate under the other name.
 
 use std::net::IpAddr;
 
@@ -23,13 +24,20 @@ use crate::tcp::Token;
 /// of the dashboard, which are the same on every node and ask for the token themselves.
 const OPEN: &str = "/healthz";
 
+/// What whoever asks has to prove, and how.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    /// Nothing: only this machine is answered.
+    None,
+    /// By showing this token.
+    Token(Token),
+    /// By a certificate, which was shown before the first request.
+    Certificate,
+}
+
 /// Lets through who may ask.
-pub(crate) async fn guard(
-    State(token): State<Option<Token>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match check(request.headers(), request.uri().path(), token.as_ref()) {
+pub(crate) async fn guard(State(proof): State<Proof>, request: Request, next: Next) -> Response {
+    match check(request.headers(), request.uri().path(), &proof) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
             let mut response = problem.into_response();
@@ -44,7 +52,7 @@ pub(crate) async fn guard(
     }
 }
 
-fn check(headers: &HeaderMap, path: &str, token: Option<&Token>) -> Result<(), Problem> {
+fn check(headers: &HeaderMap, path: &str, proof: &Proof) -> Result<(), Problem> {
     let host = authority(headers);
     if let Some(origin) = headers.get(header::ORIGIN)
         && !is_same(origin, host.as_ref())
@@ -52,16 +60,16 @@ fn check(headers: &HeaderMap, path: &str, token: Option<&Token>) -> Result<(), P
         return Err(forbidden("a page of another site asks")
             .with_advice("ask without a browser, or from the node's own pages"));
     }
-    match token {
-        Some(token) if !is_open(path) && !shows(headers, token) => {
+    match proof {
+        Proof::Token(token) if !is_open(path) && !shows(headers, token) => {
             let problem = Problem::new(Reason::Usage, "the request does not show the token");
             Err(problem
                 .with_status(StatusCode::UNAUTHORIZED)
                 .with_advice("send the header Authorization: Bearer TOKEN"))
         }
-        Some(_) => Ok(()),
-        None if host.as_ref().is_some_and(is_address) => Ok(()),
-        None => Err(forbidden("the host of the request is not this machine")
+        Proof::Token(_) | Proof::Certificate => Ok(()),
+        Proof::None if host.as_ref().is_some_and(is_address) => Ok(()),
+        Proof::None => Err(forbidden("the host of the request is not this machine")
             .with_advice("ask by localhost or by address, or start the node with a token")),
     }
 }
@@ -110,10 +118,10 @@ mod tests {
     use super::*;
 
     /// The status of a request with these headers: 200 when it is let through.
-    fn status(headers: &[(header::HeaderName, &'static str)], token: Option<&Token>) -> u16 {
+    fn status(headers: &[(header::HeaderName, &'static str)], proof: &Proof) -> u16 {
         let headers = headers.iter().cloned();
         let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        check(&headers.collect(), "/v1/status", token)
+        check(&headers.collect(), "/v1/status", proof)
             .map_or_else(|problem| problem.status, |()| 200)
     }
 
@@ -129,9 +137,11 @@ mod tests {
             ("localhost.example", 403),
             ("", 403),
         ] {
-            assert_eq!(status(&[(header::HOST, host)], None), expected, "{host}");
+            let headers = [(header::HOST, host)];
+            assert_eq!(status(&headers, &Proof::None), expected, "{host}");
+            assert_eq!(status(&headers, &Proof::Certificate), 200, "{host}");
         }
-        assert_eq!(status(&[], None), 403);
+        assert_eq!(status(&[], &Proof::None), 403);
     }
 
     #[test]
@@ -143,13 +153,14 @@ mod tests {
             ("null", 403),
         ] {
             let headers = [(header::HOST, "127.0.0.1:7000"), (header::ORIGIN, origin)];
-            assert_eq!(status(&headers, None), expected, "{origin}");
+            assert_eq!(status(&headers, &Proof::None), expected, "{origin}");
+            assert_eq!(status(&headers, &Proof::Certificate), expected, "{origin}");
         }
     }
 
     #[test]
     fn with_a_token_any_host_is_answered_to_those_who_show_it() {
-        let token = Token::new("0123456789abcdef").unwrap();
+        let token = Proof::Token(Token::new("0123456789abcdef").unwrap());
         let host = (header::HOST, "qadom.example");
         for (shown, expected) in [
             ("Bearer 0123456789abcdef", 200),
@@ -160,9 +171,9 @@ mod tests {
             ("0123456789abcdef", 401),
         ] {
             let headers = [host.clone(), (header::AUTHORIZATION, shown)];
-            assert_eq!(status(&headers, Some(&token)), expected, "{shown}");
+            assert_eq!(status(&headers, &token), expected, "{shown}");
         }
-        assert_eq!(status(&[host], Some(&token)), 401);
+        assert_eq!(status(&[host], &token), 401);
         for (path, is_open) in [
             (OPEN, true),
             ("/", true),
@@ -170,7 +181,7 @@ mod tests {
             ("/dashboard", false),
             ("/v1/uploads", false),
         ] {
-            let checked = check(&HeaderMap::new(), path, Some(&token));
+            let checked = check(&HeaderMap::new(), path, &token);
             assert_eq!(checked.is_ok(), is_open, "{path}");
         }
     }

@@ -3,8 +3,8 @@
 //! What must stay true: routes are only ever added; whatever is refused, also by the HTTP machinery
 //! itself, goes back as a [`Problem`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Request, State};
@@ -16,8 +16,9 @@ use qadom_node::{Node, Reason};
 use tokio::sync::Semaphore;
 
 use crate::bodies::{LARGE_AT_ONCE, Longest};
-use crate::doors::Doors;
+use crate::doors::{Doors, Gauge};
 use crate::problem::Problem;
+use crate::routes::uploads::UPLOADS_MAX;
 use crate::server::ServerLimits;
 use crate::table;
 
@@ -28,12 +29,20 @@ pub struct App {
     pub(crate) node: Node,
     /// What requests and connections may take.
     pub(crate) limits: ServerLimits,
-    /// Connections open now, and their end.
+    /// The end of connections.
     pub(crate) doors: Doors,
+    /// Connections to the socket.
+    pub(crate) socket: Gauge,
+    /// Connections over TCP.
+    pub(crate) tcp: Gauge,
+    /// Connections to the gateway; none when there is no gateway.
+    pub(crate) gateway: Arc<OnceLock<Gauge>>,
     /// Places for those who follow events, who stay: fewer than connections, so that others can ask.
     pub(crate) followers: Arc<Semaphore>,
     /// Places for requests with bodies of many megabytes.
     pub(crate) large: Arc<Semaphore>,
+    /// Places for files that are sent to the node.
+    pub(crate) uploads: Arc<Semaphore>,
     /// The longest bodies so far.
     pub(crate) longest: Longest,
     /// What was refused, since the start.
@@ -61,8 +70,12 @@ impl App {
             node,
             limits,
             doors: Doors::default(),
+            socket: Gauge::default(),
+            tcp: Gauge::default(),
+            gateway: Arc::default(),
             followers: Arc::new(Semaphore::new(limits.followers())),
             large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             longest: Longest::default(),
             refused: Arc::default(),
         }

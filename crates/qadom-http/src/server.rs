@@ -14,14 +14,16 @@ use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use qadom_node::Node;
+use qadom_node::{Node, open_files_max};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::guard::guard;
+use crate::doors::Gauge;
+use crate::gateway::Gateway;
+use crate::guard::{Proof, guard};
 use crate::patience::Patience;
 use crate::router::{App, router};
 use crate::routes::uploads;
@@ -58,6 +60,14 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
+    /// As many of these connections as leave files to others, where so many files may be open: a
+    /// quarter of them.
+    fn within(mut self, files: u64) -> Self {
+        let most = u16::try_from(files / 4).unwrap_or(u16::MAX).max(1);
+        self.connections = self.connections.min(most);
+        self
+    }
+
     /// Connections that can follow events: of each four, one is left to others.
     pub(crate) fn followers(&self) -> usize {
         usize::from(self.connections - self.connections / 4)
@@ -83,7 +93,8 @@ impl Server {
     ///
     /// Each variant of [`SocketError`].
     pub async fn start(path: &Path, node: Node) -> Result<Self, SocketError> {
-        Self::start_with(path, node, ServerLimits::default()).await
+        let limits = ServerLimits::default().within(open_files_max());
+        Self::start_with(path, node, limits).await
     }
 
     /// As [`Server::start`] does, under other limits.
@@ -100,7 +111,8 @@ impl Server {
         let listener = socket::listen(path).await?;
         let app = App::limited(node, limits);
         let router = router(app.clone());
-        let accepting = accept(Listener::Unix(listener), router, app.clone());
+        let gauge = app.socket.clone();
+        let accepting = accept(Listener::Unix(listener), router, app.clone(), gauge);
         Ok(Self {
             app,
             path: path.to_owned(),
@@ -120,11 +132,23 @@ impl Server {
         let address = listener.local_addr().unwrap_or(settings.address);
         let tls = settings.tls.as_ref();
         let tls = tls.map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
-        let guard = middleware::from_fn_with_state(settings.token.clone(), guard);
+        let proof = match &settings.token {
+            Some(token) => Proof::Token(token.clone()),
+            None if settings.asks_client() => Proof::Certificate,
+            None => Proof::None,
+        };
+        let guard = middleware::from_fn_with_state(proof, guard);
         let router = router(self.app.clone()).layer(guard);
-        let accepting = accept(Listener::Tcp(listener, tls), router, self.app.clone());
+        let (app, gauge) = (self.app.clone(), self.app.tcp.clone());
+        let accepting = accept(Listener::Tcp(listener, tls), router, app, gauge);
         self.accepting.push(tokio::spawn(accepting));
         Ok(address)
+    }
+
+    /// Shows the use of a gateway that runs beside it among the limits of the daemon.
+    pub fn show(&self, gateway: &Gateway) {
+        // A daemon has one gateway.
+        let _ = self.app.gateway.set(gateway.gauge());
     }
 
     /// The path of the socket.
@@ -194,7 +218,7 @@ impl Listener {
     }
 }
 
-async fn accept(listener: Listener, router: Router, app: App) {
+async fn accept(listener: Listener, router: Router, app: App, gauge: Gauge) {
     let limits = app.limits;
     let places = Arc::new(Semaphore::new(usize::from(limits.connections.max(1))));
     let mut connections = JoinSet::new();
@@ -212,8 +236,9 @@ async fn accept(listener: Listener, router: Router, app: App) {
         match accepted {
             Ok(incoming) => {
                 let (app, router) = (app.clone(), router.clone());
+                let open = gauge.enter();
                 connections.spawn(async move {
-                    let _inside = app.doors.enter();
+                    let _inside = (app.doors.enter(), open);
                     match serve(incoming, router, &app).await {
                         Ended::Malformed => app.count_malformed(),
                         Ended::Stuck => app.count_slow(),

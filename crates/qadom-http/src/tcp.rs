@@ -38,18 +38,35 @@ pub struct TcpSettings {
 }
 
 impl TcpSettings {
+    /// Whether only clients with a certificate get as far as a request.
+    pub(crate) fn asks_client(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.asks_client)
+    }
+
+    /// Looks whether the settings protect the node: what is reached from elsewhere asks for a proof.
+    ///
+    /// # Errors
+    ///
+    /// [`TcpError::Open`].
+    pub fn check(&self) -> Result<(), TcpError> {
+        let has_proof = self.token.is_some() || self.asks_client();
+        if has_proof || self.address.ip().to_canonical().is_loopback() {
+            Ok(())
+        } else {
+            Err(TcpError::Open {
+                address: self.address,
+            })
+        }
+    }
+
     /// Listens, when the settings protect the node.
     ///
     /// # Errors
     ///
     /// [`TcpError::Open`], [`TcpError::InUse`] and [`TcpError::Refused`].
     pub(crate) fn listen(&self) -> Result<TcpListener, TcpError> {
+        self.check()?;
         let address = self.address;
-        let has_proof =
-            self.token.is_some() || self.tls.as_ref().is_some_and(|tls| tls.asks_client);
-        if !address.ip().to_canonical().is_loopback() && !has_proof {
-            return Err(TcpError::Open { address });
-        }
         let listener = || {
             let socket = match address {
                 SocketAddr::V4(_) => TcpSocket::new_v4()?,

@@ -14,11 +14,12 @@ use rand::seq::IndexedRandom;
 use crate::address::{NodeAddress, NodeName};
 use crate::error::Error;
 use crate::node::Node;
+use crate::process::space;
 use crate::status::Verdict;
 use crate::views::ReadFrom;
 
 pub use judge::Check;
-use judge::{Facts, Published, Space};
+use judge::{Facts, Published};
 
 /// Publications that are read back.
 const PUBLICATIONS: usize = 3;
@@ -153,13 +154,4 @@ fn slot(promise: &Promise) -> &Key {
         Promised::Value(value) => value.key(),
         _ => &Key::ZERO,
     }
-}
-
-/// What is free on the disk of a folder; none when the operating system does not say.
-fn space(folder: &std::path::Path) -> Option<Space> {
-    let disk = rustix::fs::statvfs(folder).ok()?;
-    Some(Space {
-        free: disk.f_bavail.saturating_mul(disk.f_frsize),
-        total: disk.f_blocks.saturating_mul(disk.f_frsize),
-    })
 }

@@ -40,6 +40,7 @@ mod down;
 mod feeds;
 mod health;
 mod journal;
+mod rates;
 mod records;
 mod serve;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub(crate) use journal::{Promises, check_promise};
 
 use feeds::Feeds;
 use health::Health;
+use rates::Rates;
 
 /// How often contacts and time are written down.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
@@ -128,6 +130,7 @@ pub(crate) struct Driver {
     /// Who waits for an operation of the engine.
     callers: HashMap<OperationId, oneshot::Sender<Result<Outcome, Failure>>>,
     feeds: Feeds,
+    rates: Rates,
     /// Who waits for the key of whoever answers at an address, by token.
     searches: HashMap<u64, oneshot::Sender<Result<NodeKey, Reason>>>,
     last_search: u64,
@@ -221,6 +224,7 @@ impl Driver {
             asked: parts.asked,
             callers: HashMap::new(),
             feeds: Feeds::default(),
+            rates: Rates::new(parts.clock.elapsed()),
             searches: HashMap::new(),
             last_search: 0,
             marking: BTreeMap::new(),
@@ -289,7 +293,10 @@ impl Driver {
     fn receive(&mut self, now: Time) {
         let (endpoint, time) = (&mut self.endpoint, transport_time(now));
         let received = self.sockets.receive(
-            |datagrams| endpoint.handle_datagrams(time, datagrams),
+            |arrived| {
+                datagrams::arrived(arrived);
+                endpoint.handle_datagrams(time, arrived);
+            },
             |datagrams| self.quic.receive(&datagrams),
         );
         if let Err(error) = received {
@@ -338,7 +345,10 @@ impl Driver {
             self.on_event(now, request);
             self.quiet(now);
         }
-        let refused = self.sockets.send(|| self.endpoint.poll_transmit());
+        let refused = self.sockets.send(|| {
+            let transmit = self.endpoint.poll_transmit();
+            transmit.inspect(datagrams::leaves)
+        });
         for address in refused {
             self.endpoint.on_refused(transport_time(now), address);
         }

@@ -21,8 +21,10 @@ mod identities;
 mod identity;
 mod journal;
 mod lookup_stream;
+mod meter;
 mod moves;
 mod node;
+mod process;
 mod quarantines;
 mod resolve;
 mod sockets;
@@ -50,6 +52,7 @@ pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, Identi
 pub use lookup_stream::{LookupEvent, LookupStream};
 pub use moves::{MoveError, Moved, export_store, import_store};
 pub use node::{Joined, Node};
+pub use process::{open_files_max, raise_open_files};
 pub use status::{Block, Limit, Peer, Status, Traffic, Verdict};
 pub use subscription::{Event, Subscription};
 pub use transfer::Streams;

@@ -28,6 +28,7 @@ use crate::files::Service;
 use crate::handover::handover;
 use crate::identities::IdentityFolder;
 use crate::lookup_stream::LookupStream;
+use crate::process;
 use crate::resolve::{Targets, resolve};
 use crate::status::{Peer, Status};
 
@@ -290,7 +291,12 @@ impl Node {
     ///
     /// [`Error::Busy`] and [`Error::Stopped`].
     pub async fn status(&self) -> Result<Status, Error> {
-        self.ask(Command::Status).await.map(|status| *status)
+        let mut status = self.ask(Command::Status).await?;
+        let folder = self.inner.facts.data_dir.clone();
+        let limits = tokio::task::spawn_blocking(move || process::limits(&folder)).await;
+        // It does not panic, and is not cancelled but with all of the program.
+        status.limits.extend(limits.unwrap_or_default());
+        Ok(*status)
     }
 
     /// The neighbours of the node: its routing table.
@@ -337,12 +343,12 @@ impl Node {
     }
 
     /// Ends the node for long: takes in nothing more, brings what it holds for others to the nodes
-    /// that are to have it now, for 10 s at the most, and then shuts down as
+    /// that are to have it now, for 10 s at the most and for 3 s where nobody answers, and then shuts down as
     /// [`shutdown`](Self::shutdown) does. Only what these nodes lack is sent. A call that is given up
     /// leaves the node running, without storing for others; `shutdown` then ends it.
     ///
-    /// Gives the number of slots that others have now; none when the time was not enough, or the
-    /// node had ended before.
+    /// Gives the number of slots that others have now; none when nobody took some of them or the time
+    /// was not enough, or when the node had ended before.
     ///
     /// # Examples
     ///
@@ -366,7 +372,7 @@ impl Node {
     pub async fn leave(&self) -> Option<u64> {
         let left = tokio::time::timeout(LEAVE_MAX, self.operate(Operation::Leave)).await;
         let brought = match left {
-            Ok(Ok(Outcome::HandedOver(handed))) => Some(handed.slots),
+            Ok(Ok(Outcome::HandedOver(handed))) if handed.is_whole => Some(handed.slots),
             _ => None,
         };
         self.shutdown().await;

@@ -43,6 +43,7 @@ pub use endpoint::{Endpoint, Traffic, Usage};
 pub use event::{Class, Event, FailReason, InboundId, Mismatch, Outgoing, Path, Transmit};
 pub use hello::Hello;
 pub use key::{SecretKey, is_node_key};
+pub use packet::packet_kind;
 #[cfg(feature = "socket")]
 pub use quic::{
     Accepted, DataReceiver, DataSender, DataStream, Grant, Quic, QuicDrops, QuicError, QuicUsage,

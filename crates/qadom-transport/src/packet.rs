@@ -18,6 +18,22 @@ pub(crate) const WHO: u8 = 0x09;
 pub(crate) const IAM: u8 = 0x0a;
 pub(crate) const MISMATCH: u8 = 0x0b;
 
+/// What kind of packet a datagram begins as, in the words of the protocol page; what begins as none of
+/// them is `other`.
+pub fn packet_kind(datagram: &[u8]) -> &'static str {
+    match datagram.first() {
+        Some(&INIT) => "init",
+        Some(&RESP) => "resp",
+        Some(&COOKIE) => "cookie",
+        Some(&DATA) => "data",
+        Some(&RESET) => "reset",
+        Some(&WHO) => "who",
+        Some(&IAM) => "iam",
+        Some(&MISMATCH) => "mismatch",
+        _ => "other",
+    }
+}
+
 /// Where INIT's handshake message begins; the bytes before are part of the prologue.
 pub(crate) const INIT_HEADER: usize = 16;
 /// Where RESP's handshake message begins.

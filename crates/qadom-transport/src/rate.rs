@@ -56,6 +56,14 @@ impl Bucket {
         now + (interval(rate) * count).saturating_sub(filled)
     }
 
+    /// The tokens that are missing until it is full, of one begun the whole.
+    pub(crate) fn missing(&self, now: Duration, (rate, burst): (u32, u32)) -> u32 {
+        let filled = self.credit + now.saturating_sub(self.at);
+        let missing = (interval(rate) * burst).saturating_sub(filled);
+        let tokens = missing.as_nanos().div_ceil(interval(rate).as_nanos());
+        u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+
     /// Whether the bucket has filled up, so that forgetting it changes nothing.
     pub(crate) fn is_full(&self, now: Duration, rate: u32, burst: u32) -> bool {
         self.credit + now.saturating_sub(self.at) >= interval(rate) * burst
@@ -79,6 +87,10 @@ mod tests {
         assert_eq!(taken(&mut bucket, start), 5);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(49)), 0);
         assert_eq!(taken(&mut bucket, start + Duration::from_millis(100)), 2);
+        let missing = |bucket: &Bucket, at| bucket.missing(at, (20, 5));
+        assert_eq!(missing(&bucket, start + Duration::from_millis(100)), 5);
+        assert_eq!(missing(&bucket, start + Duration::from_millis(151)), 4);
+        assert_eq!(missing(&bucket, start + Duration::from_secs(1)), 0);
         assert_eq!(taken(&mut bucket, start + Duration::from_secs(100)), 5);
     }
 }

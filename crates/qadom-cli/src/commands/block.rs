@@ -33,7 +33,7 @@ fn tell(blocks: &Blocks, output: Output) -> anyhow::Result<()> {
         .map(|block| {
             let until = block
                 .until
-                .map_or("the daemon ends".to_owned(), |end| end.to_string());
+                .map_or("it is unblocked".to_owned(), |end| end.to_string());
             [
                 block.kind.clone(),
                 block.what.clone(),
@@ -43,6 +43,10 @@ fn tell(blocks: &Blocks, output: Output) -> anyhow::Result<()> {
         })
         .collect();
     output.result(blocks, || {
-        texts::table(["kind", "what", "why", "until"], &rows)
+        texts::table_or(
+            "nothing is blocked",
+            ["kind", "what", "why", "until"],
+            &rows,
+        )
     })
 }

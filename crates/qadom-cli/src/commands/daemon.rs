@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use qadom_http::{Server, TcpSettings};
+use qadom_http::{Gateway, Server, TcpSettings};
 use qadom_node::{Builder, Node};
 use serde::Serialize;
 
@@ -49,6 +49,11 @@ impl Daemon {
             server,
             http: None,
         })
+    }
+
+    /// Shows the use of a gateway among the limits.
+    pub(super) fn show(&self, gateway: &Gateway) {
+        self.server.show(gateway);
     }
 
     /// Serves the control API on TCP, too; when that fails, the daemon ends.

@@ -220,13 +220,21 @@ fn status_words(status: &FileStatus) -> String {
     } else {
         format!("{} of {} chunks here", status.here, status.chunks)
     };
-    format!(
-        "{} {}, {here}, {} elsewhere, at least {} of every chunk",
-        status.id,
-        bytes_text(status.size),
-        texts::counted(status.holders, "holder", "holders"),
-        texts::counted(status.smallest_copies, "live copy", "live copies"),
-    )
+    let elsewhere = if status.holders == 0 {
+        "no other node has any of it".to_owned()
+    } else {
+        format!(
+            "{} of it, at least {} of every chunk there",
+            texts::counted(
+                status.holders,
+                "other node has some",
+                "other nodes have some"
+            ),
+            texts::counted(status.smallest_copies, "live copy", "live copies"),
+        )
+    };
+    let size = bytes_text(status.size);
+    format!("{} {size}, {here}, {elsewhere}", status.id)
 }
 
 /// Shows how far the work is until it is done; nothing when Ctrl-C gave it up.

@@ -40,7 +40,10 @@ pub(super) async fn run(identity: Identity, client: &Client, output: Output) -> 
                 .iter()
                 .map(|item| [item.name.clone(), item.public_key.clone()])
                 .collect();
-            output.result(&list, || texts::table(["name", "public key"], &rows))
+            output.result(&list, || {
+                let none = "no identity: `default` is made on its first use";
+                texts::table_or(none, ["name", "public key"], &rows)
+            })
         }
         Identity::Export { name, output: file } => {
             let exported = client.export_identity(&name).await;

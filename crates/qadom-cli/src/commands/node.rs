@@ -30,9 +30,13 @@ pub(super) async fn run(arguments: Node, global: &Global, output: Output) -> any
     let is_first = arguments.join.is_empty();
     let is_memory = arguments.memory;
     let http = http(&arguments)?;
+    if let Some(http) = &http {
+        http.check().map_err(Failure::from)?;
+    }
     let gateway = arguments.gateway;
     let builder = builder(arguments, &folder)?;
     let mut signals = Signals::new()?;
+    qadom_node::raise_open_files();
     if !folder.join("node.key").exists() {
         output.note(&format!(
             "first start: making a node key in {}",
@@ -112,9 +116,13 @@ async fn hand_over(daemon: &Daemon, signals: &mut Signals, output: Output) {
 /// What became of the hand-over, for people.
 fn brought_away(slots: Option<u64>) -> String {
     match slots {
-        Some(0) => "there was nothing to hand over".to_owned(),
+        Some(0) => "there was nothing to hand over, or nobody to take it".to_owned(),
         Some(slots) => format!("other nodes have {slots} slots that were held here"),
-        None => "not everything was handed over in time: the other holders replicate it".to_owned(),
+        None => {
+            "not everything was handed over: too few nodes answered, or not in time; what other \
+                 nodes hold of it stays alive"
+                .to_owned()
+        }
     }
 }
 
@@ -188,6 +196,7 @@ async fn gateway(daemon: &Daemon, address: SocketAddr, output: Output) -> Result
         )
         .with_advice("name another address with --gateway")
     })?;
+    daemon.show(&gateway);
     output.note(&format!("gateway: http://{}/files/ID", gateway.address()));
     Ok(gateway)
 }

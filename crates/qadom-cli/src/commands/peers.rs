@@ -21,7 +21,8 @@ pub(super) async fn run(client: &Client, output: Output) -> anyhow::Result<()> {
             ]
         });
         let rows = rows.collect::<Vec<_>>();
-        texts::table(
+        texts::table_or(
+            "no contact: this node knows no other one",
             ["node", "bucket", "round trip", "last seen", "address"],
             &rows,
         )

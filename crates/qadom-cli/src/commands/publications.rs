@@ -33,7 +33,8 @@ pub(super) async fn run(
                 })
                 .collect();
             output.result(&list, || {
-                texts::table(
+                texts::table_or(
+                    "nothing is kept alive",
                     [
                         "key", "kind", "identity", "state", "copies", "expires", "refused",
                     ],

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use indicatif::HumanBytes;
 use qadom_http::Client;
 use qadom_http::api::{Status, Verdict};
 
@@ -58,14 +59,22 @@ fn words(status: &Status) -> String {
         push(&mut text, "dropped", &format!("{count} {reason}"));
     }
     let limits = status.limits.iter().map(|limit| {
-        [
-            limit.name.clone(),
-            limit.used.to_string(),
-            limit.limit.to_string(),
-        ]
+        let amount = |number| amount(&limit.name, number);
+        [limit.name.clone(), amount(limit.used), amount(limit.limit)]
     });
     let limits = texts::table(["limit", "used", "of"], &limits.collect::<Vec<_>>());
     format!("{text}\n\n{limits}")
+}
+
+/// How much of a limit, in the unit of its name.
+fn amount(name: &str, number: u64) -> String {
+    if name.ends_with("-bytes-per-second") {
+        format!("{}/s", HumanBytes(number))
+    } else if name.ends_with("-bytes") {
+        HumanBytes(number).to_string()
+    } else {
+        number.to_string()
+    }
 }
 
 /// The colour of a verdict.

@@ -57,6 +57,21 @@ fn a_place_that_says_the_same_again_and_again_does_not_fill_a_log() {
 }
 
 #[test]
+fn lines_that_were_left_out_are_counted_in_both_forms() {
+    let line = |text: &str, left_out| counted(text.to_owned(), left_out);
+    assert_eq!(line("WARN again", 0), "WARN again");
+    assert_eq!(
+        line("WARN {x}", 5),
+        "WARN {x} (and 5 lines like this before)"
+    );
+    assert_eq!(line(r#"{"level":"WARN"}"#, 0), r#"{"level":"WARN"}"#);
+    assert_eq!(
+        line(r#"{"level":"WARN"}"#, 5),
+        r#"{"level":"WARN","left_out":5}"#
+    );
+}
+
+#[test]
 fn with_json_each_line_is_an_object() {
     let log = log_of(true, || tracing::warn!(count = 7, "seven"));
     let line: serde_json::Value = serde_json::from_str(log.trim_end()).unwrap();

@@ -67,7 +67,11 @@ impl From<Output> for Finished {
 
 /// The binary, without settings from the environment of whoever runs the tests.
 fn qadom() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qadom"));
+    without_settings(env!("CARGO_BIN_EXE_qadom"))
+}
+
+fn without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("QADOM_") {
             command.env_remove(name);
@@ -236,20 +240,12 @@ pub(crate) fn begin_in(environment: &[(&str, &str)], arguments: &[&str]) -> Kill
     spawn(&mut command)
 }
 
-/// Starts a process where there is no network at all; none where that may not be done.
-pub(crate) fn begin_without_network(arguments: &[&str]) -> Option<Killed> {
-    let isolated = || {
-        let mut command = Command::new("unshare");
-        command.arg("--net");
-        command
-    };
-    let tried = isolated().arg("true").output();
-    if !tried.is_ok_and(|tried| tried.status.success()) {
-        return None;
-    }
-    let mut command = isolated();
+/// Starts the binary by another program, which is given it and its arguments, and waits for nothing.
+pub(crate) fn begin_through(program: &[&str], arguments: &[&str]) -> Killed {
+    let mut command = without_settings(program[0]);
+    command.args(&program[1..]);
     command.arg(env!("CARGO_BIN_EXE_qadom")).args(arguments);
-    Some(spawn(&mut command))
+    spawn(&mut command)
 }
 
 fn spawn(command: &mut Command) -> Killed {

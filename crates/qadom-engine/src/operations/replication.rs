@@ -198,6 +198,7 @@ impl Operation for Replication {
             && leaving.under_way.remove(&context.operation)
         {
             leaving.brought += done.count() as u64;
+            leaving.offered += self.places.len() as u64;
         }
         if self.cause != Cause::Replication {
             return Progress::Quiet;

@@ -88,6 +88,8 @@ pub(crate) struct Pace {
     bytes_per_second: u64,
     /// Until when the rate is used up.
     spent_until: Moment,
+    /// Bytes that were sent.
+    sent: u64,
 }
 
 impl Pace {
@@ -100,6 +102,7 @@ impl Pace {
                 bytes_per_second
             },
             spent_until: Moment::ORIGIN,
+            sent: 0,
         }
     }
 
@@ -110,8 +113,18 @@ impl Pace {
 
     /// Notes a message that is sent now.
     pub(crate) fn spend(&mut self, bytes: usize, now: Moment) {
-        let micros = (bytes as u64).saturating_mul(1_000_000) / self.bytes_per_second;
+        let micros = (bytes as u64).saturating_mul(1_000_000);
+        let micros = micros.div_ceil(self.bytes_per_second);
         self.spent_until = self.spent_until.max(now) + Duration::from_micros(micros);
+        self.sent = self.sent.saturating_add(bytes as u64);
+    }
+
+    /// The bytes that were sent and that the rate has made up for: over any span no more of them come
+    /// than the rate times the span.
+    pub(crate) fn paid(&self, now: Moment) -> u64 {
+        let ahead = self.spent_until.since(now).as_micros() * u128::from(self.bytes_per_second);
+        let ahead = u64::try_from(ahead.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        self.sent.saturating_sub(ahead)
     }
 }
 

@@ -3,11 +3,12 @@
 //!
 //! What must stay true: of all holders that a newcomer is nearer than, the nearest to a slot brings
 //! it; nothing is removed for that. A node that leaves has brought everything when it says so, as far
-//! as anybody takes it.
+//! as anybody takes it; where nobody answers it does not wait for long.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use qadom_routing::{Contact, NodeId};
+use qadom_routing::{Contact, Moment, NodeId};
 use qadom_store::{Class, Container};
 use qadom_wire::K;
 
@@ -28,6 +29,9 @@ const ENTRIES: usize = 16_384;
 const SLOTS: usize = 512;
 /// Hand-overs that wait at most. What is left out comes with the next replication.
 const WAITING: usize = 64;
+/// How long whoever waits for the end of this node is kept waiting while nobody answers anything. A
+/// request to a node that is alive has its answer sooner, also when it is lost once on the way.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// What a newcomer is to be brought.
 #[derive(Debug)]
@@ -41,18 +45,30 @@ pub(super) struct HandOver {
 pub(crate) struct Leaving {
     /// Who waits for the end.
     operation: Option<OperationId>,
+    /// When somebody answered last, or the waiting began.
+    heard_at: Moment,
     is_begun: bool,
     /// The rounds of replication that bring it away.
     pub(crate) under_way: BTreeSet<OperationId>,
+    /// Slots that were to be brought to others.
+    pub(crate) offered: u64,
     /// Slots that others have now.
     pub(crate) brought: u64,
 }
 
+impl Leaving {
+    /// When whoever waits for the end is told how far it came, if nobody answers until then.
+    pub(crate) fn given_up_at(&self) -> Option<Moment> {
+        self.operation.map(|_| self.heard_at + SILENCE)
+    }
+}
+
 impl Core {
     /// Has everything that is held brought to others, unless that is so already.
-    pub(crate) fn leave(&mut self, operation: Option<OperationId>) {
+    pub(crate) fn leave(&mut self, operation: Option<OperationId>, now: Moment) {
         let leaving = self.leaving.get_or_insert_default();
-        leaving.operation = operation;
+        leaving.operation = operation.or(leaving.operation);
+        leaving.heard_at = now;
     }
 
     /// What this node holds that a newcomer is to hold, and that nobody nearer brings it.
@@ -105,9 +121,16 @@ impl Engine {
     pub fn leave(&mut self, now: Time) -> OperationId {
         let now = self.core.corrected(now);
         let operation = self.number();
-        self.core.leave(Some(operation));
+        self.core.leave(Some(operation), now.moment);
         self.upkeep(now);
         operation
+    }
+
+    /// Notes that somebody answered: the node that leaves is not alone.
+    pub(crate) fn heard_while_leaving(&mut self, now: Time) {
+        if let Some(leaving) = &mut self.core.leaving {
+            leaving.heard_at = now.moment;
+        }
     }
 
     /// Finds out what newcomers are to be brought.
@@ -166,19 +189,23 @@ impl Engine {
         }
     }
 
-    /// Says so when everything was brought away.
-    pub(super) fn end_leaving(&mut self) {
+    /// Says so when everything was brought away, or nobody answers.
+    pub(super) fn end_leaving(&mut self, now: Time) {
         let is_swept = self.upkeep.sweep.as_ref();
         let is_swept = is_swept.is_none_or(|sweep| !sweep.is_leaving);
         let Some(leaving) = &mut self.core.leaving else {
             return;
         };
-        if !is_swept || !leaving.under_way.is_empty() {
+        let is_done = is_swept && leaving.under_way.is_empty();
+        if !is_done && leaving.given_up_at().is_none_or(|at| now.moment < at) {
             return;
         }
-        let slots = leaving.brought;
+        let handed = HandedOver {
+            slots: leaving.brought,
+            is_whole: is_done && leaving.brought == leaving.offered,
+        };
         if let Some(operation) = leaving.operation.take() {
-            let result = Ok(Outcome::HandedOver(HandedOver { slots }));
+            let result = Ok(Outcome::HandedOver(handed));
             self.core.emit(Effect::Done { operation, result });
         }
     }

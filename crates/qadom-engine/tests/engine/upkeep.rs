@@ -129,6 +129,37 @@ fn a_node_that_ends_says_when_others_have_everything() {
 }
 
 #[test]
+fn a_node_that_ends_among_dead_neighbours_waits_no_longer_than_an_answer_takes() {
+    let is_left = |effects: Vec<Effect>| {
+        let mut outcomes = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Done { result, .. } => Some(result),
+            _ => None,
+        });
+        let outcome = outcomes.next();
+        outcome.map(|result| matches!(result, Ok(Outcome::HandedOver(handed)) if handed.slots == 0))
+    };
+    let mut one = One::trusting();
+    one.meet_far([1, 2]);
+    one.engine
+        .put(one.now, "mine".into(), WriteOptions::default());
+    one.run(|_| Some(Answer::Refused(Reason::Busy)));
+    one.engine.leave(one.now);
+    let asked = one.sent(false);
+    assert!(!asked.is_empty(), "somebody is asked");
+    one.pass(2);
+    let (first, _) = &asked[0];
+    one.answer_with(first, &Answer::Contacts(Vec::new()));
+    one.pass(2);
+    assert_eq!(is_left(one.effects()), None, "somebody answered 2 s ago");
+    let due = one.engine.next_deadline().unwrap();
+    assert!(due <= one.now.moment + Duration::from_secs(1));
+    one.pass(1);
+    assert_eq!(is_left(one.effects()), Some(true));
+    one.pass(10);
+    assert_eq!(is_left(one.effects()), None, "it ends once");
+}
+
+#[test]
 fn a_network_that_is_known_whole_is_counted() {
     let mut world = Neighbours::new(5, |_| ());
     let size = world.nodes[0].engine.status().network_size;

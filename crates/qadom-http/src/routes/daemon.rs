@@ -8,6 +8,7 @@ use qadom_node::{Mode, Reason};
 use tokio::sync::Semaphore;
 
 use super::Answer;
+use super::uploads::UPLOADS_MAX;
 use crate::api;
 use crate::bodies::{BodyKind, LARGE_AT_ONCE, read_json};
 use crate::problem::Problem;
@@ -43,7 +44,8 @@ fn limits(app: &App) -> Vec<api::Limit> {
     let most = &app.limits;
     let (connections, followers) = (u64::from(most.connections), most.followers());
     let mut limits = vec![
-        limit("control-connections", app.doors.open(), connections),
+        limit("control-connections", app.socket.open(), connections),
+        limit("control-tcp-connections", app.tcp.open(), connections),
         limit(
             "control-followers",
             taken(&app.followers, followers),
@@ -54,10 +56,20 @@ fn limits(app: &App) -> Vec<api::Limit> {
             taken(&app.large, LARGE_AT_ONCE),
             LARGE_AT_ONCE as u64,
         ),
+        limit(
+            "control-uploads",
+            taken(&app.uploads, UPLOADS_MAX),
+            UPLOADS_MAX as u64,
+        ),
         limit("control-idle-seconds", 0, most.head.as_secs()),
         limit("control-body-seconds", 0, most.body.as_secs()),
         limit("control-reader-seconds", 0, most.read.as_secs()),
     ];
+    let gateway = app.gateway.get();
+    limits.extend(gateway.map(|gateway| {
+        let most = crate::gateway::connections_max();
+        limit("gateway-connections", gateway.open(), most as u64)
+    }));
     limits.extend(app.longest.limits());
     limits
 }

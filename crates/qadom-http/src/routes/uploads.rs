@@ -5,6 +5,7 @@
 //! nothing behind whatever happens; a sender that stops does not hold its place.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Answer;
 use super::files::follow;
@@ -27,15 +28,13 @@ use crate::problem::Problem;
 use crate::router::App;
 
 /// Files that are sent at once.
-const UPLOADS_MAX: usize = 8;
+pub(crate) const UPLOADS_MAX: usize = 8;
 /// How long a sender may pause.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// The longest name of a file, in bytes, as file systems have it.
 const FILE_NAME_MAX: usize = 255;
 /// Files are sent into folders of the data folder that begin like this.
 const PREFIX: &str = "upload-";
-
-static PLACES: Semaphore = Semaphore::const_new(UPLOADS_MAX);
 
 /// What is said about a file that is sent.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,7 +57,7 @@ pub(crate) async fn upload(
     body: Body,
 ) -> Answer<Response> {
     let Query(query) = query?;
-    let place = PLACES.try_acquire().map_err(|_| {
+    let place = Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
         let detail = "as many files are sent to this daemon as may be at once";
         Problem::new(Reason::Busy, detail)
     })?;
@@ -89,7 +88,7 @@ pub(crate) async fn upload(
 }
 
 /// What was sent is taken in, so its own folder goes.
-fn ended<T>(held: (TempDir, tokio::sync::SemaphorePermit<'_>), result: T) -> T {
+fn ended<T>(held: (TempDir, OwnedSemaphorePermit), result: T) -> T {
     drop(held);
     result
 }

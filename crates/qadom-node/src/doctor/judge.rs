@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use qadom_engine::{Mode, Reachability};
 
+use crate::process::Space;
 use crate::status::{NOBODY_ANSWERS, Status, Verdict};
 
 /// A clock that is wrong by more than this is told, in milliseconds: the protocol corrects by it.
@@ -74,13 +75,6 @@ pub(super) struct Facts<'a> {
 pub(super) struct Published {
     pub(super) read: usize,
     pub(super) found: usize,
-}
-
-/// Space on a disk in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Space {
-    pub(super) free: u64,
-    pub(super) total: u64,
 }
 
 impl Facts<'_> {

@@ -1,20 +1,43 @@
-//! The messages that go to peers and come from them, one line each, for those who ask for them: the
-//! target `qadom_node::datagrams` at the level DEBUG.
+//! The datagrams that go to peers and come from them, and the messages inside, one line each, for those
+//! who ask for them: the target `qadom_node::datagrams` at the level DEBUG.
 //!
 //! What must stay true: as long as nobody asks for them they cost a look at one number, and nothing is
-//! taken apart.
+//! taken apart; a line says nothing in words that a peer has chosen.
 
-use qadom_engine::Effect;
+use qadom_engine::{Effect, Engine, RequestId};
 use qadom_routing::NodeKey;
-use qadom_transport::Event;
+use qadom_transport::{Arrived, Event, Transmit, packet_kind};
 use qadom_wire::{Answer, Request};
 use tracing::{Level, debug, enabled};
+
+use super::up::SEARCH;
 
 /// What is written before each line that has one.
 const TARGET: &str = "qadom_node::datagrams";
 
-/// Tells of what came.
-pub(super) fn came(event: &Event) {
+/// Tells of datagrams as they came, before anybody knows whether they mean anything.
+pub(super) fn arrived(datagrams: &[Arrived<'_>]) {
+    if !enabled!(target: TARGET, Level::DEBUG) {
+        return;
+    }
+    for (path, datagram) in datagrams {
+        let (address, packet, bytes) = (path.remote, packet_kind(datagram), datagram.len());
+        debug!(target: TARGET, %address, packet, bytes, "datagram came");
+    }
+}
+
+/// Tells of a datagram as it leaves.
+pub(super) fn leaves(transmit: &Transmit) {
+    if !enabled!(target: TARGET, Level::DEBUG) {
+        return;
+    }
+    let (packet, bytes) = (packet_kind(&transmit.bytes), transmit.bytes.len());
+    debug!(target: TARGET, address = %transmit.to, packet, bytes, "datagram goes");
+}
+
+/// Tells of what a datagram brought, or what became of a request. `inbound` is what a request is called
+/// until it is answered.
+pub(super) fn came(event: &Event, engine: &Engine, inbound: u64) {
     if !enabled!(target: TARGET, Level::DEBUG) {
         return;
     }
@@ -32,23 +55,31 @@ pub(super) fn came(event: &Event) {
         } => {
             let (kind, bytes) = (asked(body), body.len());
             let peer = node(key);
-            debug!(target: TARGET, %peer, %address, kind, bytes, confirmed, "request came");
+            debug!(target: TARGET, inbound, %peer, %address, kind, bytes, confirmed, "request came");
         }
         Event::Answer {
             token, body, rtt, ..
         } => {
-            let (kind, bytes, rtt_ms) = (answered(body), body.len(), rtt.as_secs_f64() * 1e3);
-            debug!(target: TARGET, id = token, kind, bytes, rtt_ms, "answered");
+            let (kind, bytes, rtt_us) = (answered(body), body.len(), rtt.as_micros());
+            let (id, peer) = named(*token, engine);
+            debug!(target: TARGET, id, %peer, kind, bytes, rtt_us, "answered");
         }
-        Event::Slow { token } => debug!(target: TARGET, id = token, "slow"),
+        Event::Slow { token } => {
+            let (id, peer) = named(*token, engine);
+            debug!(target: TARGET, id, %peer, "slow");
+        }
         Event::Failed { token, reason } => {
-            debug!(target: TARGET, id = token, ?reason, "not answered");
+            let (id, peer) = named(*token, engine);
+            debug!(target: TARGET, id, %peer, ?reason, "not answered");
         }
         Event::Identified {
             token,
             address,
             key,
-        } => debug!(target: TARGET, id = token, peer = %node(key), %address, "identified"),
+        } => {
+            let id = token & !SEARCH;
+            debug!(target: TARGET, id, peer = %node(key), %address, "identified");
+        }
         _ => {}
     }
 }
@@ -74,6 +105,13 @@ pub(super) fn goes(effect: &Effect) {
         }
         _ => {}
     }
+}
+
+/// What a request is called, and the node that it went to.
+fn named(token: u64, engine: &Engine) -> (u64, String) {
+    let contact = engine.asked(RequestId::from(token));
+    let peer = contact.map_or_else(|| "-".to_owned(), |contact| contact.id().to_string());
+    (token & !SEARCH, peer)
 }
 
 /// The node of a key, as far as it is one.

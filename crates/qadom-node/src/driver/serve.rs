@@ -17,6 +17,7 @@ use super::up::SEARCH;
 use super::{Driver, records};
 use crate::address::NodeAddress;
 use crate::command::{COMMANDS_MAX, Command, Operation};
+use crate::contacts::SAVED_MAX;
 use crate::convert::transport_time;
 use crate::error::Error;
 use crate::flusher::JOURNAL_QUEUE;
@@ -231,6 +232,7 @@ impl Driver {
             count("watchers", engine.leases, most.leases),
             count("lost-contacts", engine.lost, LOST_MAX),
             count("blocks", engine.blocks, most.blocks),
+            count("saved-contacts", self.known.len().min(SAVED_MAX), SAVED_MAX),
             count("commands", self.queue.len(), COMMANDS_MAX),
             count("sessions", usage.sessions, sessions.sessions),
             count("pending-handshakes", usage.pending, sessions.pending),
@@ -251,8 +253,10 @@ impl Driver {
         limits
     }
 
-    fn status(&self, now: Time) -> Status {
+    fn status(&mut self, now: Time) -> Status {
         let engine = self.engine.status();
+        let mut limits = self.limits(&engine);
+        limits.extend(self.rates(now));
         let mut drops = BTreeMap::new();
         let engine_drops = engine
             .drops
@@ -294,7 +298,7 @@ impl Driver {
             peers: engine.peers,
             network_size: Some(engine.network_size),
             density: engine.density,
-            limits: self.limits(&engine),
+            limits,
             quarantined: self.quarantines.list(),
             drops,
             traffic: self.traffic(engine.costs),

@@ -19,7 +19,7 @@ pub(super) const SEARCH: u64 = 1 << 63;
 
 impl Driver {
     pub(super) fn on_event(&mut self, now: Time, event: Event) {
-        datagrams::came(&event);
+        datagrams::came(&event, &self.engine, self.last_inbound + 1);
         match event {
             Event::Confirmed {
                 key,

@@ -8,7 +8,7 @@ use qadom_files::HELD_CHUNKS_MAX;
 
 use super::download::PASSING_MAX;
 use super::hold::OFFERS_MAX;
-use super::service::{Service, lock};
+use super::service::{ASKED_MAX, Service, lock};
 use crate::status::Limit;
 
 impl Service {
@@ -37,6 +37,7 @@ impl Service {
                 .count()
         };
         let (wanted, noted) = lock(&self.offers).len();
+        let questions = ASKED_MAX.saturating_sub(self.questions.available_permits());
         vec![
             Limit {
                 name: "files-held-bytes",
@@ -48,6 +49,7 @@ impl Service {
             count("files-passing", passing, PASSING_MAX),
             count("files-offers", wanted, OFFERS_MAX),
             count("files-copies-noted", noted, OFFERS_MAX),
+            count("files-questions", questions, ASKED_MAX),
         ]
     }
 }

@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::Endpoint;
+use crate::config::Time;
 use crate::event::{Class, FailReason};
 use crate::frame::{self, WHOLE_MAX, pieces};
 use crate::message::{REQUEST_HEAD, RequestId};
@@ -31,6 +32,8 @@ const PIECE_PACKET: usize = 1200;
 pub(crate) struct Budget {
     bucket: Bucket,
     rate: u32,
+    /// Bytes that were let through.
+    spent: u64,
     waiting: VecDeque<RequestId>,
 }
 
@@ -40,8 +43,15 @@ impl Budget {
         Self {
             bucket: Bucket::full(now, rate, BURST),
             rate,
+            spent: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// The bytes that were let through and that the rate has made up for since.
+    fn paid(&self, now: Duration) -> u64 {
+        let owed = self.bucket.missing(now, (self.rate, BURST));
+        self.spent.saturating_sub(owed.into())
     }
 
     /// How many requests wait.
@@ -55,8 +65,13 @@ impl Budget {
     }
 
     fn take(&mut self, now: Duration, bytes: usize) -> bool {
-        self.bucket
-            .take_many(now, (self.rate, BURST), tokens(bytes))
+        let is_let = self
+            .bucket
+            .take_many(now, (self.rate, BURST), tokens(bytes));
+        if is_let {
+            self.spent = self.spent.saturating_add(bytes as u64);
+        }
+        is_let
     }
 
     fn ready_at(&self, now: Duration, bytes: usize) -> Duration {
@@ -70,6 +85,12 @@ fn tokens(bytes: usize) -> u32 {
 }
 
 impl<S: Suite> Endpoint<S> {
+    /// The bytes of background requests since the start, as far as their budget has made up for them:
+    /// over any span no more come to it than the budget's rate times the span.
+    pub fn background_bytes(&self, now: Time) -> u64 {
+        self.budget.paid(now.monotonic)
+    }
+
     /// Whether a request may leave now; takes what it costs if it is one of the background.
     pub(super) fn may_leave(&mut self, id: RequestId) -> bool {
         let Some(cost) = self.first_cost(id) else {

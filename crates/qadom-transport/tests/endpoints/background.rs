@@ -64,8 +64,12 @@ proptest! {
         for (token, (to, length, first_ok, pause)) in requests.iter().enumerate() {
             let body = vec![7; *length];
             let outgoing = background(&wire, *to, token as u64, &body, *first_ok);
+            let (began, paid) = (wire.now, wire.nodes[0].endpoint.background_bytes(wire.time()));
             wire.request(0, outgoing);
             wire.run(Duration::from_millis(*pause));
+            let paid = wire.nodes[0].endpoint.background_bytes(wire.time()) - paid;
+            let most = wire.since(began).as_micros() * u128::from(RATE) / 1_000_000 + 1;
+            prop_assert!(u128::from(paid) <= most, "{} bytes were told of {}", paid, most);
         }
         wire.run(Duration::from_mins(3));
         prop_assert_eq!(excess(&sent_by(&wire, 0)), None);

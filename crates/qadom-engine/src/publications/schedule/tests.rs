@@ -81,18 +81,26 @@ proptest! {
         let mut pace = Pace::new(rate);
         let mut now = Moment::from_micros(10_000_000);
         let mut sent: Vec<(Moment, u128)> = Vec::new();
+        let begin = (now, pace.paid(now));
         for (bytes, pause) in messages {
+            let last = (now, pace.paid(now));
             now = (now + Duration::from_millis(pause)).max(pace.free_at());
+            for (since, paid) in [begin, last] {
+                let most = u128::from(rate) * now.since(since).as_micros() / 1_000_000;
+                let paid = u128::from(pace.paid(now) - paid);
+                prop_assert!(paid <= most + 1, "{paid} bytes were paid of {most}");
+            }
             pace.spend(bytes, now);
             sent.push((now, bytes as u128));
         }
+        let all: u128 = sent.iter().map(|(_, bytes)| bytes).sum();
+        prop_assert_eq!(u128::from(pace.paid(now + Duration::from_hours(1))), all);
         for (first, (start, _)) in sent.iter().enumerate() {
             let mut total = 0;
             for (at, bytes) in &sent[first..] {
                 let span = at.since(*start) + BURST;
                 let allowed = u128::from(rate) * span.as_micros() / 1_000_000;
-                // Each message's time is rounded down to a microsecond.
-                prop_assert!(total <= allowed + 300, "{total} bytes of {allowed}");
+                prop_assert!(total <= allowed, "{total} bytes of {allowed}");
                 total += bytes;
             }
         }

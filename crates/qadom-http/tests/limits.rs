@@ -80,6 +80,7 @@ async fn so_many_files_are_sent_to_a_node_at_once_and_one_more_is_refused() {
     .unwrap();
     begun.truncate(3);
     while daemon.limit("control-uploads").await.used > 3 {}
+    drop(begun);
     daemon.stop().await;
 }
 

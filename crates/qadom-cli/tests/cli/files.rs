@@ -3,6 +3,7 @@
 //! `QADOM_KILL_ROUNDS=20 cargo test -p qadom-cli --test cli files::kill_9` is the long round of
 //! crashes; that of pushes stands in `pushed`.
 
+mod first_byte;
 mod gateway;
 mod interrupted;
 mod pushed;

@@ -20,6 +20,7 @@ use qadom_wire::{HELD_BYTES_MAX, Held, Holds, MAX_TTL, Offer, OfferResult, Reaso
 use super::announce;
 use super::frame::{BadFrame, Frame};
 use super::link::{FrameReader, FrameWriter, LinkError};
+use super::push::COPIES_MAX;
 use super::service::{Asked, Service, lock};
 use crate::command::Command;
 
@@ -108,10 +109,15 @@ impl Offers {
         self.copies.get(file).copied()
     }
 
+    /// Notes how many copies somebody asks for: the most that anybody does, so that nobody ends what
+    /// holders do for another's file.
     fn note_copies(&mut self, file: FileId, copies: u32) {
-        if self.copies.len() < OFFERS_MAX || self.copies.contains_key(&file) {
-            self.copies.insert(file, copies);
+        if self.copies.len() >= OFFERS_MAX && !self.copies.contains_key(&file) {
+            // Which one does not matter: of that file as many are kept as of one without a word.
+            self.copies.pop_first();
         }
+        let noted = self.copies.entry(file).or_default();
+        *noted = copies.min(COPIES_MAX).max(*noted);
     }
 }
 
@@ -212,8 +218,9 @@ async fn decide(
     for refusal in offered.iter().filter_map(refusal) {
         offers.note_drop(dropped(refusal));
     }
-    let results = offered.into_iter().map(result).collect();
-    if offer.copies > 0 {
+    let results: Vec<OfferResult> = offered.into_iter().map(result).collect();
+    let is_kept = |result: &OfferResult| !matches!(result, OfferResult::Refused(_));
+    if offer.copies > 0 && results.iter().any(is_kept) {
         offers.note_copies(file, offer.copies);
     }
     if !wanted.is_empty() {
@@ -379,5 +386,25 @@ impl Pull<'_> {
             }
             Err(_) => Ok(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_lowers_the_copies_of_anothers_file_or_asks_for_more_than_there_may_be() {
+        let mut offers = Offers::default();
+        let file = FileId::of(b"film");
+        offers.note_copies(file, 6);
+        offers.note_copies(file, 1);
+        assert_eq!(offers.copies(&file), Some(6));
+        offers.note_copies(file, u32::MAX);
+        assert_eq!(offers.copies(&file), Some(COPIES_MAX));
+        for number in 0..2 * OFFERS_MAX {
+            offers.note_copies(FileId::of(&number.to_le_bytes()), 3);
+        }
+        assert_eq!(offers.len(), (0, OFFERS_MAX));
     }
 }

@@ -223,6 +223,7 @@ async fn receive(
     asked: &Mutex<HashSet<u64>>,
 ) -> Result<(), LinkError> {
     let mut more: Option<ChunkSet> = None;
+    let mut pages = 0;
     loop {
         // What came of a chunk is told without waiting: a lost hint costs nothing.
         let arrived = |index, bytes| {
@@ -267,9 +268,14 @@ async fn receive(
                 ..
             }) => {
                 let set = with_page(more.take(), layout, first, &bits)?;
+                pages += 1;
+                if has_more && pages >= PAGES_MAX {
+                    return Err(BadFrame.into());
+                }
                 if has_more {
                     more = Some(set);
                 } else {
+                    pages = 0;
                     let has = Availability::Some(set);
                     shared.tell(peer, PeerEvent::Has(layout, has)).await;
                 }

@@ -30,7 +30,7 @@ use crate::node::Node;
 /// Copies of each chunk that a push leaves unless another number is asked for.
 pub const PUSH_COPIES: u32 = 6;
 /// The most copies that may be asked for: as many nodes as a lookup finds.
-const COPIES_MAX: u32 = 20;
+pub(super) const COPIES_MAX: u32 = 20;
 /// Lookups for chunks that are under way at once.
 const LOOKUPS_AT_ONCE: usize = 16;
 /// Nodes that are given chunks at once.

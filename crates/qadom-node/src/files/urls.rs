@@ -27,6 +27,10 @@ const REDIRECTS_MAX: u32 = 3;
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long a server may take for its next bytes.
 const READ_TIME: Duration = Duration::from_secs(20);
+/// Within so long a server brings at least [`TRICKLE_BYTES`].
+const TRICKLE_TIME: Duration = Duration::from_secs(20);
+/// What a server brings within [`TRICKLE_TIME`] at least: 1 KiB/s.
+const TRICKLE_BYTES: u64 = 20 * 1024;
 /// How often a transfer that broke off is gone on with.
 const RESUMES_MAX: u32 = 3;
 /// Bytes that are read at once.
@@ -58,12 +62,42 @@ pub(super) enum UrlError {
     /// The transfer broke off again and again.
     #[error("the server breaks off: {0}")]
     Broken(io::Error),
+    /// It sends so little that it would never end.
+    #[error("the server sends hardly anything")]
+    Trickles,
     /// The disk failed.
     #[error("{0}")]
     Disk(io::Error),
     /// Nobody waits for it any more.
     #[error("nobody waits for it any more")]
     Stopped,
+}
+
+/// Finds out servers that send a byte now and then, which would hold up those behind them for ever.
+#[derive(Debug)]
+pub(super) struct Pace {
+    since: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Begins now.
+    pub(super) const fn new(now: Duration) -> Self {
+        let (since, bytes) = (now, 0);
+        Self { since, bytes }
+    }
+
+    /// So many bytes more came.
+    pub(super) fn count(&mut self, now: Duration, bytes: u64) -> Result<(), UrlError> {
+        self.bytes += bytes;
+        if now.saturating_sub(self.since) >= TRICKLE_TIME {
+            if self.bytes < TRICKLE_BYTES {
+                return Err(UrlError::Trickles);
+            }
+            *self = Self::new(now);
+        }
+        Ok(())
+    }
 }
 
 /// A client that keeps to the rules for addresses; `is_local` where all addresses are of this machine.
@@ -88,14 +122,13 @@ fn config() -> ureq::config::Config {
         .build()
 }
 
-/// Copies what a URL has into a file, and tells `seen` how much is there; that ends it by `false`.
-/// Gives the id of what came. Blocks.
+/// Copies what a URL has into a file, and tells `seen` how much is there, which may end it. Gives the id of what came. Blocks.
 pub(super) fn copy(
     agent: &Agent,
     url: &str,
     wanted: &Wanted,
     file: &mut File,
-    seen: &mut dyn FnMut(u64) -> bool,
+    seen: &mut dyn FnMut(u64) -> Result<(), UrlError>,
 ) -> Result<FileId, UrlError> {
     let mut copy = Copy {
         wanted,
@@ -132,13 +165,12 @@ pub(super) fn copy(
     }
 }
 
-/// Reads a range of what a URL has, and tells `seen` of every piece that came; that ends it by `false`.
-/// A server that knows no ranges serves the first one alone. Blocks.
+/// Reads a range of what a URL has, and tells `seen` of every piece that came, which may end it. A server that knows no ranges serves the first one alone. Blocks.
 pub(super) fn range(
     agent: &Agent,
     url: &str,
     range: Range<u64>,
-    seen: &mut dyn FnMut(usize) -> bool,
+    seen: &mut dyn FnMut(usize) -> Result<(), UrlError>,
 ) -> Result<Vec<u8>, UrlError> {
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     if length == 0 {
@@ -164,9 +196,7 @@ pub(super) fn range(
             return Err(UrlError::Broken(io::ErrorKind::UnexpectedEof.into()));
         }
         done += length;
-        if !seen(length) {
-            return Err(UrlError::Stopped);
-        }
+        seen(length)?;
     }
     Ok(bytes)
 }
@@ -210,7 +240,7 @@ impl Copy<'_> {
         agent: &Agent,
         url: &str,
         end: Option<u64>,
-        seen: &mut dyn FnMut(u64) -> bool,
+        seen: &mut dyn FnMut(u64) -> Result<(), UrlError>,
     ) -> Result<(), UrlError> {
         let mut request = agent.get(url);
         if self.done > 0 || end.is_some() {
@@ -234,9 +264,7 @@ impl Copy<'_> {
                 return Ok(());
             };
             self.take(bytes)?;
-            if !seen(self.done) {
-                return Err(UrlError::Stopped);
-            }
+            seen(self.done)?;
         }
     }
 

@@ -17,7 +17,7 @@ use super::discovery::name_slot;
 use super::error::FileError;
 use super::get::{FileFetched, Found, new_beside};
 use super::task::{FilePhase, FileProgress, Reporter};
-use super::urls::{URLS_MAX, UrlError, Wanted, agent, copy};
+use super::urls::{Pace, URLS_MAX, UrlError, Wanted, agent, copy};
 use super::{FileName, Files};
 use crate::error::Error;
 
@@ -135,13 +135,15 @@ impl Files {
         }
         let is_local = self.node.status().await?.local;
         let reporter = Arc::clone(reporter);
+        let service = Arc::clone(self.service());
         let trying = self.service().blocking(move |_| {
             let agent = agent(is_local);
             let mut problems = Vec::new();
             for url in urls.iter().take(URLS_MAX) {
                 let io = |error: &io::Error| FileError::of_io(&parent, error);
                 let mut file = new_beside(&parent).map_err(|error| io(&error))?;
-                let mut seen = |done| {
+                let (mut pace, mut before) = (Pace::new(service.now()), 0);
+                let mut seen = |done: u64| {
                     reporter.send_replace(FileProgress {
                         phase: FilePhase::Fetching,
                         id: wanted.id,
@@ -149,7 +151,13 @@ impl Files {
                         done,
                         ..FileProgress::default()
                     });
-                    !reporter.is_closed()
+                    if reporter.is_closed() {
+                        return Err(UrlError::Stopped);
+                    }
+                    // One that knows no ranges begins at the beginning again.
+                    let more = done.saturating_sub(before);
+                    before = done;
+                    pace.count(service.now(), more)
                 };
                 match copy(&agent, url, &wanted, file.as_file_mut(), &mut seen) {
                     Ok(id) => return Ok(Ok((file, id))),

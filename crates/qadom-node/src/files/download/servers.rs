@@ -17,7 +17,7 @@ use super::super::frame::Frame;
 use super::super::peer::{Gone, PeerEvent, SAY_MAX, Shared};
 use super::super::place::Place;
 use super::super::service::lock;
-use super::super::urls::{URLS_MAX, UrlError, agent, range};
+use super::super::urls::{Pace, URLS_MAX, UrlError, agent, range};
 use super::Attempt;
 
 /// How long nodes are alone with a download before servers are made use of.
@@ -136,12 +136,16 @@ impl Server {
         let server = self.clone();
         let fetched = self.shared.service.blocking(move |_| {
             let (shared, partial) = (&server.shared, &server.partial);
-            let mut seen = |bytes| {
+            let mut pace = Pace::new(shared.service.now());
+            let mut seen = |bytes: usize| {
                 shared.received.fetch_add(bytes as u64, Ordering::Relaxed);
                 // A lost hint costs nothing.
                 let event = PeerEvent::Arrived { index, bytes };
                 let _ = shared.events.try_send((server.peer, event));
-                !shared.events.is_closed()
+                if shared.events.is_closed() {
+                    return Err(UrlError::Stopped);
+                }
+                pace.count(shared.service.now(), bytes as u64)
             };
             let bytes = partial.layout().range(index);
             let bytes = range(&server.agent, &server.url, bytes, &mut seen)?;

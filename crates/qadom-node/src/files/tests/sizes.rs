@@ -136,3 +136,53 @@ async fn a_busy_holder_is_asked_again_when_others_would_be_given_up() {
     assert!(std::fs::read(&target).unwrap() == bytes);
     task.abort();
 }
+
+/// Says that it has one chunk of a huge file, and then never stops saying what else it has; gives how
+/// often it could say so.
+async fn talk(stream: DataStream, most: u64) -> Option<u64> {
+    let (_, stream) = purpose(stream).await?;
+    let (sender, receiver) = stream.split();
+    let (mut writer, mut reader) = (FrameWriter::new(sender), FrameReader::new(receiver));
+    let patience = std::time::Duration::from_mins(1);
+    reader.next(patience, false, |_, _| ()).await.ok()??;
+    let has = |first, more, bits: Vec<u8>| Frame::Has {
+        size: 1 << 51,
+        first,
+        more,
+        bits: bits.into(),
+    };
+    writer.send(has(0, false, vec![1])).await.ok()?;
+    for page in 0..most {
+        let bits = vec![0x55; frame::BITS_MAX];
+        let first = page * 8 * frame::BITS_MAX as u64;
+        if writer.send(has(first, true, bits)).await.is_err() {
+            return Some(page);
+        }
+    }
+    Some(most)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_never_stops_saying_what_it_has_is_hung_up_on() {
+    let bytes = content(100);
+    let id = FileId::of(&bytes);
+    let first = start().await;
+    let node = start_beside(&first).await;
+    let mut streams = node.inner.quic.accept();
+    let most = 1000;
+    let talking = tokio::spawn(async move {
+        let (_, stream) = streams.recv().await?;
+        talk(stream, most).await
+    });
+    let provider = Provider::new(node.own_contact().await.unwrap());
+    let bag = node.bag(providers_slot(id.as_bytes()));
+    bag.add(provider.encode()).await.unwrap();
+    let reader = start_beside(&first).await;
+    let place = tempfile::tempdir().unwrap();
+    let get = reader
+        .files()
+        .get(FileName::Id(id), to(place.path().join("out")));
+    let said = talking.await.unwrap().unwrap();
+    assert!(said < most, "as much as it likes");
+    drop(get);
+}

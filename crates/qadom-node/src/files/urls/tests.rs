@@ -85,7 +85,7 @@ fn content() -> Vec<u8> {
 fn fetched(address: SocketAddr, wanted: &Wanted) -> Result<Vec<u8>, UrlError> {
     let mut file = tempfile::tempfile().unwrap();
     let url = format!("http://{address}/film");
-    copy(&agent(true), &url, wanted, &mut file, &mut |_| true)?;
+    copy(&agent(true), &url, wanted, &mut file, &mut |_| Ok(()))?;
     io::Seek::rewind(&mut file).unwrap();
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).unwrap();
@@ -126,6 +126,21 @@ fn a_transfer_that_breaks_off_is_gone_on_with() {
 }
 
 #[test]
+fn a_server_that_sends_a_byte_now_and_then_is_given_up() {
+    let second = Duration::from_secs;
+    let mut pace = Pace::new(second(5));
+    for at in 6..25 {
+        pace.count(second(at), 1).unwrap();
+    }
+    assert!(matches!(pace.count(second(25), 1), Err(UrlError::Trickles)));
+    // What came long ago helps nobody.
+    let mut pace = Pace::new(second(0));
+    pace.count(second(1), 1 << 30).unwrap();
+    pace.count(second(20), 1).unwrap();
+    assert!(pace.count(second(41), 1).is_err());
+}
+
+#[test]
 fn other_bytes_are_refused_and_with_hashes_at_once() {
     let other = |_, range| {
         let mut other = content();
@@ -160,7 +175,7 @@ fn an_address_of_this_machine_is_not_asked_and_redirects_end() {
     ] {
         let mut file = tempfile::tempfile().unwrap();
         let refused = copy(&agent(false), &url, &wanted(false), &mut file, &mut |_| {
-            true
+            Ok(())
         });
         let error = refused.unwrap_err();
         assert!(error.to_string().contains("public"), "{error}");
@@ -208,10 +223,10 @@ fn a_redirect_to_an_address_of_this_machine_is_not_followed() {
         let agent = Agent::with_parts(config(), DefaultConnector::default(), names);
         let mut file = tempfile::tempfile().unwrap();
         let url = "http://public.example/film";
-        let refused = copy(&agent, url, &wanted(false), &mut file, &mut |_| true);
+        let refused = copy(&agent, url, &wanted(false), &mut file, &mut |_| Ok(()));
         let error = refused.unwrap_err();
         assert!(error.to_string().contains("public Internet"), "{error}");
-        let refused = range(&agent, url, 0..10, &mut |_| true).unwrap_err();
+        let refused = range(&agent, url, 0..10, &mut |_| Ok(())).unwrap_err();
         assert!(refused.to_string().contains("public Internet"), "{refused}");
     }
     assert!(asked.lock().unwrap().is_empty());

@@ -88,3 +88,16 @@ fn every_public_type_of_the_libraries_has_an_example() {
     assert!(found > 200, "only {found} types were found");
     assert!(without.is_empty(), "no example: {}", without.join(", "));
 }
+
+#[test]
+fn the_rust_of_every_crates_page_is_compiled() {
+    for folder in fs::read_dir(root().join("crates")).expect("there are crates") {
+        let folder = folder.expect("a crate has a folder").path();
+        let readme = fs::read_to_string(folder.join("README.md")).expect("a crate has a README");
+        if readme.contains("```rust") {
+            let page = fs::read_to_string(folder.join("src/lib.rs")).expect("it is a library");
+            let is_taken = page.contains("include_str!(\"../README.md\")");
+            assert!(is_taken, "{} is not compiled", folder.display());
+        }
+    }
+}

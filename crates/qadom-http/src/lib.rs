@@ -37,3 +37,8 @@ pub use texts::{
     SlotText, TextError, parse_item, parse_name, parse_signature, parse_since, parse_topic,
     parse_value, parse_writer,
 };
+
+/// Runs the example of the README with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -24,7 +24,7 @@ thread_local! {
 ///
 /// # Examples
 ///
-/// ```no_run
+/// ```
 /// # fn example(socket: &qadom_transport::Socket, transmits: Vec<qadom_transport::Transmit>) {
 /// let mut batch = socket.batch();
 /// for transmit in &transmits {

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use qadom_sim::{
-    Failure, Fetched, Key, Mode, Network, NodeIndex, OperationFailure, ReadFrom, Settings, Task,
-    with_seed,
+    Disk, Failure, Fetched, Key, Mode, Network, NodeIndex, OperationFailure, ReadFrom, Settings,
+    Task, with_seed,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -52,6 +52,31 @@ fn assert_all_found(network: &mut Network, keys: &[Key]) {
         }
     }
     assert_eq!(network.figures().too_long, 0);
+}
+
+#[test]
+fn an_operation_ends_whose_holders_crash_while_their_answers_travel() {
+    with_seed(37, |seed| {
+        let mut network = joined(Settings {
+            nodes: 20,
+            seed,
+            ..Settings::default()
+        });
+        let writer = network.random_node();
+        for step in 0..24 {
+            let task = network.start_put(writer, format!("value {step}"));
+            network.run_for(Duration::from_millis(10) * step);
+            let others: Vec<_> = network.living().filter(|node| *node != writer).collect();
+            for other in &others {
+                network.crash(*other);
+            }
+            for other in others {
+                network.restart(other, Disk::Kept).unwrap();
+            }
+            let ended = network.finish(task);
+            assert!(!matches!(ended, Err(Failure::Stalled { .. })), "{ended:?}");
+        }
+    });
 }
 
 #[test]

@@ -241,6 +241,11 @@ impl Network {
     /// Takes the answer to a question.
     fn answered(&mut self, id: ExchangeId) {
         let now = self.now;
+        // An answer whose sender crashed meanwhile went with it: the question is asked again.
+        let is_gone = |exchange: &Exchange| exchange.request.is_some() && exchange.answer.is_none();
+        if self.exchanges.get(&id).is_none_or(is_gone) {
+            return;
+        }
         let Some(exchange) = self.exchanges.remove(&id) else {
             return;
         };

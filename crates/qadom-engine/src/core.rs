@@ -372,6 +372,11 @@ impl Core {
         self.sent.remove(&id)
     }
 
+    /// Requests that were neither answered nor have failed yet.
+    pub(crate) fn requests_under_way(&self) -> usize {
+        self.sent.len()
+    }
+
     pub(crate) fn sent(&self, id: RequestId) -> Option<&Sent> {
         self.sent.get(&id)
     }

@@ -21,6 +21,9 @@ use ring::Rings;
 
 /// The time within which a request that was not answered is sent once more.
 const HASTY: Duration = Duration::from_millis(500);
+/// Requests under way from which on no walk hurries: whoever waits for many things at once has them
+/// no sooner by it, and bursts of all of them would overrun buffers.
+const HURRY_BELOW: usize = 64;
 
 /// Where an operation stands when one of its inputs arrives.
 pub(crate) struct Context<'a> {
@@ -143,10 +146,11 @@ impl Walk {
         seeds: Vec<Contact>,
         now: Time,
     ) -> Self {
+        let hurries = effort.hurries && core.requests_under_way() < HURRY_BELOW;
         let config = LookupConfig {
             k: effort.k,
             alpha: core.config.alpha,
-            alpha_agreed: if effort.hurries { effort.k } else { 0 },
+            alpha_agreed: if hurries { effort.k } else { 0 },
             paths: effort.paths,
             reach: effort.reach,
             families: core.config.families,

@@ -86,9 +86,9 @@ pub struct LookupConfig {
     /// up to twice as many.
     pub alpha: usize,
     /// Requests of a path that occupy a slot at once as soon as an answer names hardly anybody new
-    /// among the nearest (20): who is nearest is known then, and each of them has to be asked
-    /// anyway, so that asking all at once costs no more and takes one round trip. With 0 there are
-    /// never more than alpha, which is for a search that ends with the first who has something.
+    /// among the nearest (0, which means never more than alpha): who is nearest is known then, and
+    /// each of them has to be asked anyway, so that asking all k at once costs no more and takes one
+    /// round trip. Not for a search that ends with the first who has something.
     pub alpha_agreed: usize,
     /// Paths that ask apart from each other, 1 to 8 (1): no node is asked twice, and whom a node
     /// names is asked on its path alone, so that a liar spoils one path (S/Kademlia).
@@ -132,7 +132,7 @@ impl Default for LookupConfig {
         Self {
             k: DEFAULT_K,
             alpha: 3,
-            alpha_agreed: DEFAULT_K,
+            alpha_agreed: 0,
             paths: 1,
             reach: Distance::ZERO,
             max_queries: 200,

@@ -78,7 +78,7 @@ impl AddressGroups {
 /// let far_away = Contact::at(key, "9.9.9.9:7236".parse()?, true);
 /// // At most one of a /24.
 /// let limits = GroupLimits { narrow: 1, wide: 2 };
-/// let (chosen, passed_over) = diverse([&one, &beside_it, &far_away], 2, limits);
+/// let (chosen, passed_over) = diverse([&one, &beside_it, &far_away], 2, limits, false);
 /// assert_eq!((chosen, passed_over), (vec![&one, &far_away], 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -160,7 +160,7 @@ impl GroupCount {
 
 /// The first `n` in the order given: those that keep the limits first, and when these are too few
 /// the first of the others. The order stays; the second part tells how many were passed over for
-/// others.
+/// others. In local mode all keep the limits.
 pub fn diverse<'a>(
     ranked: impl IntoIterator<Item = &'a Contact>,
     n: usize,

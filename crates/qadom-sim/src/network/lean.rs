@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qadom_engine::{Engine, Mode};
+use qadom_engine::{Effect, Engine, Mode};
 use qadom_routing::NodeKey;
 use qadom_wire::Hello;
 
@@ -15,6 +15,7 @@ use super::Network;
 use crate::exchange::Exchange;
 use crate::lean::{Lean, Population};
 use crate::node::NodeIndex;
+use crate::peers::Link;
 use crate::settings::Settings;
 
 /// What who only answers would do by itself is put off for longer than any simulation.
@@ -124,7 +125,13 @@ impl Network {
             owner.behaviour = behaviour.map(super::Adversary::behaviour);
             // Adversaries of these kinds use no table.
             if let Some(engine) = owner.engine.as_mut().filter(|_| behaviour.is_none()) {
-                fill(engine, &lean, number, now, &hello);
+                let kept = fill(engine, &lean, number, now, &hello);
+                // Who only answers asks nobody, so that it needs no sessions.
+                for key in kept.into_iter().filter(|_| !only_answers) {
+                    let peer = owner.peers.of(key, now.moment);
+                    peer.link = Link::Open;
+                    peer.is_pinned = true;
+                }
             }
         }
         if !only_answers {
@@ -143,13 +150,28 @@ impl Network {
     }
 }
 
-/// Lets an engine know those that its table would hold, as if sessions had been confirmed.
-fn fill(engine: &mut Engine, lean: &Lean, number: u32, now: qadom_engine::Time, hello: &Hello) {
+/// Lets an engine know those that its table would hold, as if sessions had been confirmed, and gives
+/// those with whom it wants its sessions kept.
+fn fill(
+    engine: &mut Engine,
+    lean: &Lean,
+    number: u32,
+    now: qadom_engine::Time,
+    hello: &Hello,
+) -> BTreeSet<NodeKey> {
+    let mut kept = BTreeSet::new();
     for other in lean.table(number) {
         let contact = lean.contact(other);
         if let Some(v4) = contact.v4() {
             engine.on_confirmed(now, *contact.key(), v4.into(), hello);
         }
-        while engine.poll_effect().is_some() {}
+        while let Some(effect) = engine.poll_effect() {
+            match effect {
+                Effect::Pin(key) => kept.insert(key),
+                Effect::Unpin(key) => kept.remove(&key),
+                _ => false,
+            };
+        }
     }
+    kept
 }

@@ -300,6 +300,8 @@ impl Walk {
     ) {
         let now = context.now.moment;
         if self.rings.on_failed(from, now) {
+            // It may have been the other one of its requests, which nobody tells of again.
+            self.promised.remove(from.id());
             return;
         }
         let asked_at = self.asked_at.get(from.id());

@@ -275,7 +275,18 @@ impl Lookup {
     /// Goes on with nodes that were heard of elsewhere, on every path, though the lookup may have
     /// said that it is done.
     pub fn widen(&mut self, contacts: impl IntoIterator<Item = Contact>) {
-        self.is_finished = false;
+        if core::mem::take(&mut self.is_finished) {
+            // Nobody who was still asked then was needed, and what came of it since was not noted: they
+            // hold no slot any more, and a late answer counts.
+            for candidate in self.candidates.values_mut() {
+                if matches!(candidate.state, State::Asked | State::Slow) {
+                    candidate.state = State::Failed;
+                }
+            }
+            for path in &mut self.paths {
+                (path.asked, path.slow) = (0, 0);
+            }
+        }
         for contact in contacts {
             for path in 0..self.config.paths {
                 self.hear_of(contact.clone(), 1, path);

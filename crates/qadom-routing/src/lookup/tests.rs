@@ -307,6 +307,35 @@ fn a_lookup_goes_on_with_whom_it_is_told_of() {
 }
 
 #[test]
+fn whoever_was_not_waited_for_holds_no_slot_when_it_goes_on() {
+    let nodes = ranked(6);
+    let config = LookupConfig {
+        k: 2,
+        alpha: 1,
+        reach: nodes[2].id().key().distance(&Key::ZERO),
+        ..LOCAL
+    };
+    let own = *contact(u16::MAX).id();
+    let seeds = [0, 1, 4].map(|place| nodes[place].clone());
+    let mut lookup = Lookup::new(own, Key::ZERO, config, seeds, NOW);
+    assert_eq!(ask(&mut lookup), nodes[0]);
+    lookup.on_slow(nodes[0].id(), NOW);
+    assert_eq!(
+        [ask(&mut lookup), ask(&mut lookup)],
+        [nodes[1].clone(), nodes[4].clone()]
+    );
+    lookup.on_answer(nodes[1].id(), [], NOW);
+    lookup.on_answer(nodes[0].id(), [], NOW);
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(lookup.on_answer(nodes[4].id(), [], NOW), Noted::Unknown);
+    lookup.widen([nodes[2].clone()]);
+    assert_eq!(ask(&mut lookup), nodes[2]);
+    lookup.on_answer(nodes[2].id(), [], NOW);
+    assert_eq!(lookup.next(NOW), Next::Done);
+    assert_eq!(lookup.found().count(), 3);
+}
+
+#[test]
 fn whoever_was_asked_before_is_not_asked_and_does_not_count() {
     let nodes = ranked(6);
     let mut lookup = lookup(2, 3, &nodes[..3]);

@@ -327,7 +327,8 @@ impl Flushing {
             Ok(report) => {
                 tracing::warn!("the store runs again");
                 self.note_damage();
-                self.state = State::Synced;
+                // Nothing was synced while the store was stopped.
+                self.state = State::Unsynced { due: self.now() };
                 self.tell(report)
             }
             Err(error) => {

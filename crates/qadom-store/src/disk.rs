@@ -55,6 +55,9 @@ pub(crate) trait Database: Debug + Send + Sync + Sized {
     const PLACE: &'static str;
     /// What opening may need, in bytes.
     const SPACE_NEEDED: usize;
+    /// What a change may need beside twice its own length, in bytes, as long as that is less than the
+    /// database has: an engine that changes no page in place writes those anew that lead to it.
+    const SPACE_PER_CHANGE: usize = 0;
 
     /// Opens or makes the database inside `folder`.
     fn open(folder: &Path) -> Result<Self, OpenError>;
@@ -79,6 +82,20 @@ pub(crate) trait Database: Debug + Send + Sync + Sized {
 
     /// Waits until no database of this process uses the files any more.
     fn wait_until_released(folder: &Path) -> Result<(), OpenError>;
+
+    /// The bytes that are free on the disk of a folder; none when the operating system does not say.
+    fn free_space(folder: &Path) -> Option<u64> {
+        let disk = rustix::fs::statvfs(folder).ok()?;
+        let may_use_reserve = rustix::process::geteuid().is_root();
+        let free = if may_use_reserve {
+            disk.f_bfree
+        } else {
+            disk.f_bavail
+        };
+        // File systems that do not count have no blocks at all.
+        let is_counted = disk.f_blocks > 0 && disk.f_frsize > 0;
+        is_counted.then(|| free.saturating_mul(disk.f_frsize))
+    }
 }
 
 /// Leads a folder from one format to the next.
@@ -172,7 +189,10 @@ impl<D: Database> Disk<D> {
                 state.drop_entry(&name);
             }
         }
-        state.damage.note(name);
+        // A stopped store cannot drop it, so that it is found by every read.
+        if state.stopped.is_none() || !state.damage.names.contains(&name) {
+            state.damage.note(name);
+        }
     }
 
     fn flushing(&self) -> MutexGuard<'_, ()> {
@@ -183,6 +203,7 @@ impl<D: Database> Disk<D> {
         // Nobody who commits waits for a store that is being reopened.
         self.state().check()?;
         let _flushing = self.flushing();
+        self.check_space()?;
         let (ticket, changes) = {
             let mut state = self.state();
             state.check()?;
@@ -210,7 +231,11 @@ impl<D: Database> Disk<D> {
 
     fn reopen(&self) -> Result<Ticket, OpenError> {
         let _flushing = self.flushing();
+        self.check_resumable()?;
         self.probe_space()?;
+        if let Some(ticket) = self.read_again() {
+            return Ok(ticket);
+        }
         self.close();
         self.open_again()
     }
@@ -243,18 +268,67 @@ impl<D: Database> Disk<D> {
     fn open_again(&self) -> Result<Ticket, OpenError> {
         // Nothing is buffered while the store is stopped, so that the ticket stays.
         let ticket = self.state().index.ticket();
-        let mut read = on_own_thread(|| read::<D>(&self.folder, ticket, WhenDamaged::Drop))?;
+        let read = on_own_thread(|| read::<D>(&self.folder, ticket, WhenDamaged::Drop))?;
         let mut state = self.state();
         *self.lock_database() = Some(read.database);
-        read.state.damage.join(&mut state.damage);
-        *state = read.state;
-        Ok(ticket)
+        Ok(state.go_on(read.state))
+    }
+
+    /// Goes on with the open database, which answered all the while, without what it was not given;
+    /// none when the store did not stop only for want of space.
+    fn read_again(&self) -> Option<Ticket> {
+        let ticket = {
+            let state = self.state();
+            state.spared.map(|_| state.index.ticket())?
+        };
+        let read = self.try_ask(|database| read_all(database, ticket, WhenDamaged::Drop))?;
+        let mut state = self.state();
+        // The engine may have failed somebody who read meanwhile.
+        state.spared?;
+        Some(state.go_on(read.ok()?))
     }
 
     fn lock_database(&self) -> RwLockWriteGuard<'_, Option<D>> {
         self.database
             .write()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops the store while there is less space than writing all changes may take: an engine whose
+    /// disk is full has to be opened again, and answers nothing meanwhile.
+    fn check_space(&self) -> Result<(), StoreError> {
+        let Some(free) = D::free_space(self.folder.path()) else {
+            return Ok(());
+        };
+        let place = self.folder.path().join(D::PLACE);
+        let database = fs::metadata(place).map_or(0, |file| file.len());
+        let mut state = self.state();
+        state.check()?;
+        let (changes, bytes) = (state.buffer.changes(), state.buffer.size() as u64);
+        let pages = ((changes * D::SPACE_PER_CHANGE) as u64).min(database);
+        let needed = D::SPACE_NEEDED as u64 + 2 * bytes + pages;
+        if changes == 0 || free >= needed {
+            return Ok(());
+        }
+        let error = state.stop(StoreError::DiskFull {
+            source: EngineFault::new(&format!("{free} bytes are free, {needed} may be needed")),
+        });
+        state.spared = Some(needed);
+        Err(error)
+    }
+
+    /// Fails while what was too much for the disk would be too much again, or nearly.
+    fn check_resumable(&self) -> Result<(), OpenError> {
+        let Some(needed) = self.state().spared else {
+            return Ok(());
+        };
+        let wanted = needed.saturating_add(D::SPACE_NEEDED as u64);
+        match D::free_space(self.folder.path()) {
+            Some(free) if free < wanted => Err(OpenError::DiskFull {
+                source: EngineFault::new(&format!("{free} bytes are free, {wanted} are wanted")),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Fails while there is less space than opening needs.
@@ -298,6 +372,16 @@ fn read<D: Database>(
     when_damaged: WhenDamaged,
 ) -> Result<Read<D>, OpenError> {
     let database = D::open(folder.path())?;
+    let state = read_all(&database, ticket, when_damaged)?;
+    Ok(Read { database, state })
+}
+
+/// Reads every entry once, to check it and to order them.
+fn read_all<D: Database>(
+    database: &D,
+    ticket: Ticket,
+    when_damaged: WhenDamaged,
+) -> Result<State, Fault> {
     let mut index = Index::new(ticket);
     let mut damaged = Changes::new();
     let visit = |name: &[u8], value: &[u8]| {
@@ -315,13 +399,13 @@ fn read<D: Database>(
     for name in damaged.into_keys() {
         damage.note(name);
     }
-    let state = State {
+    Ok(State {
         index,
         buffer: Buffer::default(),
         damage,
         stopped: None,
-    };
-    Ok(Read { database, state })
+        spared: None,
+    })
 }
 
 #[derive(Debug)]
@@ -331,6 +415,9 @@ pub(crate) struct State {
     pub(crate) damage: Damage,
     /// Why nothing is acknowledged any more.
     pub(crate) stopped: Option<StoreError>,
+    /// It stopped for want of so many bytes alone, before the engine was asked to write: the open
+    /// database is as good as ever.
+    spared: Option<u64>,
 }
 
 impl State {
@@ -340,7 +427,15 @@ impl State {
 
     /// Notes the first error and gives it to every caller from then on.
     pub(crate) fn stop(&mut self, error: StoreError) -> StoreError {
+        self.spared = None;
         self.stopped.get_or_insert(error).clone()
+    }
+
+    /// Becomes one that was read anew, and runs again.
+    fn go_on(&mut self, mut read: Self) -> Ticket {
+        read.damage.join(&mut self.damage);
+        *self = read;
+        self.index.ticket()
     }
 
     /// Removes an entry that is listed.

@@ -11,7 +11,7 @@ use crate::{ENTRY_MAX, StoreEngine};
 
 /// Why a store did not do what it was asked.
 ///
-/// The last three mean that the engine failed: the store has *stopped*. From then on every change,
+/// The last three mean that the engine failed, or had no space to go on: the store has *stopped*. From then on every change,
 /// commit and sync repeats the error, reads go on as far as the engine can, and
 /// [`reopen`](crate::Store::reopen) starts it again.
 ///
@@ -54,7 +54,7 @@ pub enum StoreError {
     /// The disk, a quota or a file size limit is exhausted. Reopen when there is space again.
     #[error("the disk of the store is full")]
     DiskFull {
-        /// What the engine said.
+        /// What the engine said, or how much is missing.
         source: EngineFault,
     },
     /// The engine or the disk failed. What was not committed is in doubt; reopen.

@@ -2,14 +2,14 @@
 //!
 //! What must stay true: names order as (slot, id) does, because every slot has the same length.
 
-use qadom_routing::{KEY_LENGTH, Key};
+use qadom_routing::Key;
 
 use crate::{Container, EntryId, Evicted};
 
 /// Whether these bytes can be the name of an entry.
 #[cfg(any(feature = "redb", feature = "sled"))]
 pub(crate) fn is_name(bytes: &[u8]) -> bool {
-    let parts = bytes.split_first_chunk::<KEY_LENGTH>();
+    let parts = bytes.split_first_chunk::<{ qadom_routing::KEY_LENGTH }>();
     parts.is_some_and(|(_, id)| (1..=EntryId::LENGTH_MAX).contains(&id.len()))
 }
 

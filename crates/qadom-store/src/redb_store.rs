@@ -87,6 +87,8 @@ impl Database for Redb {
     const PLACE: &'static str = "entries.redb";
     /// What a file grows by at least, twice.
     const SPACE_NEEDED: usize = 2 * 1024 * 1024;
+    /// Four pages, the depth of a tree of a million entries.
+    const SPACE_PER_CHANGE: usize = 4 * 4096;
 
     fn open(folder: &Path) -> Result<Self, OpenError> {
         let place = folder.join(Self::PLACE);

@@ -320,11 +320,7 @@ fn on_a_full_disk_reads_go_on_and_writes_resume_with_the_space() {
         std::fs::remove_file(&filler).unwrap();
         let begun = Instant::now();
         while daemon.run_with(&["put"], b"after").code != 0 {
-            let read = daemon.run(&["get", "--json", &key]);
-            // A store that is being opened again answers nothing for so long, and says why.
-            if read.code != 0 {
-                assert_eq!(error_of(&read)["type"], "disk-full", "{engine}");
-            }
+            daemon.run(&["get", &key]).code(0);
             assert!(begun.elapsed() < PATIENCE, "{engine}: no write is taken");
         }
         println!(

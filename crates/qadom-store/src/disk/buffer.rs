@@ -87,6 +87,11 @@ impl Buffer {
         *writing = 0;
     }
 
+    /// How many names have changed here.
+    pub(crate) fn changes(&self) -> usize {
+        self.pending.len() + self.writing.len()
+    }
+
     /// The bytes of all names and values here.
     pub(crate) fn size(&self) -> usize {
         self.sizes.iter().sum()

@@ -1,7 +1,9 @@
 //! What can only be seen from inside a store on disk, on every engine: values that decay, an engine
 //! that panics, and formats that are older.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use qadom_routing::Key;
@@ -344,4 +346,102 @@ fn an_upgrade_that_fails_is_tried_again_from_the_format_that_was_reached() {
     fs::remove_dir_all(folder.path().join("third")).unwrap();
     drop(open_third(folder.path()).unwrap());
     assert_eq!(fs::read(folder.path().join("third")).unwrap(), b"entries");
+}
+
+/// An engine that forgets everything when it is closed, on a disk of which `FREE` bytes are free.
+#[derive(Debug)]
+struct Shelf(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+impl Database for Shelf {
+    const ENGINE: &'static str = "shelf";
+    const PLACE: &'static str = "shelf";
+    const SPACE_NEEDED: usize = 1000;
+
+    fn open(_: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Mutex::default()))
+    }
+
+    fn get<T>(&self, name: &[u8], take: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, Fault> {
+        Ok(self.0.lock().unwrap().get(name).map(|value| take(value)))
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        _: Option<&[u8]>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        for (name, value) in self.0.lock().unwrap().range(start.to_vec()..) {
+            if visit(name, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), Fault> {
+        for (name, value) in changes {
+            let name = name.as_bytes().to_vec();
+            match value {
+                Some(value) => self.0.lock().unwrap().insert(name, value.to_vec()),
+                None => self.0.lock().unwrap().remove(&name),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn wait_until_released(_: &Path) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    fn free_space(_: &Path) -> Option<u64> {
+        Some(FREE.load(Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn a_store_without_space_stops_before_its_engine_has_to_be_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Bare::<Shelf>::open(folder.path());
+    store.put(entry(1)).unwrap();
+    store.commit().unwrap();
+    let fill = || {
+        FREE.store(0, Ordering::SeqCst);
+        store.commit().unwrap();
+        assert!(!store.is_stopped(), "nothing was to be written");
+        store.put(entry(2)).unwrap();
+        let refused = store.commit().unwrap_err();
+        assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
+        assert!(store.is_stopped());
+        assert_eq!(store.number(1), Some(entry(1)), "reads go on");
+        store.put(entry(3)).unwrap_err();
+        // What opening needs alone would be used up by the very next commit.
+        FREE.store(1000, Ordering::SeqCst);
+        let refused = store.reopen().unwrap_err();
+        assert!(matches!(refused, OpenError::DiskFull { .. }), "{refused}");
+        assert!(store.is_stopped());
+        FREE.store(u64::MAX, Ordering::SeqCst);
+    };
+    fill();
+    assert_eq!(store.reopen().unwrap(), store.ticket());
+    assert_eq!(store.number(1), Some(entry(1)), "it stayed open");
+    assert_eq!(store.number(2), None, "it was refused");
+    store.assert_counts(1, 0);
+    store.put(entry(2)).unwrap();
+    store.commit().unwrap();
+    store.remove(&entry(2).slot, &entry(2).id).unwrap();
+    store.commit().unwrap();
+
+    // An engine that fails meanwhile is closed.
+    fill();
+    let failed: Result<(), _> = store.0.ask(|_| panic!("assertion failed"));
+    failed.unwrap_err();
+    store.reopen().unwrap();
+    assert_eq!(store.number(1), None, "it was opened anew");
 }

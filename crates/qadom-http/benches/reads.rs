@@ -9,11 +9,9 @@
     reason = "a measurement fails by panicking, and prints what it found"
 )]
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +19,9 @@ use axum::Router;
 use axum::routing::get;
 use qadom_http::Server;
 use qadom_node::Node;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 
 /// Connections that ask at once.
 const CONNECTIONS: usize = 32;
@@ -71,43 +72,45 @@ fn serve(hello: PathBuf, control: PathBuf) -> String {
     receiver.recv().unwrap()
 }
 
-/// Requests that are answered in a second, over all connections.
+/// Requests that are answered in a second, over all connections. One thread asks on all of them, so
+/// that it is awake when an answer comes: what waking it costs is not the server's.
 fn per_second(socket: &Path, path: &str, seconds: u64) -> u32 {
-    let (is_over, count) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let count = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let asking = (0..CONNECTIONS).map(|_| {
-        let (is_over, count) = (Arc::clone(&is_over), Arc::clone(&count));
-        let mut stream = UnixStream::connect(socket).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while !is_over.load(Ordering::Relaxed) {
-                stream.write_all(request.as_bytes()).unwrap();
-                answer(&mut stream, &mut buffer);
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        })
+    runtime.block_on(async {
+        let mut asking = JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let (request, count) = (request.clone(), Arc::clone(&count));
+            let mut stream = UnixStream::connect(socket).await.unwrap();
+            asking.spawn(async move {
+                let mut buffer = [0; 4096];
+                loop {
+                    stream.write_all(request.as_bytes()).await.unwrap();
+                    answer(&mut stream, &mut buffer).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let time = Duration::from_secs(seconds);
+        let ended = tokio::time::timeout(time, asking.join_next()).await;
+        assert!(ended.is_err(), "a connection failed");
     });
-    let asking = asking.collect::<Vec<_>>();
-    std::thread::sleep(Duration::from_secs(seconds));
     let (count, elapsed) = (count.load(Ordering::Relaxed), begun.elapsed());
-    is_over.store(true, Ordering::Relaxed);
-    for thread in asking {
-        thread.join().unwrap();
-    }
     let millis = u64::try_from(elapsed.as_millis()).unwrap().max(1);
     u32::try_from(count * 1000 / millis).unwrap()
 }
 
 /// Reads one answer to its end, by its length.
-fn answer(stream: &mut UnixStream, buffer: &mut [u8; 4096]) {
+async fn answer(stream: &mut UnixStream, buffer: &mut [u8; 4096]) {
     let mut filled = 0;
     loop {
         let (_, rest) = buffer.split_at_mut(filled);
-        let length = stream.read(rest).unwrap();
+        let length = stream.read(rest).await.unwrap();
         assert!(length > 0, "the server is gone");
         filled += length;
         let (text, _) = buffer.split_at(filled);

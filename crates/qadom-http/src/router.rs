@@ -3,6 +3,7 @@
 //! What must stay true: routes are only ever added; whatever is refused, also by the HTTP machinery
 //! itself, goes back as a [`Problem`].
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -22,9 +23,15 @@ use crate::routes::uploads::UPLOADS_MAX;
 use crate::server::ServerLimits;
 use crate::table;
 
-/// What the routes work on: one node, and what is counted about the requests themselves.
+/// What the routes work on: one node, and what is counted about the requests themselves. Every
+/// request has a handle of its own.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+/// What all handles share.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but this crate looks into an App")]
+pub struct Shared {
     /// The node that all routes ask.
     pub(crate) node: Node,
     /// What requests and connections may take.
@@ -36,7 +43,7 @@ pub struct App {
     /// Connections over TCP.
     pub(crate) tcp: Gauge,
     /// Connections to the gateway; none when there is no gateway.
-    pub(crate) gateway: Arc<OnceLock<Gauge>>,
+    pub(crate) gateway: OnceLock<Gauge>,
     /// Places for those who follow events, who stay: fewer than connections, so that others can ask.
     pub(crate) followers: Arc<Semaphore>,
     /// Places for requests with bodies of many megabytes.
@@ -46,7 +53,7 @@ pub struct App {
     /// The longest bodies so far.
     pub(crate) longest: Longest,
     /// What was refused, since the start.
-    refused: Arc<Refused>,
+    refused: Refused,
 }
 
 /// Requests and connections that were refused.
@@ -58,6 +65,14 @@ struct Refused {
     slow: AtomicU64,
 }
 
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl App {
     /// Works on a node.
     pub fn new(node: Node) -> Self {
@@ -66,19 +81,19 @@ impl App {
 
     /// Works on a node under the limits of a server.
     pub(crate) fn limited(node: Node, limits: ServerLimits) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             node,
             limits,
             doors: Doors::default(),
             socket: Gauge::default(),
             tcp: Gauge::default(),
-            gateway: Arc::default(),
+            gateway: OnceLock::new(),
             followers: Arc::new(Semaphore::new(limits.followers())),
             large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             longest: Longest::default(),
-            refused: Arc::default(),
-        }
+            refused: Refused::default(),
+        }))
     }
 
     /// Counts a request that was none.
@@ -93,7 +108,7 @@ impl App {
 
     /// What was refused, by reason.
     pub(crate) fn refused(&self) -> [(Reason, u64); 2] {
-        let Refused { malformed, slow } = &*self.refused;
+        let Refused { malformed, slow } = &self.refused;
         [
             (Reason::Malformed, malformed.load(Ordering::Relaxed)),
             (Reason::Timeout, slow.load(Ordering::Relaxed)),

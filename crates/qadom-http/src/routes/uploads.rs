@@ -5,12 +5,14 @@
 //! nothing behind whatever happens; a sender that stops does not hold its place.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use qadom_node::{AddOptions, Reason};
@@ -20,6 +22,7 @@ use tempfile::TempDir;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
 
 use super::Answer;
 use super::files::follow;
@@ -29,8 +32,10 @@ use crate::router::App;
 
 /// Files that are sent at once.
 pub(crate) const UPLOADS_MAX: usize = 8;
-/// How long a sender may pause.
-const PAUSE_MAX: Duration = Duration::from_mins(1);
+/// What a sender has to bring at the least, in bytes, and within which time, over and over: who
+/// trickles would hold a place for ever.
+const BROUGHT_MIN: usize = 64 * 1024;
+const WITHIN: Duration = Duration::from_mins(1);
 /// The longest name of a file, in bytes, as file systems have it.
 const FILE_NAME_MAX: usize = 255;
 /// Files are sent into folders of the data folder that begin like this.
@@ -67,7 +72,11 @@ pub(crate) async fn upload(
         .tempdir_in(app.node.data_dir())
         .map_err(failed)?;
     let path = folder.path().join(name);
-    receive(body, &path).await?;
+    receive(body, &path).await.inspect_err(|problem| {
+        if problem.reason() == Reason::Timeout.as_str() {
+            app.count_slow();
+        }
+    })?;
     let identity = query.identity.as_deref();
     let files = app.node.files();
     let files = files.signed_by(identity.unwrap_or(qadom_node::DEFAULT_IDENTITY));
@@ -110,11 +119,19 @@ fn file_name(given: Option<&str>) -> Answer<&str> {
 /// Writes what comes into a file.
 async fn receive(mut body: Body, path: &Path) -> Answer<()> {
     let mut file = File::create_new(path).await.map_err(failed)?;
+    let (mut time, mut brought) = (pin!(sleep(WITHIN)), 0);
     loop {
-        let frame = tokio::time::timeout(PAUSE_MAX, body.frame()).await;
-        let Ok(frame) = frame else {
-            let detail = format!("nothing more came for {} s", PAUSE_MAX.as_secs());
-            return Err(Problem::new(Reason::Timeout, detail));
+        // What has come is taken first, so that a slow disk is not the sender's fault.
+        let next = tokio::select! {
+            biased;
+            frame = body.frame() => Some(frame),
+            () = &mut time => None,
+        };
+        let Some(frame) = next else {
+            let seconds = WITHIN.as_secs();
+            let detail = format!("less than {BROUGHT_MIN} bytes came within {seconds} s");
+            let problem = Problem::new(Reason::Timeout, detail);
+            return Err(problem.with_status(StatusCode::REQUEST_TIMEOUT));
         };
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
@@ -122,7 +139,12 @@ async fn receive(mut body: Body, path: &Path) -> Answer<()> {
             Problem::new(Reason::Malformed, detail)
         })?;
         if let Ok(data) = frame.into_data() {
+            brought += data.len();
             file.write_all(&data).await.map_err(failed)?;
+        }
+        if brought >= BROUGHT_MIN {
+            time.set(sleep(WITHIN));
+            brought = 0;
         }
     }
     file.flush().await.map_err(failed)
@@ -158,6 +180,9 @@ pub(crate) fn clear(data_dir: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+    use http_body_util::channel::Channel;
+
     use super::*;
 
     #[test]
@@ -175,6 +200,30 @@ mod tests {
         }
         assert!(file_name(Some(&"x".repeat(256))).is_err());
         assert!(file_name(Some("a\0b")).is_err());
+    }
+
+    /// What becomes of a file of which so many pieces of a length come, with a pause before each.
+    async fn sent(pieces: usize, length: usize, pause: Duration) -> Answer<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut sender, body) = Channel::<Bytes>::new(1);
+        tokio::spawn(async move {
+            for _ in 0..pieces {
+                sleep(pause).await;
+                if sender.send_data(vec![7; length].into()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        receive(Body::new(body), &folder.path().join("file")).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_who_stops_or_trickles_is_sent_away_and_a_slow_one_is_not() {
+        sent(5, BROUGHT_MIN, WITHIN * 9 / 10).await.unwrap();
+        for (length, pause) in [(BROUGHT_MIN, 2 * WITHIN), (1, WITHIN / 100)] {
+            let problem = sent(1000, length, pause).await.unwrap_err();
+            assert_eq!((problem.reason(), problem.status), ("timeout", 408));
+        }
     }
 
     #[test]

@@ -48,6 +48,11 @@ fn a_daemon_that_is_ended_in_the_middle_of_a_transfer_ends_well_on_either_side()
     two.run(&["join", one.address()]).code(0);
     let mut getting = fetch(&two);
     let held = until_partial(&two, MIB as u64);
+    let status = one.run(&["status", "--json"]).code(0).object();
+    let mut limits = status["limits"].as_array().unwrap().iter();
+    let rate = limits.find(|limit| limit["name"] == "files-upload-bytes-per-second");
+    let used = rate.unwrap()["used"].as_u64().unwrap();
+    assert!(0 < used && used <= 1_500_000, "{used} bytes a second");
     let (left, home) = two.signal(&["TERM"]);
     assert!(left.code(0).stderr.contains("SIGTERM: finishing"));
     let told = wait(&mut getting).code(1).stderr;

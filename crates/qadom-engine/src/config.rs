@@ -54,8 +54,10 @@ pub struct Config {
     /// Bits of the key space that one level of the routing table resolves, 1 to 8 (b of the paper,
     /// 1). More shorten lookups and make the table, and what it costs to keep, larger.
     pub bits_per_level: u32,
-    /// A bucket that lacks contacts and that nothing touched for this long is refreshed (1 h).
-    pub refresh_after: Duration,
+    /// A bucket that lacks contacts and that nothing touched for this long is refreshed (1 h). With none
+    /// nobody looks after the table: no contact is checked and the size of the network is not
+    /// estimated, which is for the nodes of a large simulation that only answer.
+    pub refresh_after: Option<Duration>,
     /// How often a holder replicates what it holds; none stands for what the churn of its contacts
     /// asks for: 1 h at first, 15 min to 12 h later (none).
     pub replicate_every: Option<Duration>,
@@ -89,7 +91,7 @@ impl Config {
             id_bits: 0,
             alpha: 3,
             bits_per_level: 1,
-            refresh_after: Duration::from_hours(1),
+            refresh_after: Some(Duration::from_hours(1)),
             replicate_every: None,
             hands_over: true,
             test_every: Duration::from_mins(15),

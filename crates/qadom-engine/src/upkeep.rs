@@ -45,6 +45,9 @@ const ENOUGH: usize = 10;
 const RETURN_WITHIN: Duration = Duration::from_secs(30);
 /// Lookups for the size of the network come so many times as often while it is not known well.
 const SAMPLES_SOONER: u32 = 6;
+/// They come so many times later than a refresh while it is: each opens two dozen sessions with
+/// strangers. When the neighbourhood tells of another size, one comes at once.
+const SAMPLES_LATER: u32 = 2;
 /// Entries taken from the store at once.
 const PAGE: usize = 64;
 /// The pause between two pages in which nothing was due.
@@ -182,9 +185,11 @@ impl Engine {
             let live = self.core.table.live();
             self.core.churn.tick(live, now.moment);
             self.expire(now);
-            self.revalidate(now);
-            self.ask_lost(now);
-            self.refresh(now);
+            if let Some(after) = self.core.config.refresh_after {
+                self.revalidate(now);
+                self.ask_lost(now);
+                self.refresh(after, now);
+            }
             self.find_hand_overs(now);
         }
         if self.core.refresh_wanted.is_some_and(|at| at <= now.moment) {
@@ -243,11 +248,10 @@ impl Engine {
 
     /// Has one bucket filled that lacks contacts, the neighbourhood looked after, and the size of
     /// the network estimated, each when it is time.
-    fn refresh(&mut self, now: Time) {
+    fn refresh(&mut self, after: Duration, now: Time) {
         if !self.upkeep.lookups.is_empty() || self.core.table.is_empty() {
             return;
         }
-        let after = self.core.config.refresh_after;
         let core = &mut self.core;
         let (moment, idle) = (now.moment, jittered(after, &mut core.rng));
         let thin = core.table.thin_buckets(moment, idle, K);
@@ -269,11 +273,13 @@ impl Engine {
 
     /// Has the size of the network estimated by one more lookup.
     fn sample(&mut self, now: Time) {
+        let Some(after) = self.core.config.refresh_after else {
+            return;
+        };
         let size = &self.core.network.size;
         let is_sure = !size.needs_more() && size.estimate().is_some_and(|size| size.error > 0.0);
-        let after = self.core.config.refresh_after;
         let after = if is_sure {
-            after
+            after.saturating_mul(SAMPLES_LATER)
         } else {
             after / SAMPLES_SOONER
         };
@@ -285,6 +291,9 @@ impl Engine {
     /// found the neighbourhood.
     fn fill(&mut self, now: Time) {
         self.upkeep.lookups.clear();
+        if self.core.config.refresh_after.is_none() {
+            return;
+        }
         self.sample(now);
         let thin = self
             .core
@@ -335,8 +344,14 @@ impl Engine {
         }
         self.core.promises.signatures.prune(now);
         match self.core.store.expire(now.utc_seconds(), EXPIRED) {
-            Ok(removed) if removed >= EXPIRED => self.upkeep.check_at = now.moment,
-            Ok(_) => {}
+            Ok(0) => {}
+            Ok(removed) => {
+                // Removals that nobody commits would take their space from the next write at once.
+                self.core.commit_unwatched();
+                if removed >= EXPIRED {
+                    self.upkeep.check_at = now.moment;
+                }
+            }
             Err(error) => self.core.drops.count(reason_of_store(&error)),
         }
     }

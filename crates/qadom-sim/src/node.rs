@@ -85,6 +85,9 @@ pub(crate) struct Node {
     pub(crate) pinned: usize,
     /// Whether it only answers, and does nothing by itself.
     pub(crate) only_answers: bool,
+    /// What the delays of its lines to others follow from: the same when it comes back after it was
+    /// forgotten.
+    pub(crate) line: u64,
     /// None while the node is not running.
     pub(crate) engine: Option<Box<Engine>>,
     /// How often the node was started.

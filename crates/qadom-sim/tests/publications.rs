@@ -42,7 +42,6 @@ fn a_publication_costs_at_most_a_twentieth_of_a_lookup_each_time() {
             // Only what the publications cost is of interest.
             configure: |config| {
                 config.replicate_every = Some(1000 * HOUR);
-                config.refresh_after = 1000 * HOUR;
                 config.test_every = 1000 * HOUR;
             },
             ..Settings::default()

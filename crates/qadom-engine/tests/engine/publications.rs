@@ -128,7 +128,7 @@ pub(crate) fn one(nodes: u8) -> One {
     let mut one = One::with(|config| {
         config.mode = Mode::Client;
         // No lookups but those for publications.
-        config.refresh_after = Duration::from_hours(10_000);
+        config.refresh_after = Some(Duration::from_hours(10_000));
     });
     one.engine.add_identity(Arc::new(identity()));
     (1..=nodes).for_each(|number| one.meet(number, true));

@@ -108,6 +108,10 @@ fn whoever_waits_for_a_place_has_the_first_of_the_bucket_checked_sooner() {
     assert!(table.due_checks(at(10_300), HOUR, 99).is_empty());
     table.observe(nodes[20].clone(), at(10_300));
     assert_eq!(table.due_checks(at(10_300), HOUR, 99), nodes[..1]);
+    // One of a bucket at a time.
+    table.observe(nodes[0].clone(), at(10_301));
+    assert!(table.due_checks(at(10_600), HOUR, 99).is_empty());
+    assert_eq!(table.due_checks(at(10_601), HOUR, 99), nodes[1..2]);
 }
 
 #[test]

@@ -15,17 +15,20 @@ use crate::moment::Moment;
 
 impl RoutingTable {
     /// Up to `most` contacts that are to be asked for a sign of life, the most overdue first. A
-    /// contact is due the later the longer it is known, at `longest` of silence at the latest; one
-    /// for whose place another one waits when it is the least recently seen of its bucket, at the
-    /// shortest interval; a silent one at growing intervals.
+    /// contact is due the later the longer it is known, at `longest` of silence at the latest; the
+    /// least recently seen of a bucket in which somebody waits for a place, when nobody of the bucket
+    /// was heard from for the shortest interval; a silent one at growing intervals.
     pub fn due_checks(&self, now: Moment, longest: Duration, most: usize) -> Vec<Contact> {
         let (min, max) = (self.config.check_min, self.config.check_max.min(longest));
         let mut due: Vec<(Moment, &Entry)> = Vec::new();
         for bucket in &self.buckets {
             let is_wanted = !bucket.replacements.is_empty();
+            let heard_at = bucket.entries.last().map(|latest| latest.last_seen);
             for (position, entry) in bucket.entries.iter().enumerate() {
-                let max = if is_wanted && position == 0 { min } else { max };
+                let wanted_at = heard_at.filter(|_| is_wanted && position == 0 && entry.is_live());
+                let wanted_at = wanted_at.map(|heard_at| heard_at + min);
                 let at = entry.check_at(min, max);
+                let at = wanted_at.map_or(at, |wanted_at| at.min(wanted_at));
                 if at <= now {
                     due.push((at, entry));
                 }

@@ -123,6 +123,7 @@ impl Network {
         };
         if let Some(owner) = self.nodes.get_mut(node.as_usize()) {
             owner.behaviour = behaviour.map(super::Adversary::behaviour);
+            owner.line = u64::from(number);
             // Adversaries of these kinds use no table.
             if let Some(engine) = owner.engine.as_mut().filter(|_| behaviour.is_none()) {
                 let kept = fill(engine, &lean, number, now, &hello);
@@ -144,7 +145,7 @@ impl Network {
     pub(super) fn calm(config: &mut qadom_engine::Config) {
         config.mode = Mode::Storing;
         config.mode_is_fixed = true;
-        config.refresh_after = NEVER;
+        config.refresh_after = None;
         config.replicate_every = Some(NEVER);
         config.test_every = NEVER;
     }

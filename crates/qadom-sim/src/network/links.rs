@@ -108,31 +108,28 @@ impl Network {
     /// How long a message travels: nine tenths of the way from the least to the most belong to the
     /// pair of nodes, one tenth to the message.
     pub(super) fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Duration {
+        let line = |node: NodeIndex| self.node(node).map_or(0, |node| node.line);
+        let pair = pair_number(self.settings.seed, line(from), line(to));
         if let Some(area) = self.settings.wide_area {
-            let pair = pair_number(self.settings.seed, from, to);
             return area.delay(pair, &mut self.chance);
         }
         let (least, most) = (*self.settings.delay.start(), *self.settings.delay.end());
         let spread = most.saturating_sub(least);
-        let of_pair = spread.mul_f64(0.9 * pair_fraction(self.settings.seed, from, to));
+        let of_pair = spread.mul_f64(0.9 * fraction(pair));
         self.chance
             .between(least + of_pair, least + of_pair + spread.mul_f64(0.1))
     }
 }
 
-/// A fraction from 0 to below 1 that a pair of nodes has in both directions.
-fn pair_fraction(seed: u64, one: NodeIndex, other: NodeIndex) -> f64 {
-    let mixed = pair_number(seed, one, other);
-    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
+/// A fraction from 0 to below 1 that follows from a number.
+fn fraction(number: u64) -> f64 {
+    let top = u32::try_from(number >> 32).unwrap_or(u32::MAX);
     f64::from(top) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// A number that a pair of nodes has in both directions.
-fn pair_number(seed: u64, one: NodeIndex, other: NodeIndex) -> u64 {
-    let (low, high) = (
-        one.min(other).as_usize() as u64,
-        one.max(other).as_usize() as u64,
-    );
+fn pair_number(seed: u64, one: u64, other: u64) -> u64 {
+    let (low, high) = (one.min(other), one.max(other));
     // The mixing steps of SplitMix64.
     let mut mixed = seed ^ low.rotate_left(32) ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -323,6 +323,7 @@ impl Network {
             writers: BTreeSet::new(),
             behaviour: None,
             only_answers: self.only_answers,
+            line: index.as_usize() as u64,
             secret,
             sealed: None,
             pinned: 0,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use qadom_routing::{Contact, Key, Moment, NodeId, RoutingTable, TableConfig};
 use qadom_store::{Store, StoreError, Ticket};
-use qadom_wire::{K, Kind, Ping, Reason, Request, StoreResult};
+use qadom_wire::{K, Ping, Reason, Request, StoreResult};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
@@ -27,12 +27,12 @@ use crate::ledger::{Cause, Ledger};
 use crate::listing::Listings;
 use crate::lost::Lost;
 use crate::network::NetworkView;
-use crate::offset::ClockOffset;
+use crate::offset::{ClockOffset, Correction};
 use crate::operation::OperationId;
 use crate::publications::Promises;
 use crate::quota::Hints;
 use crate::reachability::SelfTest;
-use crate::records::{Held, entry_id};
+use crate::records::Held;
 use crate::refilling::Refilling;
 use crate::seen::SeenSeqs;
 use crate::status::Drops;
@@ -408,14 +408,19 @@ impl Core {
     /// The time by the clocks of peers. Each input of the engine asks this first.
     pub(crate) fn corrected(&mut self, now: Time) -> Time {
         self.moment = self.moment.max(now.moment);
-        self.clock.correct(now)
+        self.correction().correct(now)
+    }
+
+    /// What is known of the true time.
+    pub(crate) fn correction(&self) -> Correction {
+        self.clock
+            .correction(self.started.moment, self.config.expiry_grace)
     }
 
     /// Whether anything may count as expired: enough clocks of peers are known, or the own one was
     /// given time to be set.
     pub(crate) fn is_time_known(&self, now: Time) -> bool {
-        let age = now.moment.since(self.started.moment);
-        self.clock.is_known() || age >= self.config.expiry_grace
+        self.correction().is_time_known(now)
     }
 
     /// Takes in what a peer's clock shows. `now` is uncorrected.
@@ -428,13 +433,7 @@ impl Core {
 
     /// The value held under a key, as long as it may be given out.
     pub(crate) fn held_value(&self, key: &Key, now: Time) -> Result<Option<Held>, StoreError> {
-        let entry = self.store.get(key, &entry_id(Kind::Value, key))?;
-        // While the own clock is not to be trusted nothing counts as expired.
-        let is_time_known = self.is_time_known(now);
-        Ok(entry
-            .as_ref()
-            .and_then(Held::from_entry)
-            .filter(|held| !is_time_known || held.is_alive(now)))
+        Held::read(&*self.store, key, now, self.is_time_known(now))
     }
 
     /// Asks for a commit of everything buffered so far, and lets something wait for it.

@@ -22,7 +22,8 @@ use crate::config::{Config, Mode};
 use crate::core::{Core, Purpose, Waiting, reason_of_store};
 use crate::effect::{Effect, Inbound, InboundId, RequestFailure, RequestId};
 use crate::ledger::Cause;
-use crate::operation::{Failure, Fetched, OperationId, Outcome, ReadFrom, Source, WriteOptions};
+use crate::offset::Correction;
+use crate::operation::{Failure, OperationId, Outcome, ReadFrom, WriteOptions};
 use crate::operations::directed::DirectedGet;
 use crate::operations::get::GetOperation;
 use crate::operations::join::JoinOperation;
@@ -31,6 +32,7 @@ use crate::operations::ping::PingOperation;
 use crate::operations::stream::StreamOperation;
 use crate::operations::write::{WriteOperation, is_value_ttl_too_long};
 use crate::operations::{Operation, Progress};
+use crate::reader::{ValueReader, fetched};
 use crate::serve;
 use crate::time::Time;
 use crate::timers::Timers;
@@ -353,6 +355,16 @@ impl Engine {
         self.core.poll_effect()
     }
 
+    /// Reads the values of the store, beside the engine.
+    pub fn value_reader(&self) -> ValueReader {
+        ValueReader::new(Arc::clone(&self.core.store), self.correction())
+    }
+
+    /// What is known of the true time.
+    pub fn correction(&self) -> Correction {
+        self.core.correction()
+    }
+
     /// When [`Engine::on_deadline`] wants to be called, at the latest.
     pub fn next_deadline(&self) -> Option<Moment> {
         let own = [
@@ -495,18 +507,7 @@ impl Engine {
 
     fn local(&mut self, now: Time, key: Key) -> Result<Outcome, Failure> {
         match self.core.held_value(&key, now) {
-            Ok(Some(held)) => {
-                let age = now.utc_micros.saturating_sub(held.stored_at);
-                Ok(Outcome::Fetched(Fetched {
-                    key,
-                    value: held.value.into_bytes(),
-                    source: Source::Local,
-                    age: Duration::from_micros(age),
-                    hops: 0,
-                    messages: 0,
-                    took: Duration::ZERO,
-                }))
-            }
+            Ok(Some(held)) => Ok(Outcome::Fetched(fetched(held, now))),
             Ok(None) => Err(Failure::NotFound {
                 key,
                 answered: 0,

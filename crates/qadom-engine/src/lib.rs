@@ -33,6 +33,7 @@ mod ordering;
 mod publications;
 mod quota;
 mod reachability;
+mod reader;
 mod records;
 mod refilling;
 mod seen;
@@ -56,6 +57,7 @@ pub use journal::{JOURNAL_ENTRY_MAX, JournalEntry, JournalError, Standing};
 pub use ledger::{Cause, CauseCost, Cost};
 pub use lost::LOST_MAX;
 pub use network::Density;
+pub use offset::Correction;
 pub use operation::{
     Difference, Failure, Fetched, HandedOver, JoinProblem, Joined, Listed, LookupReport,
     OperationId, Outcome, PingReport, ReadFrom, Receipt, Refusal, SignedRead, Source, StreamKey,
@@ -63,6 +65,7 @@ pub use operation::{
 };
 pub use publications::promise::{Promise, Promised, PublicationId, PublicationState, Refusals};
 pub use reachability::Reachability;
+pub use reader::ValueReader;
 pub use status::{Drops, Peer, Refill, RenewalCost, Status};
 pub use time::Time;
 pub use watch::{Since, WatchEvent, WatchSlot};

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use qadom_routing::Moment;
+
 use crate::addresses::Voter;
 use crate::time::Time;
 
@@ -57,12 +59,40 @@ impl ClockOffset {
         if median.abs() > TOLERANCE { median } else { 0 }
     }
 
+    /// What is known of the true time by an engine that was started then, and for so long believes no clock alone.
+    pub(crate) fn correction(&self, started: Moment, grace: Duration) -> Correction {
+        Correction {
+            micros: self.micros(),
+            known_from: if self.is_known() {
+                started
+            } else {
+                started + grace
+            },
+        }
+    }
+}
+
+/// What an engine knows of the true time: what it adds to the wall clock, and from when on anything may count as
+/// expired. Two that are equal say the same for all times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Correction {
+    micros: i64,
+    known_from: Moment,
+}
+
+impl Correction {
     /// The time as peers see it.
-    pub(crate) fn correct(&self, now: Time) -> Time {
+    pub(crate) fn correct(self, now: Time) -> Time {
         Time {
-            utc_micros: now.utc_micros.saturating_add_signed(self.micros()),
+            utc_micros: now.utc_micros.saturating_add_signed(self.micros),
             ..now
         }
+    }
+
+    /// Whether anything may count as expired: enough clocks of peers are known, or the own one was given time to be
+    /// set.
+    pub(crate) fn is_time_known(self, now: Time) -> bool {
+        now.moment >= self.known_from
     }
 }
 
@@ -73,8 +103,6 @@ fn difference(one: u64, other: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use qadom_routing::Moment;
-
     use super::*;
     use crate::addresses::Group;
 
@@ -102,8 +130,28 @@ mod tests {
         assert_eq!(clock(&[TOLERANCE + 1; 5]).micros(), TOLERANCE + 1);
         assert_eq!(clock(&[TOLERANCE; 5]).micros(), 0);
         assert_eq!(clock(&[-TOLERANCE - 1; 5]).micros(), -TOLERANCE - 1);
-        let corrected = clock(&[-TOLERANCE - 1; 5]).correct(NOW);
-        assert_eq!(corrected.utc_micros, NOW.utc_micros - 60_000_001);
+        let off = clock(&[-TOLERANCE - 1; 5]);
+        let correction = off.correction(NOW.moment, Duration::from_mins(1));
+        assert_eq!(
+            correction.correct(NOW).utc_micros,
+            NOW.utc_micros - 60_000_001
+        );
+        assert!(correction.is_time_known(NOW));
+    }
+
+    #[test]
+    fn the_time_is_known_by_five_clocks_or_after_the_grace() {
+        let grace = Duration::from_mins(1);
+        let at = |moment| Time { moment, ..NOW };
+        for (clock, expected) in [
+            (clock(&[0; 4]), NOW.moment + grace),
+            (clock(&[0; 5]), NOW.moment),
+        ] {
+            let correction = clock.correction(NOW.moment, grace);
+            assert!(correction.is_time_known(at(expected)));
+            let before = at(expected - Duration::from_micros(1));
+            assert_eq!(correction.is_time_known(before), expected == NOW.moment);
+        }
     }
 
     #[test]

@@ -8,10 +8,8 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use qadom_node::Reason;
 use subtle::ConstantTimeEq;
@@ -35,21 +33,17 @@ pub(crate) enum Proof {
     Certificate,
 }
 
-/// Lets through who may ask.
-pub(crate) async fn guard(State(proof): State<Proof>, request: Request, next: Next) -> Response {
-    match check(request.headers(), request.uri().path(), &proof) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => {
-            let mut response = problem.into_response();
-            if response.status() == StatusCode::UNAUTHORIZED {
-                let scheme = HeaderValue::from_static("Bearer");
-                response
-                    .headers_mut()
-                    .insert(header::WWW_AUTHENTICATE, scheme);
-            }
-            response
-        }
+/// What whoever may not ask is told instead; none for all others.
+pub(crate) fn refusal<B>(request: &Request<B>, proof: &Proof) -> Option<Response> {
+    let problem = check(request.headers(), request.uri().path(), proof).err()?;
+    let mut response = problem.into_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
     }
+    Some(response)
 }
 
 fn check(headers: &HeaderMap, path: &str, proof: &Proof) -> Result<(), Problem> {

@@ -11,6 +11,7 @@ mod bodies;
 mod client;
 mod doors;
 mod duration;
+mod front;
 mod gateway;
 mod guard;
 mod openapi;

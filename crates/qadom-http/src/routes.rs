@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod dashboard;
 pub(crate) mod documents;
 pub(crate) mod events;
+mod facts;
 pub(crate) mod files;
 pub(crate) mod keeping;
 pub(crate) mod metrics;
@@ -18,12 +19,12 @@ mod sse;
 pub(crate) mod uploads;
 pub(crate) mod values;
 
-use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
+use http_body_util::Full;
 use qadom_node::{Key, Reason};
 
 use crate::problem::Problem;
@@ -62,23 +63,24 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 /// A value byte for byte under its entity tag; what else is known about it goes into the headers.
 fn raw<const FACTS: usize>(
     value: Bytes,
-    tag: &str,
-    facts: [(&'static str, String); FACTS],
-) -> Response {
-    let mut response = Response::new(Body::from(value));
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, conditional::tag(tag));
+    tag: HeaderValue,
+    facts: [(HeaderName, HeaderValue); FACTS],
+) -> Response<Full<Bytes>> {
+    let mut headers = HeaderMap::with_capacity(FACTS + 4);
+    headers.insert(header::ETAG, tag);
     headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),
     );
-    for (name, fact) in facts {
-        // Digits, hex digits and moments are always fit for a header.
-        if let Ok(fact) = HeaderValue::try_from(fact) {
-            headers.insert(HeaderName::from_static(name), fact);
-        }
-    }
+    headers.extend(facts);
+    let mut response = Response::new(Full::new(value));
+    *response.headers_mut() = headers;
     response
+}
+
+/// A fact as a header says it: digits, hex digits, words and moments, which are always fit for one.
+fn fact(fact: &impl ToString) -> HeaderValue {
+    HeaderValue::try_from(fact.to_string()).unwrap_or(HeaderValue::from_static(""))
 }

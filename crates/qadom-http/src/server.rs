@@ -10,10 +10,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Router, middleware};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use qadom_node::{Node, open_files_max};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -22,10 +21,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::doors::Gauge;
+use crate::front::Front;
 use crate::gateway::Gateway;
-use crate::guard::{Proof, guard};
+use crate::guard::Proof;
 use crate::patience::Patience;
-use crate::router::{App, router};
+use crate::router::App;
 use crate::routes::uploads;
 use crate::socket::{self, SocketError};
 use crate::tcp::{TcpError, TcpSettings};
@@ -110,9 +110,10 @@ impl Server {
         uploads::clear(node.data_dir());
         let listener = socket::listen(path).await?;
         let app = App::limited(node, limits);
-        let router = router(app.clone());
+        // Whoever may open the file may ask.
+        let front = Front::new(app.clone(), None);
         let gauge = app.socket.clone();
-        let accepting = accept(Listener::Unix(listener), router, app.clone(), gauge);
+        let accepting = accept(Listener::Unix(listener), front, app.clone(), gauge);
         Ok(Self {
             app,
             path: path.to_owned(),
@@ -137,10 +138,9 @@ impl Server {
             None if settings.asks_client() => Proof::Certificate,
             None => Proof::None,
         };
-        let guard = middleware::from_fn_with_state(proof, guard);
-        let router = router(self.app.clone()).layer(guard);
+        let front = Front::new(self.app.clone(), Some(proof));
         let (app, gauge) = (self.app.clone(), self.app.tcp.clone());
-        let accepting = accept(Listener::Tcp(listener, tls), router, app, gauge);
+        let accepting = accept(Listener::Tcp(listener, tls), front, app, gauge);
         self.accepting.push(tokio::spawn(accepting));
         Ok(address)
     }
@@ -218,7 +218,7 @@ impl Listener {
     }
 }
 
-async fn accept(listener: Listener, router: Router, app: App, gauge: Gauge) {
+async fn accept(listener: Listener, front: Front, app: App, gauge: Gauge) {
     let limits = app.limits;
     let places = Arc::new(Semaphore::new(usize::from(limits.connections.max(1))));
     let mut connections = JoinSet::new();
@@ -235,11 +235,11 @@ async fn accept(listener: Listener, router: Router, app: App, gauge: Gauge) {
         };
         match accepted {
             Ok(incoming) => {
-                let (app, router) = (app.clone(), router.clone());
+                let (app, front) = (app.clone(), front.clone());
                 let open = gauge.enter();
                 connections.spawn(async move {
                     let _inside = (app.doors.enter(), open);
-                    match serve(incoming, router, &app).await {
+                    match serve(incoming, front, &app).await {
                         Ended::Malformed => app.count_malformed(),
                         Ended::Stuck => app.count_slow(),
                         Ended::Done => {}
@@ -279,13 +279,13 @@ enum Ended {
     Stuck,
 }
 
-async fn serve(incoming: Incoming, router: Router, app: &App) -> Ended {
+async fn serve(incoming: Incoming, front: Front, app: &App) -> Ended {
     match incoming {
-        Incoming::Unix(stream) => connection(stream, router, app).await,
-        Incoming::Tcp(stream) => connection(stream, router, app).await,
+        Incoming::Unix(stream) => connection(stream, front, app).await,
+        Incoming::Tcp(stream) => connection(stream, front, app).await,
         Incoming::Tls(stream, tls) => {
             match tokio::time::timeout(app.limits.head, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection(stream, router, app).await,
+                Ok(Ok(stream)) => connection(stream, front, app).await,
                 Ok(Err(_)) | Err(_) => Ended::Malformed,
             }
         }
@@ -294,14 +294,17 @@ async fn serve(incoming: Incoming, router: Router, app: &App) -> Ended {
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    router: Router,
+    front: Front,
     app: &App,
 ) -> Ended {
     let stream = Patience::new(stream, app.limits.read);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.limits.head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| front.clone().answer(request)),
+        );
     let served = tokio::select! {
         served = &mut connection => Some(served),
         () = app.doors.closing() => None,

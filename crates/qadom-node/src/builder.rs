@@ -25,6 +25,7 @@ use crate::driver::{Driver, Parts, Promises};
 use crate::error::{StartError, store_not_opened};
 use crate::files::{self, ASKED_MAX, FileSettings, Service};
 use crate::folder::{FILES, Folder, STORE};
+use crate::here::Here;
 use crate::identities::IdentityFolder;
 use crate::identity::Identity;
 use crate::node::{Facts, Inner, Node};
@@ -277,15 +278,13 @@ impl Builder {
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let (stopping, stopped) = watch::channel(None);
         let signals = Arc::new(Signals::default());
-        let bootstrap = Bootstrap::new(
-            self.join,
-            saved.contacts.clone(),
-            commands.downgrade(),
-            &facts,
-        );
+        let contacts = saved.contacts.clone();
+        let bootstrap = Bootstrap::new(self.join, contacts, commands.downgrade(), &facts);
         tracing::info!(address = %facts.address, network = %facts.network, is_local, "node started");
+        let here = Arc::new(Here::new(clock));
         let driver = Driver::new(Parts {
             clock,
+            here: Arc::clone(&here),
             network,
             id_bits,
             bits_per_level: self.bits_per_level,
@@ -314,6 +313,7 @@ impl Builder {
             commands,
             signals,
             stopped,
+            here,
             facts,
             quic,
             identities: Arc::new(identity_folder),

@@ -29,6 +29,7 @@ use crate::error::{StartError, StopReason};
 use crate::files::{Asked, Service};
 use crate::flusher::{Flusher, Report};
 use crate::folder::Folder;
+use crate::here::Here;
 use crate::identity::Identity;
 use crate::node::Facts;
 use crate::quarantines::Quarantines;
@@ -41,6 +42,7 @@ mod feeds;
 mod health;
 mod journal;
 mod rates;
+mod reading;
 mod records;
 mod serve;
 #[cfg(test)]
@@ -52,6 +54,7 @@ pub(crate) use journal::{Promises, check_promise};
 use feeds::Feeds;
 use health::Health;
 use rates::Rates;
+use reading::Reading;
 
 /// How often contacts and time are written down.
 const SAVE_EVERY: Duration = Duration::from_mins(1);
@@ -70,6 +73,7 @@ const REQUESTS_AT_ONCE: usize = 256;
 /// What a driver is made of.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
+    pub(crate) here: Arc<Here>,
     pub(crate) network: Network,
     pub(crate) id_bits: u8,
     /// None for the default.
@@ -98,6 +102,7 @@ pub(crate) struct Parts {
 /// The running node.
 pub(crate) struct Driver {
     clock: Clock,
+    reading: Reading,
     endpoint: Endpoint,
     engine: Engine,
     sockets: Sockets,
@@ -198,8 +203,10 @@ impl Driver {
         };
         let bootstrap = is_joining.then(|| tokio::spawn(parts.bootstrap.run()).abort_handle());
         let save_at = (!parts.folder.is_temporary()).then(|| now.moment + SAVE_EVERY);
+        let reading = Reading::begin(parts.here, &engine);
         Ok(Box::new(Self {
             clock: parts.clock,
+            reading,
             endpoint,
             engine,
             sockets: parts.sockets,
@@ -243,6 +250,7 @@ impl Driver {
             self.on_input(now, input);
             self.on_due(now);
             self.settle(now);
+            self.reading.follow(&self.engine);
             self.look_after_store();
             if let Some(reason) = self.stop.take() {
                 break reason;

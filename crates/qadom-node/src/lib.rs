@@ -17,6 +17,7 @@ mod files;
 mod flusher;
 mod folder;
 mod handover;
+mod here;
 mod identities;
 mod identity;
 mod journal;

@@ -26,6 +26,7 @@ use crate::command::{COMMANDS_MAX, Command, Operation, Signals};
 use crate::error::{Error, StopReason};
 use crate::files::Service;
 use crate::handover::handover;
+use crate::here::Here;
 use crate::identities::IdentityFolder;
 use crate::lookup_stream::LookupStream;
 use crate::process;
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) commands: mpsc::Sender<Box<Command>>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) stopped: watch::Receiver<Option<StopReason>>,
+    pub(crate) here: Arc<Here>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) quic: Arc<Quic>,
     pub(crate) identities: Arc<IdentityFolder>,
@@ -163,7 +165,10 @@ impl Node {
     /// [`Failure::NotFound`] when nobody who answered has it, [`Error::Busy`] and
     /// [`Error::Stopped`].
     pub async fn get(&self, key: Key) -> Result<Fetched, Error> {
-        fetched(self.operate(Operation::Get(key, ReadFrom::Network)).await?)
+        match self.held(key).await {
+            Some(fetched) => Ok(fetched),
+            None => fetched(self.operate(Operation::Get(key, ReadFrom::Network)).await?),
+        }
     }
 
     /// Finds the value of a key in this node's own store alone.
@@ -172,7 +177,41 @@ impl Node {
     ///
     /// Those of [`get`](Self::get).
     pub async fn get_local(&self, key: Key) -> Result<Fetched, Error> {
-        fetched(self.operate(Operation::Get(key, ReadFrom::Local)).await?)
+        match self.held(key).await {
+            Some(fetched) => Ok(fetched),
+            None => fetched(self.operate(Operation::Get(key, ReadFrom::Local)).await?),
+        }
+    }
+
+    /// The value of a key when it is in this node's own store and can be given at once; what came back was verified.
+    /// None says nothing but that [`get`](Self::get) and [`get_local`](Self::get_local) may know more.
+    ///
+    /// It waits for no other node and no turn, but where the store has to read its disk for that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use qadom_node::Node;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder().memory(true).listen("127.0.0.1:0".parse()?).start().await?;
+    /// let receipt = node.put("hello").await?;
+    /// assert_eq!(node.get_now(&receipt.key).map(|fetched| fetched.value), Some("hello".into()));
+    /// node.shutdown().await;
+    /// assert_eq!(node.get_now(&receipt.key), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_now(&self, key: &Key) -> Option<Fetched> {
+        self.inner.here.get(key)
+    }
+
+    /// As [`get_now`](Self::get_now), by a task that lets others run when it finds much.
+    async fn held(&self, key: Key) -> Option<Fetched> {
+        let fetched = self.get_now(&key)?;
+        tokio::task::coop::consume_budget().await;
+        Some(fetched)
     }
 
     /// Asks one node for the value of a key.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use qadom_routing::Key;
-use qadom_store::{Class, Columns, Entry};
+use qadom_store::{Class, Columns, Entry, Store, StoreError};
 use qadom_wire::{Kind, Record, SourceGroup, StoreClass, StoreItem, VALUE_TTL_MAX, Value};
 
 use crate::records::{ENTRY_OVERHEAD, counted_for, entry_id};
@@ -131,6 +131,23 @@ impl Held {
         entry.columns.class == Class::Record
             && now.utc_seconds() < entry.columns.expires_at
             && u128::from(age) >= every.as_micros()
+    }
+
+    /// The value that a store holds under a key, as long as it may be given out. While the time is not known nothing
+    /// counts as expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store fails.
+    pub(crate) fn read(
+        store: &dyn Store,
+        key: &Key,
+        now: Time,
+        is_time_known: bool,
+    ) -> Result<Option<Self>, StoreError> {
+        let entry = store.get(key, &entry_id(Kind::Value, key))?;
+        let held = entry.as_ref().and_then(Self::from_entry);
+        Ok(held.filter(|held| !is_time_known || held.is_alive(now)))
     }
 
     /// Reads an entry back; `None` when it is no value or does not hash to its slot.

@@ -28,6 +28,7 @@ mod publications;
 mod publications_retried;
 mod quota;
 mod reachability;
+mod reader;
 mod refill;
 mod replication;
 mod serve;

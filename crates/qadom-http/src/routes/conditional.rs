@@ -15,7 +15,7 @@ const SIGNATURE_DIGITS: usize = 32;
 /// A tag around a text of hex digits and dashes.
 pub(super) fn tag(text: &str) -> HeaderValue {
     // These are always fit for a header.
-    HeaderValue::try_from(format!("\"{text}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+    HeaderValue::try_from(["\"", text, "\""].concat()).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// What stands in the tag of something that a writer signed: its version, then which content.

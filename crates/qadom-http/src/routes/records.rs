@@ -11,7 +11,7 @@ use qadom_node::{Key, Reason, SignedRead, Writer};
 
 use super::conditional::{expected_seq, is_there, not_modified, tag_of};
 use super::parameters::{ReadQuery, WriteQuery};
-use super::{ASK_AGAIN, Answer, key, parse_key, raw, wants_json};
+use super::{ASK_AGAIN, Answer, conditional, fact, facts, key, parse_key, raw, wants_json};
 use crate::api;
 use crate::bodies::{BodyKind, read};
 use crate::problem::Problem;
@@ -268,17 +268,17 @@ fn entry(key: Key, read: &SignedRead, headers: &HeaderMap) -> Response {
         return not_modified(&tag, ASK_AGAIN);
     }
     let facts = [
-        ("qadom-key", entry.key.to_string()),
-        ("qadom-source", entry.source.to_string()),
-        ("qadom-age-ms", entry.age_ms.to_string()),
-        ("qadom-writer", entry.writer),
-        ("qadom-seq", entry.seq.to_string()),
-        ("qadom-signature", entry.signature),
-        ("qadom-expires-at", entry.expires_at.to_string()),
-        ("qadom-conflict", entry.conflict.to_string()),
-        ("qadom-hops", entry.hops.to_string()),
-        ("qadom-messages", entry.messages.to_string()),
-        ("qadom-took-ms", entry.took_ms.to_string()),
+        (facts::KEY, fact(&entry.key)),
+        (facts::SOURCE, fact(&entry.source)),
+        (facts::AGE, fact(&entry.age_ms)),
+        (facts::WRITER, fact(&entry.writer)),
+        (facts::SEQ, fact(&entry.seq)),
+        (facts::SIGNATURE, fact(&entry.signature)),
+        (facts::EXPIRES_AT, fact(&entry.expires_at)),
+        (facts::CONFLICT, fact(&entry.conflict)),
+        (facts::HOPS, fact(&entry.hops)),
+        (facts::MESSAGES, fact(&entry.messages)),
+        (facts::TOOK, fact(&entry.took_ms)),
     ];
-    raw(entry.value, &tag, facts)
+    raw(entry.value, conditional::tag(&tag), facts).map(Body::new)
 }

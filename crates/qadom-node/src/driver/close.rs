@@ -16,6 +16,7 @@ const COMMIT_MAX: Duration = Duration::from_secs(30);
 impl Driver {
     pub(super) async fn close(mut self: Box<Self>) {
         self.queue.close();
+        self.reading.end();
         if let Some(bootstrap) = self.bootstrap.take() {
             bootstrap.abort();
         }

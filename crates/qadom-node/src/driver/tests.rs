@@ -43,6 +43,7 @@ pub(super) fn build_with(
     let files = Service::new(opened.unwrap(), place, clock, FileSettings::default());
     let driver = Driver::new(Parts {
         clock,
+        here: Arc::new(Here::new(clock)),
         files,
         asked: mpsc::channel(1).0,
         network: Network::new(b"local", b"").unwrap(),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use qadom_node::{Builder, Node, Reason, Source, StartError};
+use qadom_node::{Builder, Error, Node, Reason, Source, StartError};
 
 use crate::loopback::{describe, start, until};
 
@@ -63,6 +63,30 @@ async fn one_node_has_a_folder_at_a_time() {
         }
     };
     third.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_read_without_the_driver_until_the_node_ends() {
+    let place = tempfile::tempdir().unwrap();
+    let node = describe_in(place.path()).start().await.unwrap();
+    let receipt = node.put("kept").await.unwrap();
+    let kept = |node: &Node| node.get_now(&receipt.key).map(|fetched| fetched.value);
+    assert_eq!(kept(&node).as_deref(), Some(&b"kept"[..]));
+    // Handles that are left, and readers at work, do not keep the folder.
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let node = node.clone();
+            std::thread::spawn(move || while node.get_now(&receipt.key).is_some() {})
+        })
+        .collect();
+    node.shutdown().await;
+    let next = describe_in(place.path()).start().await.unwrap();
+    assert_eq!(kept(&node), None);
+    assert!(matches!(node.get(receipt.key).await, Err(Error::Stopped)));
+    assert_eq!(kept(&next).as_deref(), Some(&b"kept"[..]));
+    for reader in readers {
+        reader.join().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -10,12 +10,15 @@ use std::time::Duration;
 use qadom_routing::Moment;
 
 /// What is assumed as long as nothing is known, in hours, and the departures that it stands for.
-const ASSUMED_MEAN: f64 = 1.0 / 0.92;
+const ASSUMED_MEAN: f64 = 1.0 / PART;
 const ASSUMED_DEPARTURES: f64 = 16.0;
 /// After this time what was measured counts half.
 const HALF_LIFE: Duration = Duration::from_hours(6);
-/// The part of a mean session after which what is held is replicated: 8 of 20 holders are left.
-const PART: f64 = 0.92;
+/// The part of a mean session after which what is held is replicated: half of the holders are left.
+/// Of twenty all are gone by then once in a million times.
+const PART: f64 = std::f64::consts::LN_2;
+/// The part of a mean session for which a contact may be silent.
+const SILENT_PART: f64 = 0.25;
 /// The bounds of the interval.
 const SHORTEST: Duration = Duration::from_mins(15);
 const LONGEST: Duration = Duration::from_hours(12);
@@ -84,7 +87,7 @@ impl Churn {
     }
 
     /// For how long a contact may be silent at the most before it is checked, so that about one of
-    /// sixteen contacts is dead: less when nodes come and go fast, and least of all when more than
+    /// eight contacts is dead: less when nodes come and go fast, and least of all when more than
     /// usual went at once. `silent` of the `live` ones fell silent a moment ago.
     pub(crate) fn check_every(&self, live: usize, silent: usize) -> Duration {
         let usual = number(live) * hours(SUDDEN) / self.mean();
@@ -92,7 +95,7 @@ impl Churn {
         if is_sudden {
             Duration::ZERO
         } else {
-            of_hours(self.mean() / 8.0)
+            of_hours(self.mean() * SILENT_PART)
         }
     }
 }
@@ -137,7 +140,7 @@ mod tests {
     fn the_interval_follows_the_sessions() {
         let fresh = Churn::new(Moment::ORIGIN);
         assert_eq!(fresh.replicate_every().as_secs(), 3600);
-        for (mean, expected) in [(10, 15), (60, 55), (174, 160), (600, 552), (6000, 720)] {
+        for (mean, expected) in [(10, 15), (60, 42), (174, 121), (600, 416), (6000, 720)] {
             let every = day(Duration::from_mins(mean)).replicate_every();
             let minutes = every.as_secs_f64() / 60.0;
             let ratio = minutes / f64::from(expected);
@@ -151,7 +154,7 @@ mod tests {
         assert!(quiet.check_every(150, 0) > Duration::from_hours(1));
         let busy = day(Duration::from_mins(174));
         let minutes = busy.check_every(150, 8).as_secs_f64() / 60.0;
-        assert!((18.0..26.0).contains(&minutes), "{minutes}");
+        assert!((36.0..52.0).contains(&minutes), "{minutes}");
     }
 
     #[test]

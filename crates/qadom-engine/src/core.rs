@@ -178,6 +178,8 @@ pub(crate) struct Core {
     pub(crate) seen: SeenSeqs,
     pub(crate) topics: Topics,
     pub(crate) round_trips: BTreeMap<NodeId, Duration>,
+    /// The addresses at which contacts were seen and that they were told, each once in a session.
+    pub(crate) told: BTreeMap<NodeId, SocketAddr>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
     identifying: BTreeMap<RequestId, (OperationId, SocketAddr)>,
@@ -225,6 +227,7 @@ impl Core {
             seen: SeenSeqs::default(),
             topics: Topics::default(),
             round_trips: BTreeMap::new(),
+            told: BTreeMap::new(),
             effects: VecDeque::new(),
             sent: BTreeMap::new(),
             identifying: BTreeMap::new(),

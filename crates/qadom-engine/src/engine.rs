@@ -8,7 +8,7 @@ mod publications;
 mod records;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub struct Engine {
     pub(crate) upkeep: Upkeep,
     operations: BTreeMap<OperationId, Box<dyn Operation>>,
     timers: Timers,
+    /// Operations whose outcome was told and that go on by themselves.
+    told: BTreeSet<OperationId>,
     next_operation: u64,
 }
 
@@ -62,6 +64,7 @@ impl Engine {
             upkeep,
             operations: BTreeMap::new(),
             timers: Timers::default(),
+            told: BTreeSet::new(),
             next_operation: 0,
         }
     }
@@ -185,6 +188,7 @@ impl Engine {
         if let Some(mut machine) = self.operations.remove(&operation) {
             self.timers.set(operation, None);
             self.core.background.remove(&operation);
+            self.told.remove(&operation);
             self.core.causes.remove(&operation);
             machine.on_cancel(&mut self.core, operation);
         }
@@ -196,6 +200,7 @@ impl Engine {
     pub fn on_confirmed(&mut self, now: Time, key: NodeKey, address: SocketAddr, hello: &Hello) {
         let now = self.core.corrected(now);
         self.core.dial_backs.on_heard(&key, now);
+        self.core.told.remove(&key.id());
         self.core.on_hello(now, key, address, hello);
         self.upkeep(now);
     }
@@ -277,7 +282,8 @@ impl Engine {
         let Some(sent) = self.core.sent(id).cloned() else {
             return;
         };
-        if let Some(operation) = sent.operation {
+        // A copy that takes long says nothing about what a lookup waits for.
+        if let Some(operation) = sent.operation.filter(|_| sent.purpose != Purpose::Store) {
             self.step(now, operation, |machine, context| {
                 machine.on_slow(context, &sent.contact)
             });
@@ -462,9 +468,16 @@ impl Engine {
             now,
         };
         let result = match step(machine.as_mut(), &mut context) {
-            Progress::Going => {
+            going @ (Progress::Going | Progress::Told(_)) => {
                 let wake_at = machine.next_deadline();
-                return self.timers.set(operation, wake_at);
+                self.timers.set(operation, wake_at);
+                if let Progress::Told(outcome) = going
+                    && self.told.insert(operation)
+                {
+                    let result = Ok(*outcome);
+                    self.core.emit(Effect::Done { operation, result });
+                }
+                return;
             }
             Progress::Ended(result) => Some(*result),
             Progress::Quiet => None,
@@ -472,8 +485,9 @@ impl Engine {
         self.operations.remove(&operation);
         self.timers.set(operation, None);
         let is_background = self.core.background.remove(&operation);
+        let is_told = self.told.remove(&operation);
         self.core.causes.remove(&operation);
-        if let Some(result) = result.filter(|_| !is_background) {
+        if let Some(result) = result.filter(|_| !is_background && !is_told) {
             self.core.emit(Effect::Done { operation, result });
         }
     }

@@ -31,7 +31,7 @@ impl Core {
         match self.table.observe(contact, now.moment) {
             Observation::Inserted => self.on_newcomer(id),
             Observation::Displaced { gone } => {
-                self.round_trips.remove(gone.id());
+                self.forget_way(gone.id());
                 self.emit(Effect::Unpin(*gone.key()));
                 self.on_newcomer(id);
             }
@@ -63,7 +63,7 @@ impl Core {
         if matches!(removal, Removal::Replaced { .. } | Removal::Removed) {
             self.churn.on_departure(now.moment);
             self.lost.note(contact.clone(), now.moment);
-            self.round_trips.remove(contact.id());
+            self.forget_way(contact.id());
             self.emit(Effect::Unpin(*contact.key()));
         }
         if let Removal::Replaced { by } = removal {
@@ -82,13 +82,19 @@ impl Core {
         }
     }
 
+    /// Forgets what is known of the way to a node that has left the table.
+    fn forget_way(&mut self, id: &NodeId) {
+        self.round_trips.remove(id);
+        self.told.remove(id);
+    }
+
     /// Takes a node out of the table that turned out to be a client.
     pub(crate) fn forget(&mut self, id: &NodeId) {
         let key = self.table.contact(id).map(|contact| *contact.key());
         // Also when it only waits for a place.
         self.table.remove(id);
         self.lost.take(id);
-        self.round_trips.remove(id);
+        self.forget_way(id);
         if let Some(key) = key {
             self.emit(Effect::Unpin(key));
         }

@@ -26,6 +26,8 @@ pub(crate) struct Effort {
     /// waits. A search that ends with the first who has something asks a few at a time, and so does
     /// upkeep, which has time and meets more nodes on its way.
     pub(crate) hurries: bool,
+    /// Whether slow nodes are waited for, so that no holder is missed.
+    pub(crate) is_patient: bool,
 }
 
 impl Effort {
@@ -36,6 +38,11 @@ impl Effort {
         hurries: true,
         ..Self::PLAIN
     };
+    /// The same for the holders of something, for which nobody waits.
+    pub(crate) const PATIENT: Self = Self {
+        is_patient: true,
+        ..Self::PLAIN
+    };
 
     /// One path to fewer than that.
     pub(crate) const fn few(k: usize) -> Self {
@@ -44,6 +51,7 @@ impl Effort {
             paths: 1,
             reach: Distance::ZERO,
             hurries: false,
+            is_patient: false,
         }
     }
 
@@ -166,16 +174,21 @@ impl Core {
             paths: paths.into_iter().find(enough).unwrap_or(1),
             reach: Distance::from_fraction(k / nodes.max(1.0)),
             hurries: true,
+            is_patient: false,
         }
     }
 
-    /// Takes in what a lookup for a random target found.
-    pub(crate) fn note_sample(&mut self, target: &Key, closest: &[Contact], now: Moment) {
-        let farthest = closest.get(K - 1).or_else(|| closest.last());
+    /// Takes in what a lookup for the k nodes nearest to a random target found.
+    pub(crate) fn note_sample(&mut self, target: &Key, closest: &[Contact], k: usize, now: Moment) {
+        // Where all nodes are known, a few of them tell nothing.
+        if k < K && self.table.len() < K {
+            return;
+        }
+        let farthest = closest.get(k.saturating_sub(1)).or_else(|| closest.last());
         let width = farthest.map_or(1.0, |farthest| {
             farthest.id().key().distance(target).to_fraction()
         });
-        self.network.size.note(closest.len().min(K), width, K, now);
+        self.network.size.note(closest.len().min(k), width, k, now);
     }
 
     /// Takes in whom a lookup for a user's key found nearest to it.

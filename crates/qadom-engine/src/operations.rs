@@ -39,6 +39,8 @@ use crate::walk::{Context, Walk};
 pub(crate) enum Progress {
     /// Something is still under way.
     Going,
+    /// What it was for is reached, and is told. What is left goes on by itself.
+    Told(Box<Outcome>),
     /// It is over.
     Ended(Box<Result<Outcome, Failure>>),
     /// It is over, and was nobody's to wait for.

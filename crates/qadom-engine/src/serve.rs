@@ -132,13 +132,19 @@ pub(crate) fn encode(answer: &Answer, answer_max: usize) -> Bytes {
         .unwrap_or_else(|_| refusal())
 }
 
-fn pong(core: &Core, inbound: &Inbound) -> Answer {
+/// Says what this node is, and where a peer's packets come from, unless that was told over this
+/// session already: with the address the answer takes a datagram of twice the size.
+fn pong(core: &mut Core, inbound: &Inbound) -> Answer {
+    let id = inbound.key.id();
+    let is_told = inbound.confirmed
+        && core.table.contact(&id).is_some()
+        && core.told.insert(id, inbound.address) == Some(inbound.address);
     Answer::Pong(Pong {
         lowest_version: VERSION,
         highest_version: VERSION,
         features: 0,
         storing: core.is_storing(),
-        observed: Some(inbound.address),
+        observed: Some(inbound.address).filter(|_| !is_told),
     })
 }
 

@@ -35,19 +35,25 @@ use hand_over::HandOver;
 const CHECK_EVERY: Duration = Duration::from_mins(1);
 /// Contacts that are asked for a sign of life at once, at the least; a fifth of the table else.
 const CHECKS: usize = 8;
-/// How many contacts a lookup looks for that fills a bucket after a join; the bucket takes the rest
-/// from what comes by.
+/// How many contacts a lookup looks for that fills a bucket or looks after the neighbourhood, each
+/// time round another point of it; the rest comes by.
 const FEW: usize = 8;
 /// Contacts with which a bucket is filled well enough after a join.
 const ENOUGH: usize = 10;
+/// Contacts below which an idle bucket is refreshed. Its contacts are checked, and those that wait for a
+/// place take the places of the dead: the paper's refresh of every idle bucket would find little else.
+const THIN: usize = 15;
+/// The first buckets, whose lookups tell of the size of the network too: nodes cannot crowd what covers
+/// an eighth of the key space or more.
+const WIDE: u32 = 3;
 /// A node that comes back waits up to this long before it fills its buckets, so that all nodes of a
 /// network that come back at once do not do it at once.
 const RETURN_WITHIN: Duration = Duration::from_secs(30);
-/// Lookups for the size of the network come so many times as often while it is not known well.
+/// Lookups for the size of the network come so many times as often as a refresh while it is hardly known.
 const SAMPLES_SOONER: u32 = 6;
-/// They come so many times later than a refresh while it is: each opens two dozen sessions with
+/// They come so many times later while it is known well: each opens two dozen sessions with
 /// strangers. When the neighbourhood tells of another size, one comes at once.
-const SAMPLES_LATER: u32 = 2;
+const SAMPLES_LATER: u32 = 4;
 /// Entries taken from the store at once.
 const PAGE: usize = 64;
 /// The pause between two pages in which nothing was due.
@@ -254,12 +260,12 @@ impl Engine {
         }
         let core = &mut self.core;
         let (moment, idle) = (now.moment, jittered(after, &mut core.rng));
-        let thin = core.table.thin_buckets(moment, idle, K);
+        let thin = core.table.thin_buckets(moment, idle, THIN);
         // One at a time, so that what became due together is spread.
         let chosen = thin.get(below(thin.len(), &mut core.rng)).copied();
         let bucket = chosen.map(|bucket| Refresh::Bucket {
             bucket,
-            enough: K,
+            enough: THIN,
             effort: Effort::few(FEW),
         });
         let near = core.table.idle_neighbourhood(moment, idle);
@@ -277,11 +283,14 @@ impl Engine {
             return;
         };
         let size = &self.core.network.size;
-        let is_sure = !size.needs_more() && size.estimate().is_some_and(|size| size.error > 0.0);
-        let after = if is_sure {
+        // All nodes of a network of a few cost little, and more may come at any time.
+        let is_small = size.estimate().is_none_or(|size| size.error == 0.0);
+        let after = if is_small || size.is_rough() {
+            after / SAMPLES_SOONER
+        } else if size.is_sure() {
             after.saturating_mul(SAMPLES_LATER)
         } else {
-            after / SAMPLES_SOONER
+            after
         };
         self.upkeep.sample_at = now.moment + jittered(after, &mut self.core.rng);
         self.upkeep.lookups.push_back(Refresh::Sample);
@@ -311,7 +320,7 @@ impl Engine {
     fn next_lookup(&mut self, now: Time) -> Option<LookupOperation> {
         let core = &mut self.core;
         loop {
-            let (target, effort, cause) = match self.upkeep.lookups.pop_front()? {
+            let (target, effort, cause, samples) = match self.upkeep.lookups.pop_front()? {
                 Refresh::Bucket {
                     bucket,
                     enough,
@@ -322,19 +331,24 @@ impl Engine {
                         continue;
                     }
                     let target = core.table.random_target(bucket, &mut core.rng);
-                    (target, effort, Cause::Refresh)
+                    (target, effort, Cause::Refresh, bucket < WIDE)
                 }
                 Refresh::Neighbourhood(bucket) => {
                     let target = core.table.random_target(bucket, &mut core.rng);
-                    (target, Effort::PLAIN, Cause::Refresh)
+                    (target, Effort::few(FEW), Cause::Refresh, false)
                 }
                 Refresh::Sample => {
                     let mut bytes = [0; KEY_LENGTH];
                     core.rng.fill_bytes(&mut bytes);
-                    (Key::from_bytes(bytes), Effort::PLAIN, Cause::Estimate)
+                    (Key::from_bytes(bytes), Effort::PLAIN, Cause::Estimate, true)
                 }
             };
-            return Some(LookupOperation::with(core, target, effort, cause, now));
+            let lookup = LookupOperation::with(core, target, effort, cause, now);
+            return Some(if samples {
+                lookup.sampling(effort.k)
+            } else {
+                lookup
+            });
         }
     }
 

@@ -153,6 +153,7 @@ impl Walk {
             alpha_agreed: if hurries { effort.k } else { 0 },
             paths: effort.paths,
             reach: effort.reach,
+            is_patient: effort.is_patient,
             families: core.config.families,
             is_local: core.config.local,
             ..LookupConfig::default()
@@ -315,6 +316,11 @@ impl Walk {
         }
         self.promised.remove(from.id());
         self.lookup.on_failure(from.id(), now);
+    }
+
+    /// The nodes that answered and that will be among the closest by all that is known so far.
+    pub(crate) fn settled(&self) -> Vec<Contact> {
+        self.lookup.settled().cloned().collect()
     }
 
     /// The nodes that answered, nearest first: the k closest, and all within the reach of the effort.

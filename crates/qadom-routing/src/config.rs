@@ -100,6 +100,9 @@ pub struct LookupConfig {
     pub max_queries: usize,
     /// Requests of each path at most, when there are several (40).
     pub max_path_queries: usize,
+    /// Whether slow nodes among the nearest are waited for until they answer or fail (false): all of the
+    /// nearest that live are found, and it takes longer. Who looks for holders wants that.
+    pub is_patient: bool,
     /// The address families that can be reached; contacts with none of them are skipped.
     pub families: Families,
     /// Local mode: no rule looks at groups of addresses.
@@ -137,6 +140,7 @@ impl Default for LookupConfig {
             reach: Distance::ZERO,
             max_queries: 200,
             max_path_queries: 40,
+            is_patient: false,
             families: Families::BOTH,
             is_local: false,
         }

@@ -15,9 +15,13 @@ const SAMPLES: usize = 64;
 const ENOUGH: usize = 16;
 /// For how long further samples count.
 const MAX_AGE: Duration = Duration::from_hours(24);
-/// So many of the newest samples that tell of so many times as many or as few nodes as all together
-/// do: four or more standard errors.
-const OUTGROWN: [(usize, f64); 2] = [(1, 3.0), (4, 1.6)];
+/// So many of the newest samples are looked at apart, and by so many of their standard errors they
+/// have to tell of another size than all together do for these to be forgotten.
+const OUTGROWN: [usize; 2] = [1, 4];
+const ERRORS: f64 = 5.0;
+/// The relative standard error of an estimate that is good enough, and of one that is not.
+const SURE: f64 = 0.06;
+const ROUGH: f64 = 0.2;
 /// The time in which the estimate may double.
 const DOUBLING: Duration = Duration::from_hours(1);
 
@@ -131,8 +135,7 @@ impl SizeEstimator {
             });
         }
         let (nodes, _) = self.held?;
-        let weight: f64 = self.samples.iter().map(|sample| number(sample.k)).sum();
-        let error = 1.0 / libm::sqrt((weight - 2.0).max(1.0));
+        let error = self.error();
         Some(NetworkSize { nodes, error })
     }
 
@@ -141,19 +144,37 @@ impl SizeEstimator {
         self.samples.len() + usize::from(self.whole.is_some())
     }
 
-    /// Whether there are too few lookups yet to be sure.
-    pub fn needs_more(&self) -> bool {
-        self.whole.is_none() && self.samples.len() < ENOUGH
+    /// Whether the estimate rests on as much as sixteen lookups for twenty nodes tell, or on all nodes
+    /// there are.
+    pub fn is_sure(&self) -> bool {
+        self.whole.is_some() || self.error() <= SURE
+    }
+
+    /// Whether the estimate is hardly more than a guess: it rests on less than two such lookups tell.
+    pub fn is_rough(&self) -> bool {
+        self.whole.is_none() && self.error() > ROUGH
+    }
+
+    fn error(&self) -> f64 {
+        let weight = self.weight(self.samples.len());
+        1.0 / libm::sqrt((weight - 2.0).max(1.0))
+    }
+
+    /// How many nodes the newest samples found.
+    fn weight(&self, newest: usize) -> f64 {
+        let samples = self.samples.iter().rev().take(newest);
+        samples.map(|sample| number(sample.k)).sum()
     }
 
     /// Forgets what was taken of a network that was so much smaller or larger than now that chance
     /// hardly explains it.
     fn forget_outgrown(&mut self) {
-        for (newest, times) in OUTGROWN {
+        for newest in OUTGROWN {
             let before = self.samples.len().saturating_sub(newest);
             if before == 0 {
                 continue;
             }
+            let times = libm::exp(ERRORS / libm::sqrt(self.weight(newest)));
             let ratio = self.raw(newest) / self.raw(self.samples.len());
             if !(1.0 / times..=times).contains(&ratio) {
                 self.samples.drain(..before);
@@ -165,10 +186,9 @@ impl SizeEstimator {
     /// sum of k gaps, each about the key space through the number of nodes.
     fn raw(&self, newest: usize) -> f64 {
         let samples = self.samples.iter().rev().take(newest);
-        let weight: f64 = samples.clone().map(|sample| number(sample.k)).sum();
         let width: f64 = samples.map(|sample| sample.width).sum();
         // No two ids are nearer than this.
-        (weight - 1.0) / width.max(f64::MIN_POSITIVE)
+        (self.weight(newest) - 1.0) / width.max(f64::MIN_POSITIVE)
     }
 }
 

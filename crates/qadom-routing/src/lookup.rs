@@ -224,7 +224,8 @@ enum State {
     /// lookup does not end before it has been decided, and asks nobody in its stead.
     Asked,
     /// A request is under way and occupies no slot. It is taken for dead: others are asked in its
-    /// stead, and k nodes that answered end the lookup without it. With fewer, it is waited for.
+    /// stead, and k nodes that answered end the lookup without it. With fewer, or by a patient
+    /// lookup, it is waited for.
     Slow,
     /// The request failed. It is taken for dead and not waited for; a late answer still counts.
     Failed,
@@ -447,6 +448,24 @@ impl Lookup {
             .map(|(_, (_, candidate))| &candidate.contact)
     }
 
+    /// Those of the nodes that answered which will be among the [`found`](Self::found) ones by all that
+    /// is known so far, nearest first: they are within the reach, or answers have agreed on who is
+    /// nearest and fewer than k others that may still answer are nearer.
+    pub fn settled(&self) -> impl Iterator<Item = &Contact> {
+        let (k, reach) = (self.config.k, self.config.reach);
+        let is_agreed = self.paths.iter().any(|path| path.is_agreed);
+        let live = self.candidates.iter();
+        live.filter(|(_, candidate)| candidate.state != State::Failed)
+            .take(REACH_MAX.max(k))
+            .enumerate()
+            .take_while(move |(place, (distance, _))| {
+                **distance <= reach || (is_agreed && *place < k)
+            })
+            .map(|(_, (_, candidate))| candidate)
+            .filter(|candidate| candidate.state == State::Answered)
+            .map(|candidate| &candidate.contact)
+    }
+
     /// Everything that happened, in order.
     pub fn trace(&self) -> &[Step] {
         &self.trace
@@ -497,7 +516,12 @@ impl Lookup {
                         .into_iter()
                         .for_each(|groups| near.take(groups));
                 }
-                State::Slow => slow = Some(*distance),
+                State::Slow => {
+                    slow = Some(*distance);
+                    if self.config.is_patient {
+                        asked = slow;
+                    }
+                }
                 State::Failed => {}
                 State::Answered => {
                     live += 1;

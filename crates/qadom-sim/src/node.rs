@@ -92,6 +92,8 @@ pub(crate) struct Node {
     pub(crate) engine: Option<Box<Engine>>,
     /// How often the node was started.
     pub(crate) life: u32,
+    /// When it was started last.
+    pub(crate) started_at: Moment,
     /// How far its wall clock is ahead, in microseconds.
     pub(crate) clock_error: i64,
     /// The side of the partition that it is on.

@@ -202,7 +202,7 @@ impl Distribution {
             seeds.extend(self.survey.nearest(&target, K).into_iter().cloned());
             let (core, now) = (&*context.core, context.now);
             let query = (target, Query::Node);
-            self.walk = Some(Walk::through(core, query, Effort::PLAIN, seeds, now));
+            self.walk = Some(Walk::through(core, query, Effort::PATIENT, seeds, now));
         }
     }
 

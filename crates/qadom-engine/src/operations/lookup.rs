@@ -18,6 +18,8 @@ use crate::walk::{Context, Query, Walk};
 pub(crate) struct LookupOperation {
     walk: Walk,
     cause: Cause,
+    /// How many nodes near a random target it looks for, when that tells of the size of the network.
+    sample: Option<usize>,
     /// The steps that were told as they happened; none when nobody follows them.
     told: Option<usize>,
 }
@@ -34,8 +36,15 @@ impl LookupOperation {
         Self {
             walk,
             cause,
+            sample: None,
             told: None,
         }
+    }
+
+    /// Has the size of the network told from what it finds.
+    pub(crate) const fn sampling(mut self, k: usize) -> Self {
+        self.sample = Some(k);
+        self
     }
 
     /// Tells every step when it happens, too.
@@ -62,10 +71,11 @@ impl LookupOperation {
     fn end(&self, context: &mut Context<'_>) -> Progress {
         let (target, moment) = (*self.walk.lookup().target(), context.now.moment);
         let closest = self.walk.closest();
-        match self.cause {
-            Cause::Estimate => context.core.note_sample(&target, &closest, moment),
-            Cause::Users => context.core.note_density(&target, &closest),
-            _ => {}
+        if let Some(k) = self.sample {
+            context.core.note_sample(&target, &closest, k, moment);
+        }
+        if self.cause == Cause::Users {
+            context.core.note_density(&target, &closest);
         }
         Progress::done(Outcome::Looked(self.walk.report(context.now)))
     }

@@ -14,10 +14,11 @@ pub(crate) mod spread;
 use std::time::Duration;
 
 use qadom_routing::Contact;
-use qadom_wire::{Answer, Kind, MAX_TTL, Reason, VALUE_TTL_MAX, Value};
+use qadom_wire::{Answer, K, Kind, MAX_TTL, Reason, VALUE_TTL_MAX, Value};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
+use crate::network::Effort;
 use crate::operation::{Failure, Outcome, Receipt, WriteOptions, Written};
 use crate::operations::gather::{Gather, Until};
 use crate::operations::{Operation, Progress, reason_of};
@@ -25,7 +26,7 @@ use crate::publications::promise::{Promise, Promised, PublicationId};
 use crate::time::Time;
 use crate::walk::{Context, Query, Walk};
 use change::Change;
-use spread::{Item, Spread};
+use spread::{Item, Spread, count};
 
 /// What a user wants written.
 #[derive(Debug)]
@@ -64,12 +65,18 @@ pub(crate) struct WriteOperation {
     /// Journal entries that are waited for.
     journal: u32,
     is_promised: bool,
+    /// Whether the user has the receipt already.
+    is_told: bool,
     journal_failed: Option<Reason>,
 }
 
 impl WriteOperation {
     pub(crate) fn value(core: &Core, value: Value, options: WriteOptions, now: Time) -> Self {
-        let effort = core.thorough();
+        // The receipt does not wait for the slowest holders, so that all of them can be.
+        let effort = Effort {
+            is_patient: true,
+            ..core.thorough()
+        };
         let walk = Walk::new(core, *value.key(), Query::Node, effort, now);
         Self::new(
             Task::Value(value),
@@ -104,6 +111,7 @@ impl WriteOperation {
             spread: Spread::new(now),
             journal: 0,
             is_promised: false,
+            is_told: false,
             journal_failed: None,
         }
     }
@@ -186,13 +194,54 @@ impl WriteOperation {
         }
     }
 
+    /// Sends copies to those who surely are holders while others are still asked, unless something has
+    /// to be noted before: the journal has what was signed, and a value needs none.
+    fn send_early(&mut self, context: &mut Context<'_>, holders: &[Contact]) {
+        let is_noted = match &self.task {
+            Task::Value(_) => true,
+            // The holders of a topic are those that have all of its stream.
+            Task::Signed(change) => change.kind != Kind::Event && self.journal == 0,
+        };
+        // Of a small network it is not known well how far a region reaches.
+        if is_noted
+            && self.journal_failed.is_none()
+            && context.core.table.len() >= K
+            && let Some(item) = &self.item
+        {
+            self.spread.send_early(context, holders, item);
+        }
+    }
+
+    /// Tells that a value is kept as soon as there are as many copies as are wanted. Nobody can be ahead
+    /// of a value with a later one, so that the slowest of its holders, and those who are still
+    /// looked for, need not be waited for.
+    fn tell_early(&mut self, context: &Context<'_>) -> Progress {
+        let is_value = matches!(self.task, Task::Value(_));
+        let is_promised = self.is_promised && self.journal == 0 && self.journal_failed.is_none();
+        let enough = self.needed().max(count(K));
+        let may_tell = is_value && is_promised && !self.is_told;
+        let item = self.item.as_ref().filter(|_| may_tell);
+        match (&self.stage, item) {
+            (Stage::Finding(_) | Stage::Storing, Some(item)) if self.spread.has(enough) => {
+                let mut receipt = self.spread.receipt(item, context.now);
+                if let Stage::Finding(walk) = &self.stage {
+                    receipt.messages += walk.lookup().queries() + walk.asked_again();
+                    receipt.hops = walk.lookup().hops();
+                }
+                self.is_told = true;
+                Progress::Told(Box::new(Outcome::Stored(receipt)))
+            }
+            _ => Progress::Going,
+        }
+    }
+
     /// The walk is over: the holders are known.
     fn found(&mut self, context: &mut Context<'_>) -> Progress {
         let Stage::Finding(walk) = &self.stage else {
             return Progress::Going;
         };
         let holders = walk.closest();
-        self.spread.messages = walk.lookup().queries() + walk.asked_again();
+        self.spread.messages += walk.lookup().queries() + walk.asked_again();
         self.spread.hops = walk.lookup().hops();
         context.core.note_density(walk.lookup().target(), &holders);
         if let Task::Signed(change) = &self.task
@@ -234,12 +283,19 @@ impl WriteOperation {
         let Stage::Noting(holders) = &mut self.stage else {
             return Progress::Going;
         };
-        if let Some(reason) = self.journal_failed {
-            let receipt = None;
-            return Progress::failed(Failure::Journal { reason, receipt });
-        }
         let holders = std::mem::take(holders);
-        self.store(context, holders);
+        match self.journal_failed {
+            Some(reason) if !self.spread.has_begun() => {
+                let receipt = None;
+                return Progress::failed(Failure::Journal { reason, receipt });
+            }
+            // The copies under way are told of, and no more are sent.
+            Some(_) => {
+                self.stage = Stage::Storing;
+                self.spread.stop();
+            }
+            None => self.store(context, holders),
+        }
         self.finish(context)
     }
 
@@ -446,7 +502,7 @@ impl Operation for WriteOperation {
             Stage::Noting(_) => self.journal == 0,
             Stage::Storing => true,
         };
-        match self.stage {
+        let progress = match self.stage {
             _ if !is_over => Progress::Going,
             Stage::Finding(_) => self.found(context),
             Stage::Reading(_) => self.has_read(context),
@@ -454,6 +510,10 @@ impl Operation for WriteOperation {
             Stage::Noting(_) => self.has_noted(context),
             Stage::Storing => self.finish(context),
             Stage::Looking(_) => self.has_looked(context),
+        };
+        match progress {
+            Progress::Going => self.tell_early(context),
+            ended => ended,
         }
     }
 
@@ -468,6 +528,8 @@ impl Operation for WriteOperation {
             _ if purpose == Purpose::Store => self.spread.on_answer(from, answer),
             Stage::Finding(walk) => {
                 walk.on_answer(context, from, answer);
+                let settled = walk.settled();
+                self.send_early(context, &settled);
             }
             Stage::Reading(gather) | Stage::Asking(gather) | Stage::Looking(gather) => {
                 gather.on_answer(context, from, purpose, answer);

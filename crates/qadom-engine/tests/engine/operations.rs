@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::one::{One, address, node_key, value};
 use bytes::Bytes;
 use qadom_engine::{
-    Difference, Effect, Failure, JoinProblem, Mode, Outcome, Outgoing, ReadFrom, RequestFailure,
-    Source, WriteOptions,
+    Difference, Effect, Failure, JoinProblem, Mode, Outcome, Outgoing, ReadFrom, Receipt,
+    RequestFailure, Source, WriteOptions,
 };
-use qadom_routing::Contact;
-use qadom_wire::{Answer, Found, Pong, Reason, Record, Request, StoreResult, VALUE_MAX};
+use qadom_routing::{Contact, NodeKey};
+use qadom_wire::{Answer, Found, Pong, Reason, Record, Request, StoreResult, VALUE_MAX, Value};
 
 fn contact(number: u8) -> Contact {
     Contact::at(node_key(number), address(number), true)
@@ -67,6 +67,56 @@ fn who_is_silent_for_a_moment_is_asked_once_more_before_it_counts_as_gone() {
         assert!(asked.values().all(|times| *times == 2), "{asked:?}");
         assert_eq!(receipt.messages, 6 + (found - 1));
     }
+}
+
+/// Four and twenty nodes that all know each other, one of which keeps silent.
+fn put_among_many(one: &mut One, silent: u8) -> (Receipt, Vec<(NodeKey, bool)>) {
+    let nodes: Vec<Contact> = (1..=24).map(contact).collect();
+    (1..=24).for_each(|number| one.meet(number, true));
+    let mut order = Vec::new();
+    one.engine
+        .put(one.now, "kept".into(), WriteOptions::default());
+    let result = one.outcome(|outgoing| {
+        let is_copy = matches!(request(outgoing), Request::Store(_));
+        order.push((outgoing.key, is_copy));
+        match request(outgoing) {
+            _ if outgoing.key == node_key(silent) => None,
+            Request::FindNode(_) => Some(Answer::Contacts(nodes.clone())),
+            _ => willing(outgoing),
+        }
+    });
+    let Ok(Outcome::Stored(receipt)) = result else {
+        panic!("{result:?}")
+    };
+    (receipt, order)
+}
+
+#[test]
+fn whoever_surely_holds_a_value_gets_its_copy_while_others_are_still_asked() {
+    let mut one = One::new(Mode::Client);
+    let key = *Value::new("kept".into()).unwrap().key();
+    let distance = |number: &u8| node_key(*number).id().key().distance(&key);
+    let silent = (1..=24).min_by_key(distance).unwrap();
+    let (receipt, order) = put_among_many(&mut one, silent);
+    let first_copy = order.iter().position(|(_, is_copy)| *is_copy);
+    let last_question = order.iter().rposition(|(_, is_copy)| !is_copy);
+    assert!(first_copy < last_question, "{order:?}");
+    let copies = |asked: &[(NodeKey, bool)]| asked.iter().filter(|(_, is_copy)| *is_copy).count();
+    let mut takers: Vec<NodeKey> = order
+        .iter()
+        .filter(|(_, is_copy)| *is_copy)
+        .map(|(key, _)| *key)
+        .collect();
+    takers.sort_unstable_by_key(|key| *key.as_bytes());
+    takers.dedup();
+    assert_eq!(takers.len(), copies(&order), "nobody gets two");
+    // Twenty copies are what is wanted: who keeps silent is not waited for.
+    assert_eq!((receipt.wanted, receipt.stored), (20, 20));
+    assert!(
+        receipt.took < Duration::from_millis(500),
+        "{:?}",
+        receipt.took
+    );
 }
 
 #[test]

@@ -204,3 +204,32 @@ fn a_ping_tells_the_asker_where_it_comes_from() {
     assert!(!pong.storing);
     assert_eq!(pong.observed, Some(crate::one::address(9)));
 }
+
+#[test]
+fn a_contact_is_told_once_in_a_session_where_it_comes_from() {
+    let mut one = One::new(Mode::Storing);
+    let observed = |one: &mut One, confirmed| {
+        one.ask(&Request::Ping(Ping::default()), confirmed);
+        match one.answer() {
+            Answer::Pong(pong) => pong.observed,
+            other => panic!("{other:?}"),
+        }
+    };
+    let address = Some(crate::one::address(9));
+    // Who is no contact is told each time, and so is a first datagram, whose answer is padded anyway.
+    assert_eq!(
+        [observed(&mut one, true), observed(&mut one, true)],
+        [address; 2]
+    );
+    one.meet(9, true);
+    assert_eq!(
+        [observed(&mut one, false), observed(&mut one, true)],
+        [address; 2]
+    );
+    assert_eq!(observed(&mut one, true), None);
+    one.meet(9, true);
+    assert_eq!(
+        [observed(&mut one, true), observed(&mut one, true)],
+        [address, None]
+    );
+}

@@ -73,7 +73,7 @@ fn a_network_that_answers_whole_is_counted() {
         estimator.note(others, 0.5, K, Moment::ORIGIN);
         let size = estimator.estimate().unwrap();
         assert_eq!((size.nodes, size.error), (others as f64 + 1.0, 0.0));
-        assert!(!estimator.needs_more());
+        assert!(estimator.is_sure() && !estimator.is_rough());
     }
 }
 

@@ -4,9 +4,9 @@
 //! of a part of the key space that has far more than k nodes. Only near the target, where a node
 //! knows all of its neighbours, two answers name the same nodes.
 //!
-//! What must stay true: agreement sets no more than the pace. Whom a path asks, and when it ends, is
-//! decided without it, so that whoever feigns or breaks it gains nothing but time or a burst of
-//! requests that count against the path's budget.
+//! What must stay true: agreement sets no more than the pace. Whom a path asks, when it ends and whom
+//! it finds is decided without it, so that whoever feigns or breaks it gains nothing but time, a burst
+//! of requests that count against the path's budget, or copies beside those that all holders get.
 
 use alloc::vec::Vec;
 

@@ -132,6 +132,7 @@ impl Network {
         owner.hello = engine.hello();
         owner.engine = Some(Box::new(engine));
         owner.life += 1;
+        owner.started_at = now.moment;
         self.start_endpoint(node);
         self.enter_members(node);
         self.settle(node);
@@ -235,6 +236,12 @@ impl Network {
         self.node(node)?.engine.as_deref()
     }
 
+    /// For how long a node has run since its last start, as long as it runs.
+    pub fn lived(&self, node: NodeIndex) -> Duration {
+        let owner = self.node(node).filter(|owner| owner.is_alive());
+        owner.map_or(Duration::ZERO, |owner| self.now.since(owner.started_at))
+    }
+
     /// Where a node of this network stands in the key space, dead or alive.
     pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
         self.node(node).map(|node| node.id)
@@ -329,6 +336,7 @@ impl Network {
             pinned: 0,
             engine: Some(Box::new(engine)),
             life: 0,
+            started_at: now.moment,
             clock_error,
             side: 0,
             peers: Peers::default(),

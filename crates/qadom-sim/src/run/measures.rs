@@ -194,7 +194,6 @@ impl Measures {
             report.figure("upkeep_bytes_per_node_second", upkeep);
         }
         for (cause, bytes) in sent_by_cause(network) {
-            let bytes = whole(bytes) / members / span;
             report.figure(&format!("sent_bytes_{cause}_per_node_second"), bytes);
         }
         if !self.holders.is_empty() {
@@ -246,24 +245,27 @@ impl Measures {
     }
 }
 
-/// Bytes of upkeep between two moments, with the headers of UDP and IP, counted at who sends them and
-/// at who receives them.
-/// Bytes that the nodes alive now have sent since each began, by what they were for.
-fn sent_by_cause(network: &Network) -> BTreeMap<&'static str, u64> {
+/// Bytes that the nodes alive now have sent in each second of their lives, by what they were for.
+fn sent_by_cause(network: &Network) -> BTreeMap<&'static str, f64> {
     let mut sent = BTreeMap::new();
+    let mut lived = Duration::ZERO;
     for node in network.living() {
+        lived += network.lived(node);
         let costs = network.engine(node).map(|engine| engine.status().costs);
-        for line in costs
-            .into_iter()
-            .flatten()
-            .filter(|line| line.cost.bytes_out > 0)
-        {
-            *sent.entry(line.cause.as_str()).or_default() += line.cost.bytes_out;
+        let lines = costs.into_iter().flatten();
+        for line in lines.filter(|line| line.cost.bytes_out > 0) {
+            *sent.entry(line.cause.as_str()).or_default() += whole(line.cost.bytes_out);
         }
+    }
+    let seconds = lived.as_secs_f64().max(1.0);
+    for bytes in sent.values_mut() {
+        *bytes /= seconds;
     }
     sent
 }
 
+/// Bytes of upkeep between two moments, with the headers of UDP and IP, counted at who sends them and
+/// at who receives them.
 fn background(before: &Figures, after: &Figures) -> f64 {
     let bytes = after.background_bytes - before.background_bytes;
     let datagrams = after.background_datagrams - before.background_datagrams;

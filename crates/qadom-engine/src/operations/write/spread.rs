@@ -3,7 +3,9 @@
 //! What must stay true: a copy counts only when its holder said that it is durable; the receipt
 //! names everybody else who was asked.
 
-use qadom_routing::{Contact, Key, NodeId};
+use std::collections::BTreeSet;
+
+use qadom_routing::{Contact, Key, NodeId, REACH_MAX};
 use qadom_wire::{
     Answer, K, Reason, Record, Request, Store, StoreClass, StoreItem, StoreResult, Value, Verified,
 };
@@ -55,6 +57,8 @@ pub(crate) struct Spread {
     own_deadline: u64,
     reachable: usize,
     waiting_for: usize,
+    /// Who was sent a copy before all holders were known.
+    early: BTreeSet<NodeId>,
     stored: usize,
     refused: Vec<Refusal>,
     /// Requests sent, those of the lookup before among them.
@@ -73,6 +77,7 @@ impl Spread {
             own_deadline: 0,
             reachable: 0,
             waiting_for: 0,
+            early: BTreeSet::new(),
             stored: 0,
             refused: Vec::new(),
             messages: 0,
@@ -109,8 +114,33 @@ impl Spread {
         Ok(())
     }
 
-    /// Sends a copy to each of the holders: the k closest, this node counted when it is one of them,
-    /// and who else is within reach.
+    /// Sends copies to nodes that are holders whoever else is found, unless they have been sent one: so
+    /// that these need not wait for the slowest of those who are still asked.
+    pub(crate) fn send_early(
+        &mut self,
+        context: &mut Context<'_>,
+        holders: &[Contact],
+        item: &Item,
+    ) {
+        for holder in holders {
+            if self.early.len() < REACH_MAX && self.early.insert(*holder.id()) {
+                self.send_to(context, holder, &request(item, false));
+            }
+        }
+    }
+
+    /// Whether anybody was sent a copy.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// Sends no more copies than those that are under way.
+    pub(crate) fn stop(&mut self) {
+        self.reachable = std::mem::take(&mut self.early).len();
+    }
+
+    /// Sends a copy to each of the holders that has none yet: the k closest, this node counted when it
+    /// is one of them, and who else is within reach.
     pub(crate) fn send(
         &mut self,
         context: &mut Context<'_>,
@@ -127,32 +157,33 @@ impl Spread {
             let reach = context.core.thorough().reach;
             leave_own_place(item.slot(), &mut holders, reach);
         }
-        self.reachable = holders.len() + usize::from(self.own_is_near);
-        let (record, ttl_seconds) = match item {
-            Item::Value(value, ttl_seconds) => (Record::Value(value.clone()), *ttl_seconds),
-            Item::Signed(record) => (Record::Signed(record.clone().into_inner()), 0),
-        };
-        let item = StoreItem {
-            record,
-            class: StoreClass::FirstHand,
-            ttl_seconds,
-            group: None,
-            exclusive: is_exclusive,
-        };
-        let request = Request::Store(Store { items: vec![item] });
+        let mut others = std::mem::take(&mut self.early);
+        let request = request(item, is_exclusive);
         for holder in &holders {
-            let operation = Some(context.operation);
-            let sent = context
-                .core
-                .send(operation, Purpose::Store, holder, &request);
-            if sent.is_some() {
-                self.messages += 1;
-                self.waiting_for += 1;
-            } else {
-                let reason = context.core.way_to(holder).err();
-                self.refuse(holder.id(), reason.unwrap_or(Reason::Unreachable));
+            if !others.remove(holder.id()) {
+                self.send_to(context, holder, &request);
             }
         }
+        self.reachable = holders.len() + others.len() + usize::from(self.own_is_near);
+    }
+
+    fn send_to(&mut self, context: &mut Context<'_>, holder: &Contact, request: &Request) {
+        let operation = Some(context.operation);
+        let sent = context
+            .core
+            .send(operation, Purpose::Store, holder, request);
+        if sent.is_some() {
+            self.messages += 1;
+            self.waiting_for += 1;
+        } else {
+            let reason = context.core.way_to(holder).err();
+            self.refuse(holder.id(), reason.unwrap_or(Reason::Unreachable));
+        }
+    }
+
+    /// Whether so many copies are durable, the own one among them when it is kept.
+    pub(crate) fn has(&self, copies: u32) -> bool {
+        self.own != Own::Waiting && self.copies() >= copies
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -209,7 +240,7 @@ impl Spread {
         usize::from(self.own == Own::Durable && self.own_is_near)
     }
 
-    pub(crate) fn receipt(&mut self, item: &Item, now: Time) -> Receipt {
+    pub(crate) fn receipt(&self, item: &Item, now: Time) -> Receipt {
         let (stored, own_copies) = (self.copies(), self.own_copies());
         let expires_at = match item {
             Item::Value(_, ttl_seconds) => self.began.utc_seconds() + u64::from(*ttl_seconds),
@@ -218,16 +249,31 @@ impl Spread {
         Receipt {
             key: *item.slot(),
             wanted: count(K),
-            reachable: count(self.reachable),
+            reachable: count(self.reachable.max(self.early.len())),
             stored,
             alone: stored == 1 && self.reachable == 1 && own_copies == 1,
-            refused: std::mem::take(&mut self.refused),
+            refused: self.refused.clone(),
             hops: self.hops,
             messages: self.messages,
             took: now.moment.since(self.began.moment),
             expires_at: expires_at.max(self.own_deadline),
         }
     }
+}
+
+fn request(item: &Item, is_exclusive: bool) -> Request {
+    let (record, ttl_seconds) = match item {
+        Item::Value(value, ttl_seconds) => (Record::Value(value.clone()), *ttl_seconds),
+        Item::Signed(record) => (Record::Signed(record.clone().into_inner()), 0),
+    };
+    let item = StoreItem {
+        record,
+        class: StoreClass::FirstHand,
+        ttl_seconds,
+        group: None,
+        exclusive: is_exclusive,
+    };
+    Request::Store(Store { items: vec![item] })
 }
 
 /// Keeps a record in the own store and gives its end in seconds of UTC.
@@ -246,6 +292,6 @@ fn keep(core: &mut Core, item: &Item, is_exclusive: bool, now: Time) -> Result<u
     }
 }
 
-fn count(number: usize) -> u32 {
+pub(crate) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -91,3 +91,42 @@ fn nobody_is_asked_at_once_as_long_as_answers_name_others() {
     lookup.on_answer(first[2].id(), of(0).take(4), NOW);
     assert_eq!(ask_all(&mut lookup).len(), 1);
 }
+
+#[test]
+fn whoever_answered_is_settled_within_the_reach_or_when_hardly_anybody_nearer_may_come() {
+    let nodes = ranked(60);
+    let own = *contact(u16::MAX).id();
+    let reach = nodes[1].id().key().distance(&Key::ZERO);
+    let config = LookupConfig {
+        alpha_agreed: 20,
+        reach,
+        ..LOCAL
+    };
+    let seeds = nodes[40..].iter().cloned();
+    let mut lookup = Lookup::new(own, Key::ZERO, config, seeds, NOW);
+    let settled = |lookup: &Lookup| lookup.settled().cloned().collect::<Vec<_>>();
+    let first = ask_all(&mut lookup);
+    lookup.on_answer(first[0].id(), nodes[..20].iter().cloned(), NOW);
+    ask_all(&mut lookup);
+    lookup.on_answer(nodes[0].id(), nodes[40..].iter().cloned(), NOW);
+    assert_eq!(
+        settled(&lookup),
+        nodes[..1],
+        "nobody agrees yet, and one is within the reach"
+    );
+    lookup.on_answer(first[1].id(), nodes[4..24].iter().cloned(), NOW);
+    let asked = ask_all(&mut lookup);
+    lookup.on_answer(asked[0].id(), nodes[4..24].iter().cloned(), NOW);
+    let expected = [nodes[0].clone(), asked[0].clone()];
+    assert_eq!(
+        settled(&lookup),
+        expected,
+        "those beyond the k nearest are not"
+    );
+    lookup.finish();
+    assert!(
+        settled(&lookup)
+            .iter()
+            .all(|node| lookup.found().any(|found| found == node))
+    );
+}

@@ -49,9 +49,9 @@ const WIDE: u32 = 3;
 /// A node that comes back waits up to this long before it fills its buckets, so that all nodes of a
 /// network that come back at once do not do it at once.
 const RETURN_WITHIN: Duration = Duration::from_secs(30);
-/// Lookups for the size of the network come so many times as often as a refresh while it is hardly known.
+/// A lookup for the size of the network comes so much sooner than a refresh as long as there was none.
 const SAMPLES_SOONER: u32 = 6;
-/// They come so many times later while it is known well: each opens two dozen sessions with
+/// With each that there was the next one comes that much later, up to so many times: each opens two dozen sessions with
 /// strangers. When the neighbourhood tells of another size, one comes at once.
 const SAMPLES_LATER: u32 = 4;
 /// Entries taken from the store at once.
@@ -282,15 +282,11 @@ impl Engine {
         let Some(after) = self.core.config.refresh_after else {
             return;
         };
-        let size = &self.core.network.size;
-        // All nodes of a network of a few cost little, and more may come at any time.
-        let is_small = size.estimate().is_none_or(|size| size.error == 0.0);
-        let after = if is_small || size.is_rough() {
-            after / SAMPLES_SOONER
-        } else if size.is_sure() {
-            after.saturating_mul(SAMPLES_LATER)
-        } else {
-            after
+        // None also in a network of a few nodes: all of them cost little, and more may come at any time.
+        let lookups = self.core.network.size.found() / K;
+        let after = match u32::try_from(lookups) {
+            Ok(0) => after / SAMPLES_SOONER,
+            lookups => after.saturating_mul(lookups.unwrap_or(SAMPLES_LATER).min(SAMPLES_LATER)),
         };
         self.upkeep.sample_at = now.moment + jittered(after, &mut self.core.rng);
         self.upkeep.lookups.push_back(Refresh::Sample);

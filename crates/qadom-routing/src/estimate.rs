@@ -19,9 +19,6 @@ const MAX_AGE: Duration = Duration::from_hours(24);
 /// have to tell of another size than all together do for these to be forgotten.
 const OUTGROWN: [usize; 2] = [1, 4];
 const ERRORS: f64 = 5.0;
-/// The relative standard error of an estimate that is good enough, and of one that is not.
-const SURE: f64 = 0.06;
-const ROUGH: f64 = 0.2;
 /// The time in which the estimate may double.
 const DOUBLING: Duration = Duration::from_hours(1);
 
@@ -144,15 +141,10 @@ impl SizeEstimator {
         self.samples.len() + usize::from(self.whole.is_some())
     }
 
-    /// Whether the estimate rests on as much as sixteen lookups for twenty nodes tell, or on all nodes
-    /// there are.
-    pub fn is_sure(&self) -> bool {
-        self.whole.is_some() || self.error() <= SURE
-    }
-
-    /// Whether the estimate is hardly more than a guess: it rests on less than two such lookups tell.
-    pub fn is_rough(&self) -> bool {
-        self.whole.is_none() && self.error() > ROUGH
+    /// How many nodes the lookups found that the estimate rests on, all together: it is the surer the
+    /// more there are. None when all nodes are known.
+    pub fn found(&self) -> usize {
+        self.samples.iter().map(|sample| sample.k).sum()
     }
 
     fn error(&self) -> f64 {

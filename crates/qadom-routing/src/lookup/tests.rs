@@ -10,6 +10,8 @@ use super::*;
 use crate::closest::closest;
 use crate::contact::{Families, NodeKey};
 
+mod holders;
+
 pub(super) const NOW: Moment = Moment::ORIGIN;
 
 /// All contacts here share one address.
@@ -525,38 +527,5 @@ proptest! {
         }
         let found = lookup.into_closest();
         prop_assert_eq!(&found[..], &live[..k.min(live.len())]);
-    }
-}
-
-#[test]
-fn a_patient_lookup_waits_for_the_slow_ones_among_the_nearest() {
-    let nodes = ranked(4);
-    for is_patient in [false, true] {
-        let config = LookupConfig {
-            k: 2,
-            is_patient,
-            ..LOCAL
-        };
-        let own = *contact(u16::MAX).id();
-        let mut lookup = Lookup::new(own, Key::ZERO, config, nodes.iter().cloned(), NOW);
-        while let Next::Ask(asked) = lookup.next(NOW) {
-            if asked == nodes[0] {
-                lookup.on_slow(asked.id(), NOW);
-            } else {
-                lookup.on_answer(asked.id(), [], NOW);
-            }
-        }
-        let found = |lookup: &Lookup| lookup.found().cloned().collect::<Vec<_>>();
-        if is_patient {
-            assert_eq!(lookup.next(NOW), Next::Waiting);
-            lookup.on_answer(nodes[0].id(), [], NOW);
-        }
-        assert_eq!(lookup.next(NOW), Next::Done);
-        let expected = if is_patient {
-            &nodes[..2]
-        } else {
-            &nodes[1..3]
-        };
-        assert_eq!(found(&lookup), expected);
     }
 }

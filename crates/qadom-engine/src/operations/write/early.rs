@@ -1,0 +1,57 @@
+//! What a write does before it knows all of its holders: copies go to those who surely are some, and
+//! the receipt of a value is given with the twentieth.
+//!
+//! What must stay true: nothing signed is sent before the journal has its seq, and everybody who is
+//! sent a copy here counts among the holders in the end.
+
+use qadom_routing::Contact;
+use qadom_wire::{K, Kind};
+
+use super::spread::count;
+use super::{Stage, Task, WriteOperation};
+use crate::operation::Outcome;
+use crate::operations::Progress;
+use crate::walk::Context;
+
+impl WriteOperation {
+    /// Sends copies to those who surely are holders while others are still asked, unless something has
+    /// to be noted before: the journal has what was signed, and a value needs none.
+    pub(super) fn send_early(&mut self, context: &mut Context<'_>, holders: &[Contact]) {
+        let is_noted = match &self.task {
+            Task::Value(_) => true,
+            // The holders of a topic are those that have all of its stream.
+            Task::Signed(change) => change.kind != Kind::Event && self.journal == 0,
+        };
+        // Of a small network it is not known well how far a region reaches.
+        if is_noted
+            && self.journal_failed.is_none()
+            && context.core.table.len() >= K
+            && let Some(item) = &self.item
+        {
+            self.spread.send_early(context, holders, item);
+        }
+    }
+
+    /// Tells that a value is kept as soon as there are as many copies as are wanted. Nobody can be ahead
+    /// of a value with a later one, so that the slowest of its holders, and those who are still
+    /// looked for, need not be waited for.
+    pub(super) fn tell_early(&mut self, context: &Context<'_>) -> Progress {
+        let is_value = matches!(self.task, Task::Value(_));
+        let is_promised = self.is_promised && self.journal == 0 && self.journal_failed.is_none();
+        let enough = self.needed().max(count(K));
+        let may_tell = is_value && is_promised && !self.is_told;
+        let item = self.item.as_ref().filter(|_| may_tell);
+        match (&self.stage, item) {
+            (Stage::Finding(_) | Stage::Storing, Some(item)) if self.spread.has(enough) => {
+                let mut receipt = self.spread.receipt(item, context.now);
+                if let Stage::Finding(walk) = &self.stage {
+                    receipt.messages += walk.lookup().queries() + walk.asked_again();
+                    receipt.hops = walk.lookup().hops();
+                }
+                self.is_told = true;
+                Progress::Told(Box::new(Outcome::Stored(receipt)))
+            }
+            _ => Progress::Going,
+        }
+    }
+}

@@ -157,7 +157,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     let bytes = read(app, body, kind).await?;
     let malformed = |error: &dyn std::fmt::Display| {
         let detail = format!("the body is not the JSON of this route: {error}");
-        Problem::new(Reason::Malformed, detail)
+        Problem::new(Reason::Malformed, detail).with_nearest_field()
     };
     // A list of the values without their names would be read, too.
     if bytes.trim_ascii_start().first() == Some(&b'[') {

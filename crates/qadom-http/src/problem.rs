@@ -14,6 +14,15 @@ use crate::api;
 /// What stands before the reason in the `type` of a problem.
 pub const PROBLEM_TYPE_PREFIX: &str = "urn:qadom:reason:";
 
+/// The most bytes of a detail that repeats what was sent.
+const DETAIL_MAX: usize = 1024;
+
+/// The longest name, in bytes, beside which a known one may be near.
+const FIELD_MAX: usize = 64;
+
+/// How near a known field has to be to one that is not known, from 0 to 1.
+const NEAR: f64 = 0.7;
+
 /// A problem as it travels: `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
@@ -82,6 +91,21 @@ impl Problem {
     #[must_use]
     pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
+        self
+    }
+
+    /// Adds which field may have been meant, where the detail is serde's word that there is none of that name, and
+    /// cuts the detail short: it repeats what was sent.
+    #[must_use]
+    pub(crate) fn with_nearest_field(mut self) -> Self {
+        if let Some(name) = nearest_field(&self.detail) {
+            self.advice = Some(format!("did you mean {name}?"));
+        }
+        if self.detail.len() > DETAIL_MAX {
+            self.detail
+                .truncate(self.detail.floor_char_boundary(DETAIL_MAX));
+            self.detail.push('…');
+        }
         self
     }
 
@@ -155,6 +179,17 @@ impl IntoResponse for Problem {
     }
 }
 
+/// The field nearest to one that is not known, by what serde says of it: its name and those of the fields that
+/// there are, all in backticks.
+fn nearest_field(detail: &str) -> Option<&str> {
+    let (_, told) = detail.split_once("unknown field `")?;
+    let mut quoted = told.split('`').step_by(2);
+    let unknown = quoted.next().filter(|name| name.len() <= FIELD_MAX)?;
+    let near = quoted.map(|known| (strsim::jaro(known, unknown), known));
+    let (nearness, name) = near.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (nearness > NEAR).then_some(name)
+}
+
 /// The status code that a reason has.
 fn status(reason: Reason) -> StatusCode {
     match reason {
@@ -205,6 +240,30 @@ mod tests {
         assert_eq!(problem.detail, "no such item");
         let other = Problem::not_found(Error::Stopped, "no such item");
         assert_eq!(other.detail, Error::Stopped.to_string());
+    }
+
+    #[test]
+    fn a_field_that_is_unknown_is_told_beside_the_nearest_one() {
+        for (detail, nearest) in [
+            (
+                "unknown field `tll`, expected one of `identity`, `ttl`, `once` at line 1",
+                Some("ttl"),
+            ),
+            (
+                "unknown field `adresses`, expected `addresses`",
+                Some("addresses"),
+            ),
+            ("unknown field `x`, expected `name` or `secret`", None),
+            ("unknown field ``, expected `name`", None),
+            ("unknown field `name`, there are no fields", None),
+            ("missing field `name`", None),
+        ] {
+            assert_eq!(nearest_field(detail), nearest, "{detail}");
+        }
+        let long = format!("unknown field `{}`, expected `mode`", "ü".repeat(1 << 20));
+        let problem = Problem::new(Reason::Malformed, long).with_nearest_field();
+        assert_eq!(problem.advice, None);
+        assert!(problem.detail.len() <= DETAIL_MAX + '…'.len_utf8());
     }
 
     #[test]

@@ -162,6 +162,6 @@ impl From<PathRejection> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(Reason::Usage, rejection.body_text())
+        Self::new(Reason::Usage, rejection.body_text()).with_nearest_field()
     }
 }

@@ -175,8 +175,25 @@ async fn what_is_asked_wrongly_is_told_with_its_reason() {
     ] {
         problem(api.post(route, body.to_owned()).await, status, reason).await;
     }
+    for (route, body, status, reason, nearest) in [
+        ("/v1/values?tll=1h", "x", 400, "usage", "ttl"),
+        ("/v1/ping", r#"{"nodes": "x"}"#, 400, "malformed", "node"),
+        (
+            "/v1/bulk/put",
+            r#"{"items": [{"value_base46": ""}]}"#,
+            400,
+            "malformed",
+            "value_base64",
+        ),
+    ] {
+        let response = api.post(route, body.to_owned()).await;
+        assert_eq!(response.status().as_u16(), status, "{route}");
+        let problem = json(response).await;
+        assert!(problem["type"].as_str().unwrap().ends_with(reason));
+        assert_eq!(problem["advice"], format!("did you mean {nearest}?"));
+    }
     let status = json(api.get("/v1/status").await).await;
-    assert_eq!(status["drops"]["malformed"], 11, "{status}");
+    assert_eq!(status["drops"]["malformed"], 14, "{status}");
     api.node.shutdown().await;
 }
 

@@ -28,6 +28,9 @@ mod seal;
 use archive::Part;
 use seal::{Cost, Opener, Sealed, Sealer};
 
+/// Characters that the passphrase of a new backup has at least. Any passphrase opens a file that it sealed.
+pub const PASSPHRASE_MIN: usize = 8;
+
 /// What lies in a backup.
 ///
 /// # Examples
@@ -86,9 +89,12 @@ pub enum BackupError {
         /// The folder that was named.
         path: PathBuf,
     },
-    /// An empty passphrase seals nothing. The caller is at fault.
-    #[error("the passphrase is empty")]
-    NoPassphrase,
+    /// So short a passphrase seals nothing: whoever gets the file tries them all. The caller is at fault.
+    #[error("the passphrase has {length} characters, at least {PASSPHRASE_MIN} are needed")]
+    ShortPassphrase {
+        /// How many characters it has.
+        length: usize,
+    },
     /// Another passphrase sealed the file, or its first bytes are damaged.
     #[error("the passphrase does not open {}", path.display())]
     WrongPassphrase {
@@ -141,7 +147,7 @@ impl BackupError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::NoNode { .. } => Reason::NotFound,
-            Self::NoPassphrase => Reason::Usage,
+            Self::ShortPassphrase { .. } => Reason::Usage,
             Self::WrongPassphrase { .. } => Reason::BadSignature,
             Self::NotABackup { .. } => Reason::Malformed,
             Self::Damaged { .. } => Reason::BadHash,
@@ -160,7 +166,9 @@ impl BackupError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NoNode { .. } => "name the folder of a node with --data-dir",
-            Self::NoPassphrase => "give a passphrase that nobody guesses",
+            Self::ShortPassphrase { .. } => {
+                "give a passphrase that nobody guesses, best of several words; nothing was written"
+            }
             Self::WrongPassphrase { .. } => "type it again; nothing was changed",
             Self::NotABackup { .. } => "name a file that `qadom backup` wrote",
             Self::Damaged { .. } => "take another copy of it; nothing was changed",
@@ -230,8 +238,9 @@ fn seal_with(
     passphrase: &str,
     cost: Cost,
 ) -> Result<BackedUp, BackupError> {
-    if passphrase.is_empty() {
-        return Err(BackupError::NoPassphrase);
+    let length = passphrase.chars().count();
+    if length < PASSPHRASE_MIN {
+        return Err(BackupError::ShortPassphrase { length });
     }
     let mut parts = vec![Part::Settings, Part::Journal, Part::NodeKey];
     let names = IdentityFolder::at(data_dir).names()?;

@@ -38,7 +38,7 @@ mod views;
 mod formats;
 
 pub use address::{AddressError, HostPort, JoinAddress, NodeAddress, NodeName};
-pub use backup::{BackedUp, BackupError, backup, restore};
+pub use backup::{BackedUp, BackupError, PASSPHRASE_MIN, backup, restore};
 pub use bag_stream::{BagEvent, BagStream};
 pub use bench::{BenchError, BenchReport, BenchSettings, IdleMemory, Row, run_bench};
 pub use builder::{Builder, DEFAULT_PORT};

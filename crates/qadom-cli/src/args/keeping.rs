@@ -11,7 +11,7 @@ pub(crate) struct Backup {
     /// The sealed file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Read the passphrase from this file instead of the terminal
+    /// Read the passphrase from this file instead of the terminal; of a new backup it has 8 characters at least
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
 }

@@ -42,6 +42,18 @@ fn a_node_that_is_restored_elsewhere_is_the_same_and_keeps_its_promises() {
         (&1.into(), &true.into())
     );
     assert_eq!(error_of(&daemon.run(&backup).code(1))["type"], "conflict");
+    let short = place.path().join("short");
+    std::fs::write(&short, "seven 7\n").unwrap();
+    let (other, short) = (place.path().join("other"), short.to_str().unwrap());
+    let refused = ["backup", other.to_str().unwrap(), "--json"];
+    let refused = [&refused[..], &["--passphrase-file", short]].concat();
+    let error = error_of(&daemon.run(&refused).code(2));
+    assert_eq!(error["type"], "usage");
+    assert!(
+        error["message"].as_str().unwrap().contains("at least 8"),
+        "{error}"
+    );
+    assert!(!other.exists());
     daemon.signal(&["TERM"]).0.code(0);
 
     let fresh = tempfile::tempdir().unwrap();

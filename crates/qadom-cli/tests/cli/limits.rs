@@ -11,13 +11,14 @@ use serde_json::Value;
 use crate::process::{Daemon, begin_through, ready_line, run, run_with};
 
 /// What everybody asks for: bytes per second, memory, disk, sessions, files, connections.
-const BUDGETS: [&str; 17] = [
+const BUDGETS: [&str; 18] = [
     "background-bytes-per-second",
     "publication-bytes-per-second",
     "files-upload-bytes-per-second",
     "memory-bytes",
     "store-buffer-bytes",
     "disk-bytes",
+    "kept-bytes",
     "records",
     "record-bytes",
     "files-held-bytes",
@@ -79,6 +80,16 @@ fn every_budget_is_shown_as_used_of_limit_in_status_json_and_metrics() {
         }
     }
     assert_eq!(limits["files-upload-bytes-per-second"].1, 1_000_000);
+    let parts = ["record-bytes", "publication-bytes", "files-held-bytes"];
+    let whole = parts.iter().map(|name| limits[*name].1).sum::<u64>();
+    assert_eq!(limits["kept-bytes"].1, whole);
+    let doctor = daemon.run(&["doctor", "--json"]).code(0).object();
+    let mut checks = doctor["checks"].as_array().unwrap().iter();
+    let budgets = checks.find(|check| check["name"] == "budgets").unwrap();
+    assert!(
+        budgets["detail"].as_str().unwrap().starts_with("fullest: "),
+        "{budgets}"
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn used() -> (TempDir, NodeId) {
 
 fn sealed_in(place: &Path, from: &Path) -> PathBuf {
     let to = place.join("backup");
-    seal_with(from, &to, "secret", CHEAP).unwrap();
+    seal_with(from, &to, "a secret", CHEAP).unwrap();
     to
 }
 
@@ -41,7 +41,7 @@ fn what_was_backed_up_is_restored_and_nothing_else() {
     let ((used, node), place) = (used(), tempfile::tempdir().unwrap());
     let file = sealed_in(place.path(), used.path());
     let fresh = place.path().join("fresh");
-    let restored = restore(&fresh, &file, "secret").unwrap();
+    let restored = restore(&fresh, &file, "a secret").unwrap();
     let expected = BackedUp {
         node,
         identities: 2,
@@ -72,7 +72,7 @@ fn what_was_backed_up_is_restored_and_nothing_else() {
         ["identities", "journal", "lock", "node.key", "qadom.toml"]
     );
     // Done again it changes nothing.
-    assert_eq!(restore(&fresh, &file, "secret").unwrap(), expected);
+    assert_eq!(restore(&fresh, &file, "a secret").unwrap(), expected);
 }
 
 #[test]
@@ -80,14 +80,14 @@ fn a_restore_that_was_cut_short_goes_on() {
     let ((used, _), place) = (used(), tempfile::tempdir().unwrap());
     let file = sealed_in(place.path(), used.path());
     let fresh = place.path().join("fresh");
-    restore(&fresh, &file, "secret").unwrap();
+    restore(&fresh, &file, "a secret").unwrap();
     // As it would be after the journal was put in place, with what was staged left behind.
     for name in [NODE_KEY, "identities/default", "identities/work"] {
         fs::remove_file(fresh.join(name)).unwrap();
     }
     fs::create_dir(fresh.join(RESTORING)).unwrap();
     fs::write(fresh.join(RESTORING).join(NODE_KEY), "half").unwrap();
-    restore(&fresh, &file, "secret").unwrap();
+    restore(&fresh, &file, "a secret").unwrap();
     assert!(fresh.join(NODE_KEY).exists() && !fresh.join(RESTORING).exists());
 }
 
@@ -95,13 +95,13 @@ fn a_restore_that_was_cut_short_goes_on() {
 fn nothing_that_is_there_is_overwritten() {
     let ((used, _), place) = (used(), tempfile::tempdir().unwrap());
     let file = sealed_in(place.path(), used.path());
-    let again = seal_with(used.path(), &file, "secret", CHEAP);
+    let again = seal_with(used.path(), &file, "a secret", CHEAP);
     assert!(matches!(again, Err(BackupError::Exists { .. })));
     for name in [NODE_KEY, JOURNAL, "identities/work", SETTINGS] {
         let other = tempfile::tempdir().unwrap();
         fs::create_dir(other.path().join(IDENTITIES)).unwrap();
         fs::write(other.path().join(name), "mine").unwrap();
-        let refused = restore(other.path(), &file, "secret").unwrap_err();
+        let refused = restore(other.path(), &file, "a secret").unwrap_err();
         assert!(
             matches!(&refused, BackupError::Exists { path } if path.ends_with(name)),
             "{refused}"
@@ -121,9 +121,20 @@ fn a_wrong_passphrase_changes_nothing() {
     let refused = restore(&fresh, &file, "Secret").unwrap_err();
     assert!(matches!(refused, BackupError::WrongPassphrase { .. }));
     assert!(!fresh.exists());
-    let refused = seal_with(used.path(), &place.path().join("empty"), "", CHEAP);
-    assert!(matches!(refused, Err(BackupError::NoPassphrase)));
-    let refused = seal_with(place.path(), &place.path().join("none"), "secret", CHEAP);
+    for (passphrase, length) in [("", 0), ("seven 7", 7), ("sieben ü", 8)] {
+        let to = place.path().join(format!("{length}"));
+        let sealed = seal_with(used.path(), &to, passphrase, CHEAP);
+        assert_eq!(to.exists(), length >= PASSPHRASE_MIN);
+        let Err(refused) = sealed else {
+            continue;
+        };
+        assert_eq!(refused.reason(), Reason::Usage);
+        let BackupError::ShortPassphrase { length: found } = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(found, length);
+    }
+    let refused = seal_with(place.path(), &place.path().join("none"), "a secret", CHEAP);
     assert!(matches!(refused, Err(BackupError::NoNode { .. })));
     assert!(!place.path().join("none").exists());
 }
@@ -136,7 +147,7 @@ fn damage_and_what_is_newer_is_refused_before_anything_is_changed() {
     let fresh = place.path().join("fresh");
     let refuse = |content: &[u8]| {
         fs::write(&file, content).unwrap();
-        let refused = restore(&fresh, &file, "secret").unwrap_err();
+        let refused = restore(&fresh, &file, "a secret").unwrap_err();
         assert!(!fresh.join(NODE_KEY).exists());
         refused.reason()
     };
@@ -167,11 +178,11 @@ fn files_that_no_node_could_start_with_are_neither_backed_up_nor_restored() {
         let ((used, _), place) = (used(), tempfile::tempdir().unwrap());
         fs::write(used.path().join(name), content).unwrap();
         let to = place.path().join("backup");
-        let refused = seal_with(used.path(), &to, "secret", CHEAP).unwrap_err();
+        let refused = seal_with(used.path(), &to, "a secret", CHEAP).unwrap_err();
         assert_eq!(refused.reason(), reason, "{name}: {refused}");
         assert!(!to.exists());
         // Somebody who knows the passphrase could have sealed it all the same.
-        let mut sealer = Sealer::new(Vec::new(), b"secret", CHEAP).unwrap();
+        let mut sealer = Sealer::new(Vec::new(), b"a secret", CHEAP).unwrap();
         for part in [
             Part::NodeKey,
             Part::Journal,
@@ -183,7 +194,7 @@ fn files_that_no_node_could_start_with_are_neither_backed_up_nor_restored() {
         archive::end(&mut sealer).unwrap();
         fs::write(&to, sealer.finish().unwrap()).unwrap();
         let fresh = place.path().join("fresh");
-        let refused = restore(&fresh, &to, "secret").unwrap_err();
+        let refused = restore(&fresh, &to, "a secret").unwrap_err();
         assert_eq!(refused.reason(), reason, "{name}: {refused}");
         assert!(!fresh.join(NODE_KEY).exists() && !fresh.join(JOURNAL).exists());
     }
@@ -198,7 +209,7 @@ fn an_entry_of_a_newer_version_in_the_journal_is_refused() {
         let change = Change::new("newer".into(), Some(vec![2, 0, 0].into())).unwrap();
         journal.write(&[change]).unwrap();
     }
-    let refused = seal_with(used.path(), &place.path().join("b"), "secret", CHEAP);
+    let refused = seal_with(used.path(), &place.path().join("b"), "a secret", CHEAP);
     assert_eq!(refused.unwrap_err().reason(), Reason::VersionTooNew);
 }
 
@@ -210,7 +221,7 @@ fn a_backup_is_for_its_owner_alone() {
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let fresh = place.path().join("fresh");
-    restore(&fresh, &file, "secret").unwrap();
+    restore(&fresh, &file, "a secret").unwrap();
     for name in [NODE_KEY, JOURNAL, "identities/work"] {
         let mode = fs::metadata(fresh.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -3,13 +3,14 @@
 //! What must stay true: the same facts give the same checks, each at most once and under a name that
 //! does not change; a check that fails says what to do.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use qadom_engine::{Mode, Reachability};
 
 use crate::process::Space;
-use crate::status::{NOBODY_ANSWERS, Status, Verdict};
+use crate::status::{Limit, NOBODY_ANSWERS, Status, Verdict};
 
 /// A clock that is wrong by more than this is told, in milliseconds: the protocol corrects by it.
 const CLOCK_WRONG_MS: u64 = 60_000;
@@ -25,6 +26,23 @@ const DROPS_MIN: u64 = 100;
 
 /// One in this many that is dropped is worth a word.
 const DROPS_SHARE: u64 = 20;
+
+/// Limits at which something is refused that the node needs for itself. What makes room when it is full, as the
+/// records do, may be full; the disk has a check of its own.
+const NEEDED: [&str; 6] = [
+    "memory-bytes",
+    "open-files",
+    "operations",
+    "publication-bytes",
+    "publications",
+    "store-buffer-bytes",
+];
+
+/// From so many percent on such a limit is worth a word.
+const SHORT: u64 = 95;
+
+/// Limits that are told when none is.
+const FULLEST: usize = 3;
 
 /// Reasons under which datagrams are counted that did not even leave this machine.
 const UNSENT: [&str; 2] = ["socket-unreachable", "socket-refused"];
@@ -89,6 +107,7 @@ impl Facts<'_> {
             self.diversity(),
             self.density(),
             self.disk(),
+            self.budgets(),
             self.drops(),
         ]
     }
@@ -267,6 +286,25 @@ impl Facts<'_> {
         }
     }
 
+    /// Whether something is nearly used up, of which the node can do with no less.
+    fn budgets(&self) -> Check {
+        let limits = self.status.limits.iter().filter(|limit| limit.limit > 0);
+        let mut shares: Vec<_> = limits.map(|limit| (percent(limit), limit.name)).collect();
+        shares.sort_by_key(|(percent, _)| Reverse(*percent));
+        let text = |(percent, name): &(u64, &str)| format!("{name} {percent} %");
+        let is_short = |(percent, name): &&(u64, &str)| *percent >= SHORT && NEEDED.contains(name);
+        let short: Vec<_> = shares.iter().filter(is_short).map(text).collect();
+        if short.is_empty() {
+            let fullest: Vec<_> = shares.iter().take(FULLEST).map(text).collect();
+            return good("budgets", format!("fullest: {}", fullest.join(", ")));
+        }
+        bad(
+            "budgets",
+            format!("nearly used up: {}", short.join(", ")),
+            "`qadom status` shows use and limit of each; give the process more of it, or the node less to do",
+        )
+    }
+
     /// Whether much of what comes is dropped.
     fn drops(&self) -> Check {
         let drops = &self.status.drops;
@@ -290,7 +328,6 @@ impl Facts<'_> {
         )
     }
 
-    /// The line of the status that begins with this reason.
     /// Whether there is no other node that should answer: this is the first one, however its disk does.
     fn expects_nobody(&self) -> bool {
         match self.status.verdict {
@@ -300,11 +337,17 @@ impl Facts<'_> {
         }
     }
 
+    /// The first line of the status that tells of this reason.
     fn reason(&self, name: &str) -> Option<String> {
         let reasons = self.status.reasons.iter();
         let mut lines = reasons.filter(|line| line.contains(name));
         lines.next().cloned()
     }
+}
+
+/// How much of a limit is used, in whole percent.
+fn percent(limit: &Limit) -> u64 {
+    limit.used.saturating_mul(100) / limit.limit.max(1)
 }
 
 /// The address group that is likely to be in one hand: a /16, in IPv6 a /32.

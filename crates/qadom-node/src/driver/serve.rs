@@ -250,6 +250,7 @@ impl Driver {
             count("quic-connections", quic.connections, quic.connections_max),
         ];
         limits.extend(self.files.limits());
+        limits.push(sum("kept-bytes", &limits, &KEPT));
         limits
     }
 
@@ -328,6 +329,20 @@ fn quic_drops(quic: &Quic) -> [(&'static str, u64); 5] {
         ("quic-streams", drops.streams),
         ("quic-defects", drops.defects),
     ]
+}
+
+/// What the node keeps on its disk for others, and of its own promises: each has a limit that holds, and so has their
+/// sum.
+const KEPT: [&str; 3] = ["record-bytes", "publication-bytes", "files-held-bytes"];
+
+/// Some limits as one.
+fn sum(name: &'static str, limits: &[Limit], parts: &[&str]) -> Limit {
+    let parts = limits.iter().filter(|limit| parts.contains(&limit.name));
+    parts.fold(limit(name, 0, 0), |all, part| Limit {
+        name,
+        used: all.used.saturating_add(part.used),
+        limit: all.limit.saturating_add(part.limit),
+    })
 }
 
 const fn limit(name: &'static str, used: u64, limit: u64) -> Limit {

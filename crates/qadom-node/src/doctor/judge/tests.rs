@@ -206,3 +206,19 @@ fn keys_that_nodes_crowd_round_are_named() {
     };
     assert_eq!(failing(crowd), ["density"]);
 }
+
+#[test]
+fn a_budget_that_is_nearly_used_up_is_told_and_a_full_store_is_not() {
+    let with = |name, used| {
+        failing(move |status, _| {
+            status.limits = vec![Limit {
+                name,
+                used,
+                limit: 1000,
+            }];
+        })
+    };
+    assert_eq!(with("memory-bytes", 950), ["budgets"]);
+    assert!(with("memory-bytes", 949).is_empty());
+    assert!(with("record-bytes", 1000).is_empty());
+}

@@ -213,20 +213,15 @@ impl OwnAddresses {
     /// Where a voter, who is reached at an address, reaches this node: what others are told when
     /// there is a reason for it, else what the voter itself observes.
     pub(crate) fn towards(&self, voter: Voter, address: SocketAddr) -> Option<SocketAddr> {
-        let known = self.advertised.or(self.observed()).like(address);
-        known
-            .or_else(|| self.seen_by(voter, address))
-            .or_else(|| self.interface.like(address))
-    }
-
-    /// Where a voter, who is reached at an address, has told that it sees this node.
-    pub(crate) fn seen_by(&self, voter: Voter, address: SocketAddr) -> Option<SocketAddr> {
         let family = if canonical(address).is_ipv4() {
             &self.v4
         } else {
             &self.v6
         };
-        family.of(voter)
+        let known = self.advertised.or(self.observed()).like(address);
+        known
+            .or_else(|| family.of(voter))
+            .or_else(|| self.interface.like(address))
     }
 }
 

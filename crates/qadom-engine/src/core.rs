@@ -180,6 +180,8 @@ pub(crate) struct Core {
     pub(crate) round_trips: BTreeMap<NodeId, Duration>,
     /// The addresses at which contacts were seen and that they were told, each once in a session.
     pub(crate) told: BTreeMap<NodeId, SocketAddr>,
+    /// Where contacts have told that they see this node: each says it once in a session, too.
+    pub(crate) seen_at: BTreeMap<NodeId, SocketAddr>,
     effects: VecDeque<Effect>,
     sent: BTreeMap<RequestId, Sent>,
     identifying: BTreeMap<RequestId, (OperationId, SocketAddr)>,
@@ -228,6 +230,7 @@ impl Core {
             topics: Topics::default(),
             round_trips: BTreeMap::new(),
             told: BTreeMap::new(),
+            seen_at: BTreeMap::new(),
             effects: VecDeque::new(),
             sent: BTreeMap::new(),
             identifying: BTreeMap::new(),

@@ -39,6 +39,10 @@ use crate::timers::Timers;
 use crate::upkeep::Upkeep;
 use crate::walk::Context;
 
+/// Operations that may go on at once after their outcome was told. Those beyond tell it when they end, so
+/// that whoever asks for more and more waits for what is under way.
+const TOLD_MAX: usize = 256;
+
 /// A DHT node without its datagrams, its disk and its clock.
 ///
 /// The driver calls the inputs, then drains [`Engine::poll_effect`] until it is empty, then asks
@@ -263,10 +267,13 @@ impl Engine {
             Purpose::Pass => self.core.on_passed(id, Some(&answer)),
             _ => {}
         }
-        if let Answer::Pong(pong) = &answer
-            && let Some(observed) = pong.observed
-        {
-            self.core.on_observed(now, sent.contact.key(), observed);
+        if let Answer::Pong(pong) = &answer {
+            // Who has told it over this session says by its silence that it is still so: its vote counts
+            // as much as those of others, who may repeat theirs.
+            let told = || self.core.seen_at.get(sent.contact.id()).copied();
+            if let Some(observed) = pong.observed.or_else(told) {
+                self.core.on_observed(now, sent.contact.key(), observed);
+            }
         }
         if let Some(operation) = sent.operation {
             self.step(now, operation, |machine, context| {
@@ -401,6 +408,11 @@ impl Engine {
         self.operations.len().saturating_sub(self.background())
     }
 
+    /// Writes whose receipts were given and whose last copies are under way.
+    pub fn copies_under_way(&self) -> usize {
+        self.told.len()
+    }
+
     pub(crate) fn background(&self) -> usize {
         self.core.background.len()
     }
@@ -472,6 +484,7 @@ impl Engine {
                 let wake_at = machine.next_deadline();
                 self.timers.set(operation, wake_at);
                 if let Progress::Told(outcome) = going
+                    && self.told.len() < TOLD_MAX
                     && self.told.insert(operation)
                 {
                     let result = Ok(*outcome);

@@ -175,6 +175,9 @@ impl Core {
         let Some(address) = confirmed.map(|(_, address)| address).or_else(known) else {
             return;
         };
+        if self.table.contact(&key.id()).is_some() {
+            self.seen_at.insert(key.id(), observed);
+        }
         let voter = Voter::new(*key, address, self.config.local);
         self.addresses.vote(voter, observed);
         self.renew_hello(now);

@@ -86,6 +86,7 @@ impl Core {
     fn forget_way(&mut self, id: &NodeId) {
         self.round_trips.remove(id);
         self.told.remove(id);
+        self.seen_at.remove(id);
     }
 
     /// Takes a node out of the table that turned out to be a client.

@@ -38,7 +38,7 @@ impl Effort {
         hurries: true,
         ..Self::PLAIN
     };
-    /// The same for the holders of something, for which nobody waits.
+    /// One for the holders of something, for which nobody waits.
     pub(crate) const PATIENT: Self = Self {
         is_patient: true,
         ..Self::PLAIN
@@ -180,8 +180,9 @@ impl Core {
 
     /// Takes in what a lookup for the k nodes nearest to a random target found.
     pub(crate) fn note_sample(&mut self, target: &Key, closest: &[Contact], k: usize, now: Moment) {
-        // Where all nodes are known, a few of them tell nothing.
-        if k < K && self.table.len() < K {
+        // Where all nodes are known, a few of them tell nothing; and that hardly anybody answered tells of
+        // the own line as likely as of the network.
+        if k < K && (self.table.len() < K || closest.len() < k) {
             return;
         }
         let farthest = closest.get(k.saturating_sub(1)).or_else(|| closest.last());

@@ -192,6 +192,9 @@ impl Listed {
 
 /// What became of a write.
 ///
+/// That of a value is given as soon as `wanted` copies are durable: more of them may be under way to the
+/// nodes that are reachable and neither stored nor refused yet. Any other write has heard of all.
+///
 /// # Examples
 ///
 /// ```

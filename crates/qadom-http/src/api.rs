@@ -56,7 +56,8 @@ pub struct Written {
     pub seq: Option<u64>,
 }
 
-/// What became of the copies of a write.
+/// What became of the copies of a write. For a value it is given as soon as `wanted` copies are durable,
+/// while more may be under way to nodes that have neither stored nor refused it yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// Copies that the network would like to keep: k.

@@ -257,6 +257,9 @@ impl Driver {
             }
         };
         tracing::info!(%reason, "node is stopping: finishing writes");
+        if matches!(reason, StopReason::Asked) {
+            self.finish_copies().await;
+        }
         self.close().await;
         tracing::info!("node stopped");
         stopping.send_replace(Some(reason));

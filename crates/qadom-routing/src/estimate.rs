@@ -7,6 +7,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use crate::config::DEFAULT_K;
 use crate::moment::Moment;
 
 /// Samples that count, the last ones.
@@ -42,7 +43,7 @@ const DOUBLING: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug, Default)]
 pub struct SizeEstimator {
     samples: VecDeque<Sample>,
-    /// Samples taken since the network was last seen whole.
+    /// Nodes found by the samples taken since the network was last seen whole.
     taken: usize,
     held: Option<(f64, Moment)>,
     /// All other nodes, when the last lookup found fewer than it looked for.
@@ -101,7 +102,7 @@ impl SizeEstimator {
         self.whole = None;
         let at = now;
         self.samples.push_back(Sample { at, k, width });
-        self.taken += 1;
+        self.taken += k;
         let is_over = |samples: &VecDeque<Sample>| {
             let oldest = samples.front();
             samples.len() > SAMPLES
@@ -114,7 +115,7 @@ impl SizeEstimator {
         self.forget_outgrown();
         let raw = self.raw(self.samples.len());
         let value = match self.held {
-            Some((before, then)) if self.taken > ENOUGH => {
+            Some((before, then)) if self.taken > ENOUGH * DEFAULT_K => {
                 let doublings = now.since(then).as_secs_f64() / DOUBLING.as_secs_f64();
                 raw.min(before * libm::exp2(doublings))
             }

@@ -448,12 +448,20 @@ impl Lookup {
             .map(|(_, (_, candidate))| &candidate.contact)
     }
 
+    /// Whether the lookup would be over by now if it were not patient and wanted no more than the k
+    /// nearest and those within the reach that are known: each of its paths has found them.
+    pub fn has_found(&self) -> bool {
+        (0..self.config.paths).all(|path| self.undecided_by(path, false).is_none())
+    }
+
     /// Those of the nodes that answered which will be among the [`found`](Self::found) ones by all that
-    /// is known so far, nearest first: they are within the reach, or answers have agreed on who is
-    /// nearest and fewer than k others that may still answer are nearer.
+    /// is known so far, nearest first: they are within the reach, or the answers on every path have
+    /// agreed on who is nearest and fewer than k others that may still answer are nearer.
     pub fn settled(&self) -> impl Iterator<Item = &Contact> {
         let (k, reach) = (self.config.k, self.config.reach);
-        let is_agreed = self.paths.iter().any(|path| path.is_agreed);
+        let mut paths = self.paths.iter().take(self.config.paths).enumerate();
+        let is_agreed =
+            paths.all(|(place, path)| path.is_agreed || self.undecided_by(place, false).is_none());
         let live = self.candidates.iter();
         live.filter(|(_, candidate)| candidate.state != State::Failed)
             .take(REACH_MAX.max(k))
@@ -484,6 +492,10 @@ impl Lookup {
     /// The node that a path cannot end without: the nearest one to ask or, when there is none to
     /// ask, the nearest one to wait for. None when the path is over.
     fn undecided(&self, path: usize) -> Option<Distance> {
+        self.undecided_by(path, self.config.is_patient)
+    }
+
+    fn undecided_by(&self, path: usize, is_patient: bool) -> Option<Distance> {
         if self.is_finished {
             return None;
         }
@@ -518,7 +530,7 @@ impl Lookup {
                 }
                 State::Slow => {
                     slow = Some(*distance);
-                    if self.config.is_patient {
+                    if is_patient {
                         asked = slow;
                     }
                 }

@@ -1,12 +1,9 @@
 //! Asking one node for a sign of life.
 
-use std::net::SocketAddr;
-
 use qadom_routing::{Contact, Moment};
 use qadom_wire::{Answer, Reason};
 
-use crate::addresses::Voter;
-use crate::core::{Core, Purpose};
+use crate::core::Purpose;
 use crate::effect::RequestFailure;
 use crate::operation::{Outcome, PingReport};
 use crate::operations::{Operation, Progress, reason_of};
@@ -23,13 +20,6 @@ impl PingOperation {
     pub(crate) const fn new(contact: Contact, began: Moment) -> Self {
         Self { contact, began }
     }
-}
-
-/// Where a node has told before that it sees this one: it does so once in a session.
-fn seen_by(core: &Core, peer: &Contact) -> Option<SocketAddr> {
-    let address = peer.address(core.config.families)?;
-    let voter = Voter::new(*peer.key(), address, core.config.local);
-    core.addresses.seen_by(voter, address)
 }
 
 impl Operation for PingOperation {
@@ -52,7 +42,9 @@ impl Operation for PingOperation {
             Answer::Pong(pong) => Progress::done(Outcome::Pong(PingReport {
                 contact: from.clone(),
                 rtt: context.now.moment.since(self.began),
-                observed: pong.observed.or_else(|| seen_by(context.core, from)),
+                observed: pong
+                    .observed
+                    .or_else(|| context.core.seen_at.get(from.id()).copied()),
             })),
             Answer::Refused(reason) => Progress::refused_by(from, reason),
             _ => Progress::refused_by(&self.contact, Reason::Unreachable),

@@ -99,7 +99,13 @@ impl Replication {
             seeds.extend(self.survey.nearest(&target, K).into_iter().cloned());
             let (core, now) = (&*context.core, context.now);
             let query = (target, Query::Node);
-            self.walk = Some(Walk::through(core, query, Effort::PATIENT, seeds, now));
+            // Who leaves has no time for slow nodes.
+            let effort = if self.cause == Cause::HandOver {
+                Effort::PLAIN
+            } else {
+                Effort::PATIENT
+            };
+            self.walk = Some(Walk::through(core, query, effort, seeds, now));
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) mod spread;
 use std::time::Duration;
 
 use qadom_routing::Contact;
-use qadom_wire::{Answer, Kind, MAX_TTL, Reason, VALUE_TTL_MAX, Value};
+use qadom_wire::{Answer, K, Kind, MAX_TTL, Reason, VALUE_TTL_MAX, Value};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
@@ -75,7 +75,7 @@ impl WriteOperation {
     pub(crate) fn value(core: &Core, value: Value, options: WriteOptions, now: Time) -> Self {
         // The receipt does not wait for the slowest holders, so that all of them can be.
         let effort = Effort {
-            is_patient: true,
+            is_patient: core.table.len() >= K,
             ..core.thorough()
         };
         let walk = Walk::new(core, *value.key(), Query::Node, effort, now);
@@ -349,7 +349,9 @@ impl WriteOperation {
             let receipt = Some(receipt);
             return Progress::failed(Failure::Journal { reason, receipt });
         }
-        note_outcome(context, &item, &receipt);
+        if !self.is_told {
+            note_outcome(context, &item, &receipt);
+        }
         if receipt.stored < needed {
             return Progress::failed(Failure::TooFewCopies { receipt, needed });
         }

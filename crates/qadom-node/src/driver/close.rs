@@ -6,14 +6,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
-use super::{Driver, save};
+use super::{Driver, Input, report, save};
 
 /// The longest wait for one commit at the end; a disk that takes longer is given up.
 const COMMIT_MAX: Duration = Duration::from_secs(30);
 
+/// The longest wait for copies of values whose receipts were given already.
+const COPIES_MAX: Duration = Duration::from_secs(3);
+
 impl Driver {
+    /// Lets the last copies of values go out whose receipts were given already.
+    pub(super) async fn finish_copies(&mut self) {
+        let end = self.clock.now().moment + COPIES_MAX;
+        let given_up_at = self.clock.instant(end);
+        while self.engine.copies_under_way() > 0 && self.clock.now().moment < end {
+            let deadline = self.deadline();
+            let due = deadline.map_or(given_up_at, |deadline| deadline.min(given_up_at));
+            let input = tokio::select! {
+                readable = self.sockets.readable() => Input::Readable(readable),
+                report = report(&mut self.flusher) => Input::Report(report),
+                () = tokio::task::yield_now(), if self.endpoint.has_requests() => Input::More,
+                () = sleep_until(due) => Input::Due,
+            };
+            let now = self.clock.now();
+            self.on_input(now, input);
+            self.on_due(now);
+            self.settle(now);
+            if self.stop.take().is_some() {
+                break;
+            }
+        }
+    }
+
     pub(super) async fn close(mut self: Box<Self>) {
         self.queue.close();
         self.reading.end();

@@ -8,7 +8,7 @@ use qadom_routing::Contact;
 use qadom_wire::{K, Kind};
 
 use super::spread::count;
-use super::{Stage, Task, WriteOperation};
+use super::{Stage, Task, WriteOperation, note_outcome};
 use crate::operation::Outcome;
 use crate::operations::Progress;
 use crate::walk::Context;
@@ -32,26 +32,35 @@ impl WriteOperation {
         }
     }
 
-    /// Tells that a value is kept as soon as there are as many copies as are wanted. Nobody can be ahead
-    /// of a value with a later one, so that the slowest of its holders, and those who are still
-    /// looked for, need not be waited for.
-    pub(super) fn tell_early(&mut self, context: &Context<'_>) -> Progress {
+    /// Tells that a value is kept as soon as there are as many copies as are wanted with the nodes that
+    /// are nearest, by all paths of the lookup. Nobody can be ahead of a value with a later one, so
+    /// that slow holders, and those beside the target, need not be waited for.
+    pub(super) fn tell_early(&mut self, context: &mut Context<'_>) -> Progress {
         let is_value = matches!(self.task, Task::Value(_));
         let is_promised = self.is_promised && self.journal == 0 && self.journal_failed.is_none();
-        let enough = self.needed().max(count(K));
         let may_tell = is_value && is_promised && !self.is_told;
-        let item = self.item.as_ref().filter(|_| may_tell);
-        match (&self.stage, item) {
-            (Stage::Finding(_) | Stage::Storing, Some(item)) if self.spread.has(enough) => {
-                let mut receipt = self.spread.receipt(item, context.now);
-                if let Stage::Finding(walk) = &self.stage {
-                    receipt.messages += walk.lookup().queries() + walk.asked_again();
-                    receipt.hops = walk.lookup().hops();
-                }
-                self.is_told = true;
-                Progress::Told(Box::new(Outcome::Stored(receipt)))
+        let enough = self.needed().max(count(K));
+        let Some(item) = self.item.clone().filter(|_| may_tell) else {
+            return Progress::Going;
+        };
+        let (mut messages, mut hops) = (0, self.spread.hops);
+        match &self.stage {
+            Stage::Storing => {}
+            Stage::Finding(walk) if self.spread.has(enough) && walk.lookup().has_found() => {
+                self.spread.expect(context, walk.closest(), &item, false);
+                messages = walk.lookup().queries() + walk.asked_again();
+                hops = walk.lookup().hops();
             }
-            _ => Progress::Going,
+            _ => return Progress::Going,
         }
+        if !self.spread.has(enough) {
+            return Progress::Going;
+        }
+        let mut receipt = self.spread.receipt(&item, context.now);
+        receipt.messages += messages;
+        receipt.hops = hops;
+        note_outcome(context, &item, &receipt);
+        self.is_told = true;
+        Progress::Told(Box::new(Outcome::Stored(receipt)))
     }
 }

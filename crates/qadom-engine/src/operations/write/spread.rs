@@ -1,6 +1,6 @@
 //! Bringing one record to its holders, this node among them when it is near enough.
 //!
-//! What must stay true: a copy counts only when its holder said that it is durable; the receipt
+//! What must stay true: a copy counts only when its holder said that it is durable; the last receipt
 //! names everybody else who was asked.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,10 @@ use crate::operation::{Receipt, Refusal};
 use crate::records::Held;
 use crate::time::Time;
 use crate::walk::Context;
+
+/// Copies that are sent before all holders are known, at most: with those to the k closest they are no more
+/// than a put may send.
+const EARLY_MAX: usize = REACH_MAX - K;
 
 /// What is written.
 #[derive(Clone, Debug)]
@@ -59,7 +63,9 @@ pub(crate) struct Spread {
     waiting_for: usize,
     /// Who was sent a copy before all holders were known.
     early: BTreeSet<NodeId>,
-    stored: usize,
+    /// Those of them that are no holders after all. Their copies do not count.
+    beside: BTreeSet<NodeId>,
+    stored: BTreeSet<NodeId>,
     refused: Vec<Refusal>,
     /// Requests sent, those of the lookup before among them.
     pub(crate) messages: u32,
@@ -78,7 +84,8 @@ impl Spread {
             reachable: 0,
             waiting_for: 0,
             early: BTreeSet::new(),
-            stored: 0,
+            beside: BTreeSet::new(),
+            stored: BTreeSet::new(),
             refused: Vec::new(),
             messages: 0,
             hops: 0,
@@ -123,7 +130,7 @@ impl Spread {
         item: &Item,
     ) {
         for holder in holders {
-            if self.early.len() < REACH_MAX && self.early.insert(*holder.id()) {
+            if self.early.len() < EARLY_MAX && self.early.insert(*holder.id()) {
                 self.send_to(context, holder, &request(item, false));
             }
         }
@@ -136,18 +143,18 @@ impl Spread {
 
     /// Sends no more copies than those that are under way.
     pub(crate) fn stop(&mut self) {
-        self.reachable = std::mem::take(&mut self.early).len();
+        self.reachable = self.early.len();
     }
 
-    /// Sends a copy to each of the holders that has none yet: the k closest, this node counted when it
-    /// is one of them, and who else is within reach.
-    pub(crate) fn send(
+    /// Takes note of who the holders are, this node counted when it is one of the k closest, and gives
+    /// the others.
+    pub(crate) fn expect(
         &mut self,
-        context: &mut Context<'_>,
+        context: &Context<'_>,
         mut holders: Vec<Contact>,
         item: &Item,
         is_exclusive: bool,
-    ) {
+    ) -> Vec<Contact> {
         if is_exclusive {
             // More than half of the k closest have to agree: copies beyond them would be no votes.
             holders.truncate(K);
@@ -157,14 +164,28 @@ impl Spread {
             let reach = context.core.thorough().reach;
             leave_own_place(item.slot(), &mut holders, reach);
         }
-        let mut others = std::mem::take(&mut self.early);
+        let is_holder = |node: &NodeId| holders.iter().any(|holder| holder.id() == node);
+        let beside = self.early.iter().filter(|node| !is_holder(node));
+        self.beside = beside.copied().collect();
+        holders.truncate(REACH_MAX.saturating_sub(self.beside.len()));
+        self.reachable = holders.len() + usize::from(self.own_is_near);
+        holders
+    }
+
+    /// Sends a copy to each of the holders that has none yet: the k closest and who else is within reach.
+    pub(crate) fn send(
+        &mut self,
+        context: &mut Context<'_>,
+        holders: Vec<Contact>,
+        item: &Item,
+        is_exclusive: bool,
+    ) {
         let request = request(item, is_exclusive);
-        for holder in &holders {
-            if !others.remove(holder.id()) {
-                self.send_to(context, holder, &request);
+        for holder in self.expect(context, holders, item, is_exclusive) {
+            if !self.early.contains(holder.id()) {
+                self.send_to(context, &holder, &request);
             }
         }
-        self.reachable = holders.len() + others.len() + usize::from(self.own_is_near);
     }
 
     fn send_to(&mut self, context: &mut Context<'_>, holder: &Contact, request: &Request) {
@@ -194,7 +215,9 @@ impl Spread {
         self.waiting_for = self.waiting_for.saturating_sub(1);
         match answer {
             Answer::Stored(results) => match results.first() {
-                Some(result) if result.is_committed() => self.stored += 1,
+                Some(result) if result.is_committed() => {
+                    self.stored.insert(*from.id());
+                }
                 Some(StoreResult::Refused(reason)) => self.refuse(from.id(), *reason),
                 Some(_) => self.refuse(from.id(), Reason::StorageFailed),
                 None => self.refuse(from.id(), Reason::Malformed),
@@ -233,7 +256,8 @@ impl Spread {
 
     /// Durable copies, the own one counted when this node is near.
     pub(crate) fn copies(&self) -> u32 {
-        count(self.stored + self.own_copies())
+        let stored = self.stored.difference(&self.beside).count();
+        count(stored + self.own_copies())
     }
 
     fn own_copies(&self) -> usize {
@@ -242,6 +266,8 @@ impl Spread {
 
     pub(crate) fn receipt(&self, item: &Item, now: Time) -> Receipt {
         let (stored, own_copies) = (self.copies(), self.own_copies());
+        let of_holders = |refusal: &&Refusal| !self.beside.contains(&refusal.node);
+        let refused = self.refused.iter().filter(of_holders).copied().collect();
         let expires_at = match item {
             Item::Value(_, ttl_seconds) => self.began.utc_seconds() + u64::from(*ttl_seconds),
             Item::Signed(record) => record.expiry(),
@@ -249,10 +275,10 @@ impl Spread {
         Receipt {
             key: *item.slot(),
             wanted: count(K),
-            reachable: count(self.reachable.max(self.early.len())),
+            reachable: count(self.reachable),
             stored,
             alone: stored == 1 && self.reachable == 1 && own_copies == 1,
-            refused: self.refused.clone(),
+            refused,
             hops: self.hops,
             messages: self.messages,
             took: now.moment.since(self.began.moment),

@@ -48,12 +48,36 @@ fn whoever_answered_is_settled_within_the_reach_or_when_hardly_anybody_nearer_ma
         expected,
         "those beyond the k nearest are not"
     );
-    lookup.finish();
-    assert!(
-        settled(&lookup)
-            .iter()
-            .all(|node| lookup.found().any(|found| found == node))
-    );
+}
+
+#[test]
+fn whoever_is_near_by_the_word_of_one_path_alone_is_not_settled() {
+    let nodes = ranked(100);
+    let own = *contact(u16::MAX).id();
+    let config = LookupConfig {
+        alpha_agreed: 20,
+        paths: 3,
+        ..LOCAL
+    };
+    let seeds = nodes[90..].iter().cloned();
+    let mut lookup = Lookup::new(own, Key::ZERO, config, seeds, NOW);
+    let first = ask_all(&mut lookup);
+    let friends = || nodes[..20].iter().cloned();
+    lookup.on_answer(first[0].id(), friends(), NOW);
+    for _ in 0..20 {
+        for asked in ask_all(&mut lookup) {
+            lookup.on_answer(asked.id(), friends(), NOW);
+        }
+    }
+    assert_eq!(lookup.answered().count(), 21, "all friends answered");
+    assert_eq!(lookup.settled().count(), 0);
+    assert!(!lookup.has_found());
+    // The other paths come to the same.
+    for honest in &first[1..] {
+        lookup.on_answer(honest.id(), friends(), NOW);
+    }
+    assert_eq!(lookup.settled().cloned().collect::<Vec<_>>(), nodes[..20]);
+    assert!(lookup.has_found());
 }
 
 #[test]

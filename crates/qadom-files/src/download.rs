@@ -14,7 +14,7 @@ pub use peer::Availability;
 pub use reader::ReaderId;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +23,7 @@ use rand_core::{Rng, SeedableRng};
 use self::peer::{FALSE_CLAIMS_MAX, Lateness, Peer, Rate};
 use self::rarity::Rarity;
 use self::reader::Reader;
+use self::schedule::Doubled;
 use crate::{ChunkIndex, ChunkSet, Layout};
 
 /// Peers of one download.
@@ -166,8 +167,8 @@ pub struct Download {
     peers: BTreeMap<PeerId, Peer>,
     lost: BTreeMap<PeerId, LossReason>,
     /// Chunks that two peers were asked for.
-    doubled: BTreeSet<u64>,
-    /// How many more may be asked of two.
+    doubled: BTreeMap<u64, Doubled>,
+    /// How many more may be asked of two because one is late.
     doubles_left: u64,
     next_double: Option<Duration>,
     readers: BTreeMap<ReaderId, Reader>,
@@ -201,7 +202,7 @@ impl Download {
             requests: 0,
             peers: BTreeMap::new(),
             lost: BTreeMap::new(),
-            doubled: BTreeSet::new(),
+            doubled: BTreeMap::new(),
             doubles_left: schedule::doubles(layout),
             next_double: None,
             readers: BTreeMap::new(),

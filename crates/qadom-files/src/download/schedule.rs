@@ -17,11 +17,13 @@ use crate::{CHUNK_SIZE, Layout};
 /// Pages within which the rarest chunk is looked for: 4 GiB.
 const PAGES_LOOKED_AT: usize = 4;
 
-/// One chunk in so many may be asked of a second peer.
+/// One chunk in so many may be asked of a second peer, so that of all but the smallest files (fewer than 50
+/// chunks) at most 2 % more bytes come than they have.
 const DOUBLES_SHARE: u64 = 100;
 
-/// Chunks that may be asked of a second peer in the smallest file.
-const DOUBLES_MIN: u64 = 2;
+/// Chunks that may be asked of a second peer in the smallest file: without any, a slow peer would hold up
+/// its end.
+const DOUBLES_MIN: u64 = 1;
 
 /// How often late chunks are looked for while some peer has nothing to do.
 const DOUBLE_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,7 +34,16 @@ const UNKNOWN_TIME: Duration = Duration::from_secs(1);
 /// A chunk is late with one peer when another would need less than a half of the time.
 const LATE_FACTOR: u32 = 2;
 
-/// How many chunks of a file may be asked of a second peer.
+/// Why a chunk was asked of a second peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubled {
+    /// A reader stands at it.
+    Awaited,
+    /// The first peer was late at the end: one of those that may be.
+    Late,
+}
+
+/// How many chunks of a file may be asked of a second peer because the first one is late.
 pub(super) const fn doubles(layout: Layout) -> u64 {
     let share = layout.chunks() / DOUBLES_SHARE;
     if share < DOUBLES_MIN {
@@ -228,7 +239,7 @@ impl Download {
             if self.requests < REQUESTS_MAX
                 && let Some(id) = self.rescuer(now, chunk)
             {
-                self.doubled.insert(chunk);
+                self.doubled.insert(chunk, Doubled::Awaited);
                 self.ask(now, id, chunk);
             }
         }
@@ -238,7 +249,7 @@ impl Download {
                 && let Some(chunk) = self.latest_for(now, id)
             {
                 self.doubles_left -= 1;
-                self.doubled.insert(chunk);
+                self.doubled.insert(chunk, Doubled::Late);
                 self.ask(now, id, chunk);
             }
         }
@@ -249,7 +260,7 @@ impl Download {
         let windows = self.readers.values().map(Reader::window);
         let first = windows.filter_map(|window| self.have.first_missing(window));
         let mut awaited: Vec<u64> = first
-            .filter(|chunk| self.requested.contains(*chunk) && !self.doubled.contains(chunk))
+            .filter(|chunk| self.requested.contains(*chunk) && !self.doubled.contains_key(chunk))
             .collect();
         awaited.sort_unstable();
         awaited.dedup();
@@ -289,7 +300,7 @@ impl Download {
         flights
             .filter(|(expected, chunk)| {
                 *expected > own * LATE_FACTOR
-                    && !self.doubled.contains(chunk)
+                    && !self.doubled.contains_key(chunk)
                     && peer.has(*chunk)
                     && !peer.flights.contains_key(chunk)
             })
@@ -335,9 +346,15 @@ impl Download {
         };
         self.requests -= 1;
         self.wasted += flight.received;
-        if !self.doubled.remove(&chunk) {
-            self.requested.remove(chunk);
-            self.demand_changed();
+        match self.doubled.remove(&chunk) {
+            None => {
+                self.requested.remove(chunk);
+                self.demand_changed();
+            }
+            // Nothing came twice, so that another chunk may be asked of a second peer: one that stalls
+            // does not use up what there is against the slow.
+            Some(Doubled::Late) if flight.received == 0 => self.doubles_left += 1,
+            Some(_) => {}
         }
     }
 

@@ -53,6 +53,7 @@ pub use push::{FilePushed, PUSH_COPIES};
 pub use reader::{FileBytes, FileReader};
 pub use status::FileStatus;
 pub use task::{FilePhase, FileProgress, FileTask};
+pub use web::UNPROVEN_MAX;
 
 pub(crate) use repair::check_pushes;
 pub(crate) use service::{ASKED_MAX, Asked, FileSettings, Service, lock};

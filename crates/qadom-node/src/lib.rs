@@ -48,6 +48,7 @@ pub use error::{Error, StartError, StopReason, join_problem_text};
 pub use files::{
     AddOptions, FileAdded, FileBytes, FileError, FileFetched, FileName, FilePhase, FileProgress,
     FilePushed, FileReader, FileStatus, FileTask, Files, GetOptions, NamedFile, PUSH_COPIES,
+    UNPROVEN_MAX,
 };
 pub use identities::{DEFAULT_IDENTITY, IDENTITIES_MAX, IDENTITY_NAME_MAX, IdentityError};
 pub use lookup_stream::{LookupEvent, LookupStream};

@@ -92,4 +92,54 @@ pub(crate) struct Get {
     /// When no node has the file, take what a plain URL in the bag of name:NAME brings, whatever it is
     #[arg(long)]
     pub(crate) unverified: bool,
+    /// Take at most this much from a plain server before anything proves it, such as 500MB or 4GiB
+    /// [default: 1GiB, or what most writers of the name say that it has, if that is more]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_size: Option<u64>,
+}
+
+/// Reads a number of bytes: digits, and a unit of thousands (`kB`, `MB`) or of 1024 (`KiB`, `MiB`) if one is
+/// meant.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit());
+    let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
+    let factor: Option<u64> = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "kb" => Some(1_000),
+        "mb" => Some(1_000_000),
+        "gb" => Some(1_000_000_000),
+        "tb" => Some(1_000_000_000_000),
+        "kib" | "k" => Some(1 << 10),
+        "mib" | "m" => Some(1 << 20),
+        "gib" | "g" => Some(1 << 30),
+        "tib" | "t" => Some(1 << 40),
+        _ => None,
+    };
+    let number = digits.parse::<u64>().ok();
+    let size = number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor));
+    size.ok_or_else(|| "a number of bytes, as 1500000, 500MB or 4GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn a_size_has_a_number_and_a_unit_if_any() {
+        for (text, size) in [
+            ("0", 0),
+            ("1500000", 1_500_000),
+            ("500MB", 500_000_000),
+            ("4GiB", 4 << 30),
+            ("4 gib", 4 << 30),
+            ("64k", 64 << 10),
+        ] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for bad in ["", "MB", "-1", "1.5GB", "4XB", "99999999TiB", "GiB4"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
 }

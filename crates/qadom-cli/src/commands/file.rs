@@ -122,6 +122,7 @@ async fn fetch(get: FileGet, client: &Client, output: Output) -> anyhow::Result<
         first: get.first,
         manifest: manifest.map(|(_, text)| text),
         unverified: get.unverified,
+        max_size: get.max_size,
     };
     let fetched = loop {
         let events = client.file_fetch(&file, &request).await;

@@ -109,6 +109,10 @@ pub struct FetchRequest {
     /// node has the file.
     #[serde(default)]
     pub unverified: bool,
+    /// The most bytes that are taken from a plain HTTP server as long as nothing proves them. None for
+    /// 1 GiB, or what most writers of the name say that the file has, if that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<u64>,
 }
 
 /// A file that was fetched.

@@ -74,6 +74,7 @@ pub(crate) async fn fetch(State(app): State<App>, file: Named, body: Body) -> An
         first: request.first,
         manifest: manifest.transpose()?,
         unverified: request.unverified,
+        max_size: request.max_size,
     };
     let task = app.node.files().get(named(file)?, options);
     Ok(follow(task, |fetched| api::FileFetched::from(&fetched)))

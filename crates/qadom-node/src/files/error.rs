@@ -109,6 +109,16 @@ pub enum FileError {
         /// What was wrong with the servers.
         problem: String,
     },
+    /// A plain HTTP server has more than is taken from it while nothing proves it. The caller may allow
+    /// more.
+    #[error("a server has more than {}, the most that is taken before anything proves it: {problem}",
+        bytes_text(*limit))]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+        /// What each server came to.
+        problem: String,
+    },
     /// Something stands where the file would be put. It stays as it is.
     #[error("{} exists already", path.display())]
     TargetExists {
@@ -192,6 +202,7 @@ impl FileError {
             Self::Incomplete { .. } | Self::Unproven { .. } => Reason::Unreachable,
             Self::NoServer { reason, .. } => *reason,
             Self::NoRoom => Reason::Quota,
+            Self::TooLarge { .. } => Reason::TooLarge,
             Self::TargetExists { .. } | Self::Changed { .. } => Reason::Conflict,
             Self::Underway { .. } | Self::Busy { .. } => Reason::Busy,
             Self::DiskFull { .. } => Reason::DiskFull,
@@ -220,6 +231,9 @@ impl FileError {
             | Self::Unproven { .. }
             | Self::NoServer { .. }
             | Self::Stopped => "what was verified is kept: the same command goes on from there",
+            Self::TooLarge { .. } => {
+                "if the file is that large and the disk has room for it, allow more with --max-size"
+            }
             Self::TargetExists { .. } => "name another place with -o, or move it away",
             Self::DiskFull { .. } => {
                 "free some space: what was verified is kept, and the same command goes on from there"
@@ -251,5 +265,17 @@ impl FileError {
                 problem: error.to_string(),
             },
         }
+    }
+}
+
+/// A number of bytes for people, exactly.
+fn bytes_text(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let fitting = units
+        .into_iter()
+        .find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    match fitting {
+        Some((shift, unit)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
     }
 }

@@ -65,6 +65,10 @@ pub struct GetOptions {
     /// Whether bytes are taken that nothing proves, when no node has the file under a name: from a plain
     /// URL in the bag of `name:NAME`.
     pub unverified: bool,
+    /// The most bytes that are taken from a plain HTTP server as long as nothing proves them, not even that
+    /// the file is so long. None for [`UNPROVEN_MAX`](super::UNPROVEN_MAX), or what most writers of the
+    /// name say that it has, if that is more.
+    pub max_size: Option<u64>,
 }
 
 /// A file that was fetched.
@@ -179,10 +183,11 @@ impl Files {
         options: GetOptions,
         reporter: &Arc<Reporter>,
     ) -> Result<FileFetched, Error> {
+        let unproven = (reporter, options.max_size);
         let found = match self.find(&file, &options).await {
             Err(error) if options.unverified && is_nowhere(&error) => {
                 let target = unverified_place(options.output.as_deref(), &file);
-                return self.fetch_unverified(&file, target, reporter, error).await;
+                return self.fetch_unverified(&file, target, unproven, error).await;
             }
             found => found?,
         };
@@ -202,14 +207,14 @@ impl Files {
         }
         let fetched = match self.fetch(&found, target.clone(), reporter).await {
             Err(error) if is_nowhere(&error) => {
-                let urls = self.fetch_from_urls(&found, target.clone(), reporter, error);
+                let urls = self.fetch_from_urls(&found, target.clone(), unproven, error);
                 urls.await
             }
             fetched => fetched,
         };
         match fetched {
             Err(error) if options.unverified && is_nowhere(&error) => {
-                self.fetch_unverified(&file, target, reporter, error).await
+                self.fetch_unverified(&file, target, unproven, error).await
             }
             fetched => self.fetched(&fetched?, target),
         }

@@ -3,7 +3,8 @@
 //! What must stay true: whoever writes a URL under a name cannot make this node ask a machine that only
 //! this node reaches: every address that is connected to, also after a redirect, is a public one, but
 //! in local mode. Nothing gets its name before all of it hashes to the id; where the hashes of the
-//! chunks are known, the first has to verify before more is asked for.
+//! chunks are known, the first has to verify before more is asked for. What nothing proves on the way is
+//! taken up to a limit, whatever size anybody claims.
 
 mod checked;
 
@@ -41,8 +42,13 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Wanted {
     /// What it has to be; none where anything is taken.
     pub(super) id: Option<FileId>,
-    /// The bytes that it is said to have; more are not taken. None where anything is taken.
+    /// The bytes that it has, where that is proven; others are not taken.
     pub(super) size: Option<u64>,
+    /// The bytes that others say it has. That proves nothing: only when the server's end comes before, and
+    /// what came is not the file, the rest is asked for.
+    pub(super) claimed: Option<u64>,
+    /// The most bytes that are taken where the size is not proven.
+    pub(super) limit: u64,
     /// The hashes of its chunks, where they are known.
     pub(super) manifest: Option<Arc<Manifest>>,
 }
@@ -59,6 +65,9 @@ pub(super) enum UrlError {
     /// It sends other bytes.
     #[error("what the server sends is not the file")]
     Wrong,
+    /// It has more than is taken unproven.
+    #[error("it has {}", .0.map_or_else(|| "more than that".to_owned(), |has| format!("{has} bytes")))]
+    TooLarge(Option<u64>),
     /// The transfer broke off again and again.
     #[error("the server breaks off: {0}")]
     Broken(io::Error),
@@ -145,7 +154,8 @@ pub(super) fn copy(
     let mut resumes = 0;
     while !copy.is_whole() {
         match copy.ask(agent, url, None, seen) {
-            Ok(()) if wanted.size.is_none() || copy.is_whole() => break,
+            Ok(()) if copy.is_whole() => break,
+            Ok(()) if wanted.size.is_none() && !copy.is_short()? => break,
             // The end came early, which is as good as an error.
             Ok(()) if resumes == RESUMES_MAX => {
                 return Err(UrlError::Broken(io::ErrorKind::UnexpectedEof.into()));
@@ -157,11 +167,10 @@ pub(super) fn copy(
         }
     }
     copy.file.sync_all().map_err(UrlError::Disk)?;
-    io::Seek::rewind(copy.file).map_err(UrlError::Disk)?;
-    let hashed = hash_reader(&*copy.file).map_err(UrlError::Disk)?;
+    let id = copy.hash()?;
     match wanted.id {
-        Some(id) if id != hashed.id => Err(UrlError::Wrong),
-        _ => Ok(hashed.id),
+        Some(wanted) if wanted != id => Err(UrlError::Wrong),
+        _ => Ok(id),
     }
 }
 
@@ -225,6 +234,25 @@ impl Copy<'_> {
         self.wanted.size == Some(self.done)
     }
 
+    /// Whether what came is not the file, and there may be more of it.
+    fn is_short(&mut self) -> Result<bool, UrlError> {
+        let is_less = self.wanted.claimed.is_some_and(|size| self.done < size);
+        Ok(is_less && self.wanted.id != Some(self.hash()?))
+    }
+
+    /// The id of what came.
+    fn hash(&mut self) -> Result<FileId, UrlError> {
+        io::Seek::rewind(self.file).map_err(UrlError::Disk)?;
+        let hashed = hash_reader(&*self.file).map_err(UrlError::Disk)?;
+        io::Seek::seek(self.file, io::SeekFrom::End(0)).map_err(UrlError::Disk)?;
+        Ok(hashed.id)
+    }
+
+    /// Whether so many bytes are more than are taken unproven.
+    fn is_too_large(&self, bytes: u64) -> bool {
+        self.wanted.size.is_none() && bytes > self.wanted.limit
+    }
+
     /// Begins anew.
     fn restart(&mut self) -> Result<(), UrlError> {
         self.file.set_len(0).map_err(UrlError::Disk)?;
@@ -254,7 +282,15 @@ impl Copy<'_> {
             206 => return Err(UrlError::Wrong),
             // It knows no ranges and begins at the beginning.
             200 => self.restart()?,
+            // There is no more than what came.
+            416 if self.done > 0 => return Err(UrlError::Wrong),
             status => return Err(UrlError::Status(status)),
+        }
+        let announced = response.body().content_length();
+        if let Some(has) = announced.map(|rest| self.done.saturating_add(rest))
+            && self.is_too_large(has)
+        {
+            return Err(UrlError::TooLarge(Some(has)));
         }
         let mut body = response.body_mut().as_reader();
         let mut piece = vec![0; PIECE];
@@ -273,6 +309,9 @@ impl Copy<'_> {
         self.done += bytes.len() as u64;
         if self.wanted.size.is_some_and(|size| self.done > size) {
             return Err(UrlError::Wrong);
+        }
+        if self.is_too_large(self.done) {
+            return Err(UrlError::TooLarge(None));
         }
         if let Some(manifest) = &self.wanted.manifest {
             let mut rest = bytes;

@@ -2,7 +2,8 @@
 //! servers alone, which also need not know ranges.
 //!
 //! What must stay true: what comes from a server is the file or gets no name, unless the user wants
-//! unverified bytes; those are shared with nobody.
+//! unverified bytes; those are shared with nobody. What a stranger's word says of a file's size neither keeps
+//! it away nor fills the disk.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -20,6 +21,19 @@ use super::task::{FilePhase, FileProgress, Reporter};
 use super::urls::{Pace, URLS_MAX, UrlError, Wanted, agent, copy};
 use super::{FileName, Files};
 use crate::error::Error;
+
+/// The most bytes that are taken from a server before anything proves them, unless the user says
+/// otherwise: 1 GiB.
+pub const UNPROVEN_MAX: u64 = 1 << 30;
+
+/// Why no server brought anything.
+#[derive(Debug, Default)]
+struct NoneBrings {
+    /// What was wrong with each.
+    problem: String,
+    /// What is taken unproven at most, if one has more.
+    limit: Option<u64>,
+}
 
 /// Whether a download ended because no node that can be reached brings the file.
 pub(super) const fn is_nowhere(error: &Error) -> bool {
@@ -41,7 +55,7 @@ impl Files {
         &self,
         found: &Found,
         target: Option<PathBuf>,
-        reporter: &Arc<Reporter>,
+        (reporter, most): (&Arc<Reporter>, Option<u64>),
         error: Error,
     ) -> Result<Entry, Error> {
         let proven = found
@@ -50,7 +64,9 @@ impl Files {
             .map(|manifest| manifest.layout().size());
         let wanted = Wanted {
             id: Some(found.id),
-            size: proven.or(found.claimed),
+            size: proven,
+            claimed: found.claimed,
+            limit: most.unwrap_or(found.claimed.unwrap_or(0).max(UNPROVEN_MAX)),
             manifest: found.manifest.clone(),
         };
         let parent = match &target {
@@ -60,7 +76,7 @@ impl Files {
         let urls = found.urls.clone();
         let (file, _) = match self.try_each(urls, wanted, parent, reporter).await? {
             Ok(come) => come,
-            Err(problem) => return Err(no_server(error, problem)),
+            Err(none) => return Err(no_server(error, none)),
         };
         let added = self
             .service()
@@ -74,7 +90,7 @@ impl Files {
         &self,
         file: &FileName,
         target: Option<PathBuf>,
-        reporter: &Arc<Reporter>,
+        (reporter, most): (&Arc<Reporter>, Option<u64>),
         error: Error,
     ) -> Result<FileFetched, Error> {
         let (FileName::Name(name), Some(target)) = (file, target) else {
@@ -95,12 +111,14 @@ impl Files {
         let wanted = Wanted {
             id: None,
             size: None,
+            claimed: None,
+            limit: most.unwrap_or(UNPROVEN_MAX),
             manifest: None,
         };
         let parent = folder_of(&target);
         let (file, id) = match self.try_each(urls, wanted, parent, reporter).await? {
             Ok(come) => come,
-            Err(problem) => return Err(no_server(error, problem)),
+            Err(none) => return Err(no_server(error, none)),
         };
         let path = target.clone();
         let size = self.service().blocking(move |_| {
@@ -129,16 +147,16 @@ impl Files {
         wanted: Wanted,
         parent: PathBuf,
         reporter: &Arc<Reporter>,
-    ) -> Result<Result<(NamedTempFile, FileId), String>, Error> {
+    ) -> Result<Result<(NamedTempFile, FileId), NoneBrings>, Error> {
         if urls.is_empty() {
-            return Ok(Err(String::new()));
+            return Ok(Err(NoneBrings::default()));
         }
         let is_local = self.node.status().await?.local;
         let reporter = Arc::clone(reporter);
         let service = Arc::clone(self.service());
         let trying = self.service().blocking(move |_| {
             let agent = agent(is_local);
-            let mut problems = Vec::new();
+            let (mut problems, mut limit) = (Vec::new(), None);
             for url in urls.iter().take(URLS_MAX) {
                 let io = |error: &io::Error| FileError::of_io(&parent, error);
                 let mut file = new_beside(&parent).map_err(|error| io(&error))?;
@@ -147,7 +165,7 @@ impl Files {
                     reporter.send_replace(FileProgress {
                         phase: FilePhase::Fetching,
                         id: wanted.id,
-                        size: wanted.size,
+                        size: wanted.size.or(wanted.claimed),
                         done,
                         ..FileProgress::default()
                     });
@@ -163,17 +181,26 @@ impl Files {
                     Ok(id) => return Ok(Ok((file, id))),
                     Err(UrlError::Disk(error)) => return Err(io(&error)),
                     Err(UrlError::Stopped) => return Err(FileError::Stopped),
-                    Err(error) => problems.push(format!("{url}: {error}")),
+                    Err(error) => {
+                        if let UrlError::TooLarge(_) = error {
+                            limit = Some(wanted.limit);
+                        }
+                        problems.push(format!("{url}: {error}"));
+                    }
                 }
             }
-            Ok(Err(problems.join("; ")))
+            let problem = problems.join("; ");
+            Ok(Err(NoneBrings { problem, limit }))
         });
         Ok(trying.await??)
     }
 }
 
 /// What a fetch came to when no server brings the file either; the error itself without any.
-fn no_server(error: Error, problem: String) -> Error {
+fn no_server(error: Error, NoneBrings { problem, limit }: NoneBrings) -> Error {
+    if let Some(limit) = limit {
+        return FileError::TooLarge { limit, problem }.into();
+    }
     match error {
         Error::File(nodes) if !problem.is_empty() => FileError::NoServer {
             reason: nodes.reason(),

@@ -187,6 +187,14 @@ fn unverified_bytes_come_only_when_they_are_asked_for() {
     let get = ["file", "get", "film", "-o", text(&target)];
     let refused = one.run(&get).code(3);
     assert!(refused.stderr.contains("film"), "{}", refused.stderr);
+    let limited = ["--unverified", "--max-size", "299KiB", "--json"];
+    let refused = one.run(&[&get[..], &limited].concat()).code(2);
+    for part in ["too-large", "299 KiB", "307200 bytes", "--max-size"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    assert!(!target.exists());
+    one.run(&[&get[..], &["--max-size", "much"]].concat())
+        .code(2);
     let taken = one.run(&[&get[..], &["--unverified"]].concat()).code(0);
     assert!(taken.stderr.contains("NOT verified"), "{}", taken.stderr);
     assert!(fs::read(&target).unwrap() == bytes);

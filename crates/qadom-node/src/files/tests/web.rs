@@ -1,12 +1,17 @@
 //! Files that only plain HTTP servers have.
 
 use super::*;
-use crate::files::urls::tests::{noting, plain};
+use crate::files::urls::tests::{noting, plain, whole};
 
 /// A name that tells of a file with a server, and of no node.
 async fn named(beside: &Node, bytes: &[u8], urls: Vec<String>) {
+    claimed(beside, bytes, bytes.len() as u64, urls).await;
+}
+
+/// The same, with a size that need not be true.
+async fn claimed(beside: &Node, bytes: &[u8], size: u64, urls: Vec<String>) {
     let id = FileId::of(bytes);
-    let entry = FileEntry::new(*id.as_bytes(), bytes.len() as u64, "", urls).unwrap();
+    let entry = FileEntry::new(*id.as_bytes(), size, "", urls).unwrap();
     let bag = beside.bag(name_slot("film").unwrap());
     bag.add(entry.encode()).await.unwrap();
 }
@@ -37,6 +42,53 @@ async fn what_only_a_server_has_comes_from_it_and_is_shared_onward() {
         .get(FileName::Id(fetched.id), to(again.clone()));
     get.finish().await.unwrap();
     assert!(std::fs::read(&again).unwrap() == bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_false_size_under_a_name_keeps_no_file_away() {
+    let bytes = content(CHUNK + 5);
+    for size in [3, 1 << 50] {
+        let server = format!("http://{}/film", whole(bytes.clone()));
+        let first = start().await;
+        claimed(&first, &bytes, size, vec![server]).await;
+        let reader = start_beside(&first).await;
+        let place = tempfile::tempdir().unwrap();
+        let target = place.path().join("out");
+        let get = reader.files().get(film(), to(target.clone()));
+        let fetched = get.finish().await.unwrap();
+        assert!(fetched.is_verified);
+        assert_eq!(fetched.size, bytes.len() as u64);
+        assert!(std::fs::read(&target).unwrap() == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_the_limit_is_taken_from_no_server() {
+    let bytes = content(CHUNK + 1);
+    let server = format!("http://{}/film", whole(bytes.clone()));
+    let first = start().await;
+    named(&first, &bytes, vec![server.clone()]).await;
+    let key = qadom_routing::Key::from_name(b"film").unwrap();
+    first.bag(key).add(server).await.unwrap();
+    let reader = start_beside(&first).await;
+    let place = tempfile::tempdir().unwrap();
+    let target = place.path().join("out");
+    for unverified in [false, true] {
+        let options = GetOptions {
+            unverified,
+            max_size: Some(CHUNK as u64),
+            ..to(target.clone())
+        };
+        let get = reader.files().get(film(), options);
+        let error = get.finish().await.unwrap_err();
+        assert_eq!(error.reason(), Reason::TooLarge);
+        let text = error.to_string();
+        assert!(
+            text.contains("256 KiB") && text.contains("262145 bytes"),
+            "{text}"
+        );
+        assert!(!target.exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

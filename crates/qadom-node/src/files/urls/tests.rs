@@ -41,6 +41,11 @@ fn answer(head: &str, length: usize, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// An answer that ends where the connection does, of which nobody says how long it is.
+fn endless(body: &[u8]) -> Vec<u8> {
+    [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", body].concat()
+}
+
 /// Serves ranges of the content.
 fn ranges(content: &[u8], range: Option<(u64, Option<u64>)>) -> Vec<u8> {
     let Some((first, last)) = range else {
@@ -60,6 +65,11 @@ fn ranges(content: &[u8], range: Option<(u64, Option<u64>)>) -> Vec<u8> {
 /// A server without faults.
 pub(in crate::files) fn plain(content: Vec<u8>) -> SocketAddr {
     server(Box::new(move |_, range| ranges(&content, range)))
+}
+
+/// A server that knows no ranges.
+pub(in crate::files) fn whole(content: Vec<u8>) -> SocketAddr {
+    server(Box::new(move |_, _| ranges(&content, None)))
 }
 
 /// The ranges that a server was asked for, nothing for the whole.
@@ -96,7 +106,9 @@ fn wanted(has_manifest: bool) -> Wanted {
     let tree = Tree::of(&content());
     Wanted {
         id: Some(tree.id()),
-        size: Some(tree.layout().size()),
+        size: has_manifest.then(|| tree.layout().size()),
+        claimed: Some(tree.layout().size()),
+        limit: 2 << 20,
         manifest: has_manifest.then(|| Arc::new(Manifest::from(tree))),
     }
 }
@@ -164,6 +176,72 @@ fn other_bytes_are_refused_and_with_hashes_at_once() {
     let missing = server(Box::new(|_, _| answer("404 Not Found", 0, b"")));
     let error = fetched(missing, &wanted(false)).unwrap_err();
     assert!(matches!(error, UrlError::Status(404)), "{error}");
+}
+
+#[test]
+fn a_false_claim_of_the_size_keeps_no_file_away() {
+    for claimed in [0, 1, 700_000, 700_002, 1 << 50] {
+        let wanted = Wanted {
+            claimed: Some(claimed),
+            ..wanted(false)
+        };
+        for has_ranges in [true, false] {
+            let address = server(Box::new(move |_, range| {
+                ranges(&content(), range.filter(|_| has_ranges))
+            }));
+            assert!(fetched(address, &wanted).unwrap() == content(), "{claimed}");
+        }
+    }
+}
+
+#[test]
+fn an_end_without_a_length_that_comes_early_is_gone_on_from() {
+    let address = server(Box::new(|number, range| match number {
+        0 => endless(&content()[..300_000]),
+        _ => ranges(&content(), range),
+    }));
+    assert!(fetched(address, &wanted(false)).unwrap() == content());
+    // Whoever has no more is not asked again and again.
+    let address = server(Box::new(|number, _| match number {
+        0 => endless(&content()[..300_000]),
+        1 => answer("416 Range Not Satisfiable", 0, b""),
+        _ => panic!("asked again"),
+    }));
+    let error = fetched(address, &wanted(false)).unwrap_err();
+    assert!(matches!(error, UrlError::Wrong), "{error}");
+}
+
+#[test]
+fn no_more_is_taken_unproven_than_the_limit() {
+    let limited = |limit| Wanted {
+        limit,
+        ..wanted(false)
+    };
+    let fetch = |wanted: &Wanted, announces: bool| {
+        let address = server(Box::new(move |_, _| {
+            if announces {
+                ranges(&content(), None)
+            } else {
+                endless(&content())
+            }
+        }));
+        fetched(address, wanted)
+    };
+    for announces in [true, false] {
+        assert!(fetch(&limited(700_001), announces).unwrap() == content());
+        let error = fetch(&limited(700_000), announces).unwrap_err();
+        let has = announces.then_some(700_001);
+        assert!(
+            matches!(error, UrlError::TooLarge(known) if known == has),
+            "{error}"
+        );
+    }
+    // What hashes prove on the way has no limit.
+    let proven = Wanted {
+        limit: 0,
+        ..wanted(true)
+    };
+    assert!(fetch(&proven, true).unwrap() == content());
 }
 
 #[test]

@@ -7,10 +7,11 @@
 //! business. A panic where the library hands datagrams to connections could not be kept in, so first
 //! packets are tried out before.
 //!
-//! `gate` knows who may come in, `port` lies between the shared sockets and the library, `rehearsal`
-//! tries first packets out, `identity` has keys and checks, `handshake` begins connections, `links` has those that there are, `stream`
-//! is what users hold.
+//! `gate` knows who may come in, `port` lies between the shared sockets and the library, `rehearsal` tries
+//! first packets out, `identity` has keys, checks and settings, `congestion` how much a connection begins
+//! with, `handshake` begins connections, `links` has those that there are, `stream` is what users hold.
 
+mod congestion;
 mod gate;
 mod handshake;
 mod identity;

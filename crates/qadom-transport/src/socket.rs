@@ -351,16 +351,33 @@ impl Socket {
         }
     }
 
-    /// Sends datagrams of QUIC, whose losses are QUIC's to mend.
+    /// Sends datagrams of QUIC, whose losses are QUIC's to mend, as many in one call as fit into it.
     ///
     /// # Errors
     ///
-    /// Only `WouldBlock`; other errors are counted.
+    /// Only `WouldBlock`; other errors are counted. Some may have left before: it is harmless to send them again.
     pub(crate) fn send_quic(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        let length = datagrams.contents.len();
+        let stride = datagrams.segment_size.unwrap_or(length).max(1);
+        let most = (batch::BYTES_MAX / stride).max(1) * stride;
+        for contents in datagrams.contents.chunks(most) {
+            self.send_quic_at_once(&quinn_udp::Transmit {
+                contents,
+                segment_size: (contents.len() > stride).then_some(stride),
+                ..datagrams.clone()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn send_quic_at_once(&self, datagrams: &quinn_udp::Transmit<'_>) -> io::Result<()> {
         match self.attempt(datagrams) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                if !is_full(&error) {
+                // QUIC tries how long datagrams may be; the own network interface may know at once.
+                let is_probe = datagrams.segment_size.is_none();
+                let is_known = is_probe && error.raw_os_error() == Some(EMSGSIZE);
+                if !is_full(&error) && !is_known {
                     self.note_refusal(&error);
                 }
                 Ok(())
@@ -582,5 +599,56 @@ mod tests {
         assert_eq!(peer.receive(|_, _| {}, |_| {}).unwrap(), 0);
         assert_eq!(peer.errors().receive, 1);
         assert_eq!(peer.receive(|_, _| {}, |_| {}).unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_do_not_fit_into_one_call_leave_in_several() {
+        let [socket, peer] = ["127.0.0.1:0", "127.0.0.1:0"]
+            .map(|address| Socket::bind(address.parse().unwrap()).unwrap());
+        let mut contents = vec![0x40; 10 * 8952 - 1000];
+        for (number, datagram) in (0..).zip(contents.chunks_mut(8952)) {
+            datagram[1] = number;
+        }
+        let datagrams = quinn_udp::Transmit {
+            destination: peer.local_addr().unwrap(),
+            ecn: None,
+            contents: &contents,
+            segment_size: Some(8952),
+            src_ip: None,
+        };
+        socket.send_quic(&datagrams).unwrap();
+        let mut came = Vec::new();
+        while came.len() < 10 {
+            peer.readable().await.unwrap();
+            let take = |run: QuicDatagrams<'_>| {
+                let each = run.bytes.chunks(run.stride);
+                came.extend(each.map(|datagram| (datagram[1], datagram.len())));
+            };
+            peer.receive(|_, _| {}, take).unwrap();
+        }
+        let sent: Vec<_> = (0..10).map(|number| (number, 8952)).collect();
+        assert_eq!(came[..9], sent[..9]);
+        assert_eq!(came[9], (9, 7952));
+        assert_eq!(socket.quic_traffic().datagrams_out, 10);
+        assert_eq!(socket.errors(), SocketErrors::default());
+    }
+
+    #[tokio::test]
+    async fn a_single_datagram_of_quic_that_is_too_long_is_no_error() {
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket.fail_sends(Some(EMSGSIZE));
+        let send = |segment_size| {
+            let datagrams = quinn_udp::Transmit {
+                destination: socket.local_addr().unwrap(),
+                ecn: None,
+                contents: &[0x40; 200],
+                segment_size,
+                src_ip: None,
+            };
+            socket.send_quic(&datagrams).unwrap();
+            socket.errors().too_long
+        };
+        assert_eq!(send(None), 0, "how long it may be is tried");
+        assert_eq!(send(Some(100)), 1);
     }
 }

@@ -2,19 +2,18 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{Endpoint, VarInt};
+use quinn::VarInt;
 use tokio::task::block_in_place;
 
+use crate::PIECE;
 use crate::process::{await_end, await_go, say};
-use crate::{PIECE, quic};
+use crate::quic::{self, Datagrams};
 
-pub(crate) async fn give(source: &str) {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let endpoint = Endpoint::server(quic::server(true), any).unwrap();
+pub(crate) async fn give(source: &str, datagrams: Datagrams) {
+    let endpoint = quic::endpoint(Some(quic::server(true, datagrams)));
     say(&endpoint.local_addr().unwrap().to_string());
     let mut file = File::open(source).unwrap();
     let before = await_go();
@@ -47,13 +46,13 @@ pub(crate) async fn give(source: &str) {
     await_end(before);
 }
 
-pub(crate) async fn take(offer: &str, target: &str) {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let endpoint = Endpoint::client(any).unwrap();
+pub(crate) async fn take(offer: &str, target: &str, datagrams: Datagrams) {
+    let endpoint = quic::endpoint(None);
     say("ready");
     let before = await_go();
     let began = Instant::now();
-    let connecting = endpoint.connect_with(quic::client(true), offer.parse().unwrap(), "bench");
+    let client = quic::client(true, datagrams);
+    let connecting = endpoint.connect_with(client, offer.parse().unwrap(), "bench");
     let connection = connecting.unwrap().await.unwrap();
     let (mut sender, mut receiver) = connection.open_bi().await.unwrap();
     sender.write_all(b"?").await.unwrap();

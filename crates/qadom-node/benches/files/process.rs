@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
+use crate::quic::Datagrams;
 use crate::{copy, nodes};
 
 /// The setting that names the role of a process.
@@ -12,7 +13,6 @@ const TICKS: f64 = 100.0;
 
 /// What a process spent from `go` to its end.
 pub(crate) struct Cost {
-    pub(crate) is_node: bool,
     /// Seconds.
     pub(crate) cpu: f64,
     pub(crate) peak_mib: f64,
@@ -23,7 +23,6 @@ pub(crate) struct Child {
     process: std::process::Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    is_node: bool,
 }
 
 impl Child {
@@ -39,7 +38,6 @@ impl Child {
             input: process.stdin.take().unwrap(),
             output: BufReader::new(process.stdout.take().unwrap()),
             process,
-            is_node: role.starts_with("nodes"),
         }
     }
 
@@ -62,7 +60,6 @@ impl Child {
         let spent = self.line();
         let (cpu, peak) = spent.split_once(' ').unwrap();
         let cost = Cost {
-            is_node: self.is_node,
             cpu: cpu.parse().unwrap(),
             peak_mib: peak.parse::<f64>().unwrap() / 1024.0,
         };
@@ -85,8 +82,14 @@ pub(crate) fn play(role: &str) {
         match (role, arguments.as_slice()) {
             ("nodes-give", [source, folder]) => nodes::give(source, folder).await,
             ("nodes-take", [offer, target, folder]) => nodes::take(offer, target, folder).await,
-            ("copy-give", [source, _]) => copy::give(source).await,
-            ("copy-take", [offer, target, _]) => copy::take(offer, target).await,
+            ("copy-give", [source, _]) => copy::give(source, Datagrams::Long).await,
+            ("copy-take", [offer, target, _]) => {
+                copy::take(offer, target, Datagrams::Long).await;
+            }
+            ("short-give", [source, _]) => copy::give(source, Datagrams::OfEthernet).await,
+            ("short-take", [offer, target, _]) => {
+                copy::take(offer, target, Datagrams::OfEthernet).await;
+            }
             _ => unreachable!("no such role: {role} {arguments:?}"),
         }
     });

@@ -1,21 +1,20 @@
 //! The same bytes over QUIC as the library runs it, on sockets of its own.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn::{Endpoint, VarInt};
+use quinn::VarInt;
 
-use crate::{PIECE, quic};
+use crate::PIECE;
+use crate::quic::{Datagrams, client, endpoint, server};
 
 /// Sends and says how long that took.
-pub(crate) async fn send(pieces: usize, has_gso: bool) -> Duration {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = Endpoint::server(quic::server(has_gso), any).unwrap();
-    let client = Endpoint::client(any).unwrap();
-    let to = server.local_addr().unwrap();
+pub(crate) async fn send(pieces: usize, has_gso: bool, datagrams: Datagrams) -> Duration {
+    let taker = endpoint(Some(server(has_gso, datagrams)));
+    let giver = endpoint(None);
+    let to = taker.local_addr().unwrap();
     let accepting = tokio::spawn(async move {
-        let connection = server.accept().await.unwrap().await.unwrap();
+        let connection = taker.accept().await.unwrap().await.unwrap();
         let (sender, mut receiver) = connection.accept_bi().await.unwrap();
         let mut count = 0;
         while let Some(chunk) = receiver.read_chunk(usize::MAX, true).await.unwrap() {
@@ -25,7 +24,7 @@ pub(crate) async fn send(pieces: usize, has_gso: bool) -> Duration {
         drop(sender);
         connection.closed().await;
     });
-    let connecting = client.connect_with(quic::client(has_gso), to, "bench");
+    let connecting = giver.connect_with(client(has_gso, datagrams), to, "bench");
     let connection = connecting.unwrap().await.unwrap();
     let (mut sender, mut receiver) = connection.open_bi().await.unwrap();
     let began = Instant::now();

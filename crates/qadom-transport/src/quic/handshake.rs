@@ -108,10 +108,10 @@ impl Quic {
             Running::No => {}
         }
         let nobody = self.identity()?.server(None)?;
-        let rehearsal = Rehearsal::new(identity::endpoint(), nobody.clone(), self.clock);
+        let rehearsal = Rehearsal::new(identity::endpoint()?, nobody.clone(), self.clock);
         self.port.begin(rehearsal);
         let endpoint = Endpoint::new_with_abstract_socket(
-            identity::endpoint(),
+            identity::endpoint()?,
             Some(nobody),
             Arc::clone(&self.port) as _,
             Arc::new(TokioRuntime),
@@ -170,7 +170,11 @@ impl Quic {
         let identity = self.identity()?;
         let connecting = self
             .endpoint()?
-            .connect_with(identity.client(grant.fingerprint)?, grant.address, NAME)
+            .connect_with(
+                identity.client(grant.fingerprint, grant.address)?,
+                grant.address,
+                NAME,
+            )
             .map_err(|_| QuicError::Failed)?;
         let is_of_smaller = identity.fingerprint < grant.fingerprint;
         match self.shake_hands(connecting).await {
@@ -195,7 +199,7 @@ impl Quic {
         let Ok(identity) = self.identity() else {
             return incoming.refuse();
         };
-        let Ok(config) = identity.server(Some(grant.fingerprint)) else {
+        let Ok(config) = identity.server(Some((grant.fingerprint, grant.address))) else {
             return incoming.refuse();
         };
         let Ok(connecting) = incoming.accept_with(Arc::new(config)) else {

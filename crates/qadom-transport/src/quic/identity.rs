@@ -3,12 +3,15 @@
 //! What must stay true: a handshake succeeds only with the key whose fingerprint is asked for; no
 //! session is resumed, no early data taken, no certificate read.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig,
+    VarInt,
+};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
@@ -31,6 +34,7 @@ use rustls::{
 };
 
 use super::QuicError;
+use super::congestion::{Careful, FirstWindow};
 
 /// What both sides must speak.
 const ALPN: &[u8] = b"qadom-data/1";
@@ -41,9 +45,14 @@ const SPKI_PREFIX: [u8; 12] = [
 /// Bytes of one stream, and of all streams of a connection, that a peer may send unread.
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
-/// Bytes that a connection sends before it hears anything, paced over a round trip: a chunk of a file and
-/// what goes with it, so that the first one takes one round trip and not five.
-const FIRST_WINDOW: u64 = 288 * 1024;
+/// The longest datagram that is taken: all that UDP carries over IPv6. The paths decide what comes.
+const DATAGRAM_MAX: u16 = 65_527;
+/// The longest datagram that is tried on the way to a peer on this machine or a local network, which may
+/// carry frames longer than Ethernet's: jumbo frames of 9000 bytes, with the headers of IPv6. Each size
+/// that turns out to be too long costs three probes and a few round trips, which is nothing there.
+const TRIED_NEAR: u16 = 8_952;
+/// The same across the Internet, which carries Ethernet's 1500 bytes and hardly ever more.
+const TRIED_ACROSS: u16 = 1_452;
 /// Streams that a peer may have open at a time.
 const STREAMS_MAX: u32 = 64;
 /// A connection on which nothing moves for this long ends.
@@ -61,6 +70,9 @@ pub(super) struct Identity {
     pub(super) fingerprint: [u8; 32],
     key: Arc<CertifiedKey>,
     provider: Arc<CryptoProvider>,
+    /// What connections to peers near this node begin with, and those across the Internet.
+    near: Arc<FirstWindow>,
+    across: Arc<FirstWindow>,
 }
 
 impl Identity {
@@ -74,11 +86,17 @@ impl Identity {
             fingerprint: fingerprint_of(&public).ok_or(QuicError::Failed)?,
             key: Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], key)),
             provider: Arc::new(provider::default_provider()),
+            near: Arc::default(),
+            across: Arc::default(),
         })
     }
 
-    /// What a connection begins with to the peer with this fingerprint.
-    pub(super) fn client(&self, peer: [u8; 32]) -> Result<ClientConfig, QuicError> {
+    /// What a connection begins with to the peer with this fingerprint, at this address.
+    pub(super) fn client(
+        &self,
+        peer: [u8; 32],
+        address: SocketAddr,
+    ) -> Result<ClientConfig, QuicError> {
         let keys = AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&self.key));
         let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])
@@ -91,18 +109,21 @@ impl Identity {
         config.resumption = Resumption::disabled();
         let config = QuicClientConfig::try_from(config).map_err(|_| QuicError::Failed)?;
         let mut config = ClientConfig::new(Arc::new(config));
-        config.transport_config(transport());
+        config.transport_config(self.transport(Some(address)));
         Ok(config)
     }
 
-    /// What a connection of the peer with this fingerprint is answered with; without one, nobody
-    /// gets in.
-    pub(super) fn server(&self, peer: Option<[u8; 32]>) -> Result<ServerConfig, QuicError> {
+    /// What a connection of the peer with this fingerprint at this address is answered with; without
+    /// one, nobody gets in.
+    pub(super) fn server(
+        &self,
+        peer: Option<([u8; 32], SocketAddr)>,
+    ) -> Result<ServerConfig, QuicError> {
         let keys = AlwaysResolvesServerRawPublicKeys::new(Arc::clone(&self.key));
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(|_| QuicError::Failed)?
-            .with_client_cert_verifier(self.check(peer))
+            .with_client_cert_verifier(self.check(peer.map(|(peer, _)| peer)))
             .with_cert_resolver(Arc::new(keys));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;
@@ -110,12 +131,19 @@ impl Identity {
         let config = QuicServerConfig::try_from(config).map_err(|_| QuicError::Failed)?;
         let mut config = ServerConfig::with_crypto(Arc::new(config));
         config
-            .transport_config(transport())
+            .transport_config(self.transport(peer.map(|(_, address)| address)))
             .migration(false)
             .max_incoming(INCOMING_MAX)
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES);
         Ok(config)
+    }
+
+    /// How data goes to a peer at this address.
+    fn transport(&self, address: Option<SocketAddr>) -> Arc<TransportConfig> {
+        let is_near = address.is_some_and(is_near);
+        let first = if is_near { &self.near } else { &self.across };
+        transport(is_near, first)
     }
 
     fn check(&self, peer: Option<[u8; 32]>) -> Arc<Check> {
@@ -127,18 +155,32 @@ impl Identity {
 }
 
 /// What holds for all connections: the first bit that tells QUIC from other datagrams stays set.
-pub(super) fn endpoint() -> EndpointConfig {
+pub(super) fn endpoint() -> Result<EndpointConfig, QuicError> {
     let mut config = EndpointConfig::default();
-    config.grease_quic_bit(false);
     config
+        .grease_quic_bit(false)
+        .max_udp_payload_size(DATAGRAM_MAX)
+        .map_err(|_| QuicError::Failed)?;
+    Ok(config)
 }
 
-fn transport() -> Arc<TransportConfig> {
-    let mut congestion = CubicConfig::default();
-    congestion.initial_window(FIRST_WINDOW);
+/// Whether an address is of this machine or a local network.
+fn is_near(address: SocketAddr) -> bool {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// How data goes to a peer, near or across the Internet. What its path does not carry costs a few probes;
+/// when it carries less than before, the library finds out and goes on with the shortest datagrams.
+fn transport(is_near: bool, first: &Arc<FirstWindow>) -> Arc<TransportConfig> {
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(if is_near { TRIED_NEAR } else { TRIED_ACROSS });
     let mut config = TransportConfig::default();
     config
-        .congestion_controller_factory(Arc::new(congestion))
+        .mtu_discovery_config(Some(discovery))
+        .congestion_controller_factory(Arc::new(Careful(Arc::clone(first))))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(STREAM_WINDOW.into())

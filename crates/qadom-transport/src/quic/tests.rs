@@ -19,6 +19,8 @@ struct Side {
     others: Arc<AtomicUsize>,
     /// Whether QUIC comes in only once this side has begun a connection, as behind a firewall.
     is_walled: Arc<AtomicBool>,
+    /// The longest datagram of QUIC that comes in.
+    carries: Arc<AtomicUsize>,
     pump: JoinHandle<()>,
 }
 
@@ -34,8 +36,9 @@ impl Side {
         let quic = Quic::new(&[&socket], Instant::now);
         let others = Arc::new(AtomicUsize::new(0));
         let is_walled = Arc::new(AtomicBool::new(false));
+        let carries = Arc::new(AtomicUsize::new(usize::MAX));
         let (socket_in, quic_in, others_in) = (socket.clone(), quic.clone(), others.clone());
-        let is_walled_in = is_walled.clone();
+        let (is_walled_in, carries_in) = (is_walled.clone(), carries.clone());
         let pump = tokio::spawn(async move {
             loop {
                 socket_in.readable().await.unwrap();
@@ -43,6 +46,10 @@ impl Side {
                     others_in.fetch_add(1, Ordering::SeqCst);
                 };
                 let pass = |datagrams: QuicDatagrams<'_>| {
+                    let longest = datagrams.stride.min(datagrams.bytes.len());
+                    if longest > carries_in.load(Ordering::SeqCst) {
+                        return;
+                    }
                     if !is_walled_in.load(Ordering::SeqCst) || quic_in.usage().connections > 0 {
                         quic_in.receive(&datagrams);
                     }
@@ -56,6 +63,7 @@ impl Side {
             quic,
             others,
             is_walled,
+            carries,
             pump,
         }
     }
@@ -131,6 +139,49 @@ async fn both_sides_open_streams_over_one_connection_and_the_other_datagrams_pas
     }
     let (drops, other) = (one.quic.drops(), two.quic.drops());
     assert_eq!((drops, other), (QuicDrops::default(), QuicDrops::default()));
+}
+
+/// Sends a MiB; gives how long datagrams are by then.
+async fn longest_after_a_mib(one: &Side, two: &Side) -> u16 {
+    let mut streams = two.quic.accept();
+    let mut stream = one.quic.open(two.key).await.unwrap();
+    let bytes = vec![7; 1 << 20];
+    let sending = async {
+        stream.write_all(&bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let receiving = async {
+        let (_, mut other) = streams.recv().await.unwrap();
+        let mut came = Vec::new();
+        other.read_to_end(&mut came).await.unwrap();
+        assert!(came == bytes);
+    };
+    tokio::join!(sending, receiving);
+    let link = one.quic.links.current(&two.key).unwrap();
+    link.connection.stats().path.current_mtu
+}
+
+#[tokio::test]
+async fn datagrams_are_as_long_as_the_path_carries() {
+    for (carries, least) in [(usize::MAX, 8900), (1472, 1440)] {
+        let (one, two) = pair();
+        agree(&one, &two);
+        two.carries.store(carries, Ordering::SeqCst);
+        let found = async {
+            loop {
+                let longest = longest_after_a_mib(&one, &two).await;
+                assert!(usize::from(longest) <= carries);
+                if longest >= least {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_mins(1), found).await.unwrap();
+        // The path carries less from now on, and nobody says so.
+        two.carries.store(1300, Ordering::SeqCst);
+        let narrower = async { while longest_after_a_mib(&one, &two).await > 1300 {} };
+        timeout(Duration::from_mins(1), narrower).await.unwrap();
+    }
 }
 
 /// The first side asks, the second one answers.

@@ -10,7 +10,7 @@ use super::{Sent, Socket};
 use crate::event::Transmit;
 
 /// The most bytes that one call takes: what fits into one IP packet, with some to spare.
-const BYTES_MAX: usize = 60_000;
+pub(super) const BYTES_MAX: usize = 65_000;
 
 thread_local! {
     /// The send buffer of all sockets that this thread serves.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use qadom_engine::Mode;
@@ -440,9 +441,7 @@ impl Disk {
             };
             (opening, Promises::default())
         } else {
-            // What is in the way of the journal is told before the store makes its files.
-            let promises = Promises::load(&folder)?;
-            (open_store(&folder, options, &quarantines)?, promises)
+            open_records(&folder, options, &quarantines)?
         };
         let identities = IdentityFolder::open(folder.path());
         let files = open_files(&folder, options.durability)?;
@@ -473,6 +472,29 @@ fn open_files(folder: &Folder, durability: Durability) -> Result<qadom_files::Fo
     };
     qadom_files::Folder::open(&path, config).map_err(|error| StartError::Files {
         problem: error.to_string(),
+    })
+}
+
+/// Opens the store and reads the journal, side by side when the store is there already: what is in
+/// the way of the journal is told before a store makes its files.
+fn open_records(
+    folder: &Folder,
+    options: Options,
+    quarantines: &Quarantines,
+) -> Result<(Opening, Promises), StartError> {
+    Promises::check_version(folder)?;
+    if !folder.path().join(STORE).exists() {
+        let promises = Promises::load(folder)?;
+        return Ok((open_store(folder, options, quarantines)?, promises));
+    }
+    thread::scope(|scope| {
+        let promises = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn_scoped(scope, || Promises::load(folder))
+            .map_err(|_| StartError::Thread)?;
+        let opening = open_store(folder, options, quarantines);
+        let promises = promises.join().map_err(|_| StartError::Thread)??;
+        Ok((opening?, promises))
     })
 }
 

@@ -93,6 +93,16 @@ pub(crate) fn check(
     result
 }
 
+/// Looks at the beginning of a journal alone, whether it opens, and changes nothing.
+pub(crate) fn check_version(folder: &Path) -> Result<(), StartError> {
+    let looked = (|| {
+        let disk = FolderDisk::open(folder)?;
+        let length = disk.length()?.unwrap_or_default();
+        salt_of(&disk, length).map(drop)
+    })();
+    looked.map_err(|error| unreadable(folder, error))
+}
+
 /// The salt of a file that begins as a journal does; none when it ends inside its header, so that
 /// nothing was ever kept in it.
 fn salt_of(disk: &dyn Disk, length: u64) -> Result<Option<Salt>, Unreadable> {

@@ -15,11 +15,11 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread;
 
 use crate::folder::Folder;
-use crate::index::Index;
+use crate::index::{Index, Record};
 use crate::name::Name;
 use crate::{Durability, EngineFault, OpenError, StoreError, Ticket, layout};
 
@@ -382,16 +382,26 @@ fn read_all<D: Database>(
     ticket: Ticket,
     when_damaged: WhenDamaged,
 ) -> Result<State, Fault> {
-    let mut index = Index::new(ticket);
+    let mut records = Vec::new();
     let mut damaged = Changes::new();
     let visit = |name: &[u8], value: &[u8]| {
-        match layout::columns(name, value) {
-            Some(columns) => index.add(Name::trusted(name), columns, ()),
-            None => drop(damaged.insert(Name::trusted(name), None)),
+        let columns = layout::columns(name, value);
+        let name = Name::trusted(name);
+        match columns {
+            Some(columns) => {
+                let content = ();
+                records.push(Arc::new(Record {
+                    name,
+                    columns,
+                    content,
+                }));
+            }
+            None => drop(damaged.insert(name, None)),
         }
         ControlFlow::Continue(())
     };
     database.scan(&[], None, visit)?;
+    let index = Index::of(&records, ticket);
     if when_damaged == WhenDamaged::Drop && !damaged.is_empty() {
         database.write(&damaged)?;
     }

@@ -77,7 +77,7 @@ struct Trial {
     chance: Chance,
     acknowledged: Acknowledged,
     next: Arc<AtomicUsize>,
-    /// From the start of the process to its first answer.
+    /// From the start of the process to its first answer, which is the last write before the kill.
     starts: Vec<Duration>,
     killed_starting: usize,
 }
@@ -103,8 +103,8 @@ impl Trial {
         let last = self.acknowledged.lock().unwrap().last().copied();
         if let Some(last) = last {
             self.check(&daemon, &[last]);
+            self.starts.push(begun.elapsed());
         }
-        self.starts.push(begun.elapsed());
         daemon
     }
 
@@ -212,13 +212,14 @@ impl Trial {
             "a store was set aside"
         );
         self.starts.sort_unstable();
-        let (median, longest) = (
-            self.starts[self.starts.len() / 2],
-            self.starts.last().unwrap(),
-        );
+        let below = |percent: usize| {
+            let start = self.starts[(self.starts.len() - 1) * percent / 100];
+            start.as_millis()
+        };
+        let (median, p95, longest) = (below(50), below(95), below(100));
         println!(
             "{}: {} of {} acknowledged writes are there after {rounds} kills under load and {} while \
-             starting; start to first answer: median {median:.0?}, longest {longest:.0?}",
+             starting; start to first answer: median {median} ms, p95 {p95} ms, longest {longest} ms",
             self.engine,
             all.len(),
             all.len(),

@@ -14,7 +14,7 @@ use qadom_wire::Reason;
 use super::Driver;
 use crate::error::{Error, StartError};
 use crate::folder::{Folder, JOURNAL};
-use crate::journal::{Change, Journal};
+use crate::journal::{self, Change, Journal};
 
 /// Entries of the journal below which none is looked for that says nothing.
 pub(super) const PRUNE_FROM: usize = 65_536;
@@ -27,6 +27,12 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
+    /// Refuses a file that a newer program wrote, or that is no journal, after a look at its
+    /// beginning.
+    pub(crate) fn check_version(folder: &Folder) -> Result<(), StartError> {
+        journal::check_version(folder.path())
+    }
+
     /// Reads the journal of a folder. An entry that makes no sense costs itself alone.
     pub(crate) fn load(folder: &Folder) -> Result<Self, StartError> {
         let (journal, kept) = Journal::load(folder)?;

@@ -7,6 +7,7 @@
 //! a tree for each of many small groups would take a kilobyte each, and a sum is kept only where
 //! adding it up again would take long. How many leave is not decided here.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -34,6 +35,35 @@ impl<T> Shares<T> {
             groups_with_records: 0,
             owners: Sums::new(),
         }
+    }
+}
+
+impl<T> Shares<T> {
+    /// Of records in the order of their names.
+    pub(crate) fn of(records: &[&Arc<Record<T>>]) -> Self {
+        let mut records = records.to_vec();
+        records.sort_by_cached_key(|record| {
+            let columns = &record.columns;
+            (columns.class, columns.group, columns.owner, columns.rank)
+        });
+        let mut shares = Self::new();
+        let columns = |record: &Arc<Record<T>>| record.columns;
+        for of_group in records.chunk_by(|one, other| {
+            let share = |columns: Columns| (columns.class, columns.group);
+            share(columns(one)) == share(columns(other))
+        }) {
+            let Some(Columns { class, group, .. }) = of_group.first().map(|one| one.columns) else {
+                continue;
+            };
+            shares.groups.note(class, group, sum_of(of_group));
+            shares.groups_with_records += u64::from(class == Class::Record);
+            for part in of_group.chunk_by(|one, other| columns(one).owner == columns(other).owner) {
+                let owner = part.first().map_or([0; 32], |one| one.columns.owner);
+                shares.owners.note((class, group), owner, sum_of(part));
+            }
+        }
+        shares.lines = records.into_iter().map(Line::new).collect();
+        shares
     }
 }
 
@@ -133,6 +163,10 @@ pub(crate) fn sum<'a>(columns: impl Iterator<Item = &'a Columns>) -> Usage {
     })
 }
 
+fn sum_of<T>(records: &[&Arc<Record<T>>]) -> Usage {
+    sum(records.iter().map(|record| &record.columns))
+}
+
 /// The one of few records that is the next to leave, found without any lists.
 pub(crate) fn victim_of_few<'a, T>(
     records: impl Iterator<Item = &'a Arc<Record<T>>>,
@@ -140,13 +174,12 @@ pub(crate) fn victim_of_few<'a, T>(
 ) -> Option<&'a Arc<Record<T>>> {
     let mut few: Vec<_> = records.collect();
     few.sort_unstable_by(|one, other| ByShare::compare(one, other));
-    let charge = |part: &[&Arc<Record<T>>]| sum(part.iter().map(|record| &record.columns)).charge;
     let mut first = None;
     for group in few.chunk_by(|one, other| {
         let share = |record: &Record<T>| (record.columns.class, record.columns.group);
         share(one) == share(other)
     }) {
-        let of_group = charge(group);
+        let of_group = sum_of(group).charge;
         for part in group.chunk_by(|one, other| one.columns.owner == other.columns.owner) {
             let Some(record) = part.iter().copied().find(&may_leave) else {
                 continue;
@@ -156,7 +189,7 @@ pub(crate) fn victim_of_few<'a, T>(
                 columns.class,
                 of_group,
                 columns.group,
-                charge(part),
+                sum_of(part).charge,
                 columns.owner,
             );
             if first.is_none_or(|(best, _)| best < key) {
@@ -186,17 +219,6 @@ pub(crate) struct Crowd<T> {
     lines: BTreeSet<Line<T, ByOwner>>,
     /// Of the owners that have more than [`LARGE`] records.
     owners: BTreeMap<Owner, Usage>,
-}
-
-impl<T> Crowd<T> {
-    const fn new() -> Self {
-        Self {
-            usage: Usage::NONE,
-            shares: Shares::new(),
-            lines: BTreeSet::new(),
-            owners: BTreeMap::new(),
-        }
-    }
 }
 
 impl<T: Default> Crowd<T> {
@@ -235,13 +257,26 @@ impl<T: Default> Crowd<T> {
     }
 }
 
-impl<'a, T: Default + 'a> FromIterator<&'a Arc<Record<T>>> for Crowd<T> {
+impl<'a, T: 'a> FromIterator<&'a Arc<Record<T>>> for Crowd<T> {
+    /// Of the records of a container, in the order of their names.
     fn from_iter<I: IntoIterator<Item = &'a Arc<Record<T>>>>(records: I) -> Self {
-        let mut crowd = Self::new();
-        for record in records {
-            crowd.add(record);
+        let mut records: Vec<_> = records.into_iter().collect();
+        let shares = Shares::of(&records);
+        records.sort_by_cached_key(|record| {
+            let columns = &record.columns;
+            (columns.owner, Reverse(columns.class), columns.rank)
+        });
+        let mut owners = BTreeMap::new();
+        for part in records.chunk_by(|one, other| one.columns.owner == other.columns.owner) {
+            let owner = part.first().map_or([0; 32], |one| one.columns.owner);
+            keep_large(&mut owners, owner, sum_of(part));
         }
-        crowd
+        Self {
+            usage: sum_of(&records),
+            shares,
+            lines: records.into_iter().map(Line::new).collect(),
+            owners,
+        }
     }
 }
 
@@ -294,6 +329,12 @@ impl<P: Copy + Ord, const N: usize> Sums<P, N> {
         }
         keep_large(&mut self.usage, (among, member), usage);
         (was_there, is_there)
+    }
+
+    /// Notes what a member has that had nothing.
+    fn note(&mut self, among: P, member: [u8; N], usage: Usage) {
+        self.order.insert((among, usage.charge, member));
+        keep_large(&mut self.usage, (among, member), usage);
     }
 
     /// Whoever has most first, ties by the higher bytes.

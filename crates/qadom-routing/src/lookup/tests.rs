@@ -10,7 +10,7 @@ use super::*;
 use crate::closest::closest;
 use crate::contact::{Families, NodeKey};
 
-mod holders;
+pub(super) mod holders;
 
 pub(super) const NOW: Moment = Moment::ORIGIN;
 

@@ -1,21 +1,10 @@
 //! When a lookup asks all that are left, and when not.
 
-use std::vec::Vec;
-
 use crate::config::LookupConfig;
-use crate::contact::Contact;
 use crate::key::Key;
+use crate::lookup::Lookup;
+use crate::lookup::tests::holders::ask_all;
 use crate::lookup::tests::{LOCAL, NOW, contact, ranked};
-use crate::lookup::{Lookup, Next};
-
-/// Asks everybody that may be asked now.
-fn ask_all(lookup: &mut Lookup) -> Vec<Contact> {
-    let ask = || match lookup.next(NOW) {
-        Next::Ask(contact) => Some(contact),
-        Next::Waiting | Next::Done => None,
-    };
-    std::iter::from_fn(ask).collect()
-}
 
 #[test]
 fn once_two_answers_agree_on_the_nearest_all_of_them_are_asked_at_once() {

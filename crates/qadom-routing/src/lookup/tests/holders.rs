@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::lookup::{Lookup, Next};
 
 /// Asks everybody that may be asked now.
-fn ask_all(lookup: &mut Lookup) -> Vec<Contact> {
+pub(crate) fn ask_all(lookup: &mut Lookup) -> Vec<Contact> {
     let ask = || match lookup.next(NOW) {
         Next::Ask(contact) => Some(contact),
         Next::Waiting | Next::Done => None,

@@ -227,7 +227,7 @@ impl World {
     }
 
     /// Writes until it is acknowledged. None when an attempt that had failed did its work all the
-    /// same, so that there is nothing left to remove.
+    /// same, so that there is nothing left to remove; an attempt that found nothing did no work.
     fn insist(
         &mut self,
         first: NodeIndex,
@@ -235,14 +235,20 @@ impl World {
     ) -> Option<Written> {
         self.writes += 1;
         let mut node = first;
-        for attempt in 0..ATTEMPTS {
+        let mut may_be_done = false;
+        for _ in 0..ATTEMPTS {
             let task = start(&mut self.network, node);
             match self.network.finish(task) {
                 Ok(written) => return Some(written),
-                Err(Failure::Operation(OperationFailure::NotFound { .. })) if attempt > 0 => {
+                Err(Failure::Operation(OperationFailure::NotFound { .. })) if may_be_done => {
                     return None;
                 }
                 Err(failure) => {
+                    let is_absent = matches!(
+                        failure,
+                        Failure::Operation(OperationFailure::NotFound { .. })
+                    );
+                    may_be_done |= !is_absent;
                     // A node that just died is no failure of the view.
                     let is_dead = matches!(failure, Failure::Dead { .. });
                     println!("write at node {node} failed: {failure}");

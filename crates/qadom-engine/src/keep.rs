@@ -197,6 +197,7 @@ impl Core {
         let Some(news) = news else {
             return Ok(Kept::Renewed);
         };
+        self.replicated.note_new(place, now.moment);
         self.watchers.on_kept(&news);
         Ok(Kept::Stored { conflict })
     }

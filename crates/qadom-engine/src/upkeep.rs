@@ -54,6 +54,9 @@ const SAMPLES_SOONER: u32 = 6;
 /// With each that there was the next one comes that much later, up to so many times: each opens two dozen sessions with
 /// strangers. When the neighbourhood tells of another size, one comes at once.
 const SAMPLES_LATER: u32 = 4;
+/// How often what is held is looked through in the time after which it is due: whoever is the last to
+/// hold something may not wait for long when it is.
+const SWEEPS: u32 = 4;
 /// Entries taken from the store at once.
 const PAGE: usize = 64;
 /// The pause between two pages in which nothing was due.
@@ -112,10 +115,17 @@ struct Sweep {
 pub(crate) struct Replicated(BTreeMap<Container, Moment>);
 
 impl Replicated {
-    /// Another holder has the same, or was made to have it.
+    /// Other holders were compared with what is here, or brought it, as far as they took part.
     pub(crate) fn note(&mut self, place: Container, now: Moment) {
         if self.0.len() < REPLICATED || self.0.contains_key(&place) {
             self.0.insert(place, now);
+        }
+    }
+
+    /// Something new is here; whoever brought it brings it to others too.
+    pub(crate) fn note_new(&mut self, place: Container, now: Moment) {
+        if !self.0.contains_key(&place) {
+            self.note(place, now);
         }
     }
 
@@ -152,7 +162,7 @@ impl Upkeep {
     }
 
     fn sweep_at(&self, core: &Core) -> Moment {
-        self.swept_at + core.replicate_every().mul_f64(self.sweep_factor)
+        self.swept_at + (core.replicate_every() / SWEEPS).mul_f64(self.sweep_factor)
     }
 }
 
@@ -430,19 +440,15 @@ impl Sweep {
             if seen.replace(place) == Some(place) {
                 continue;
             }
-            let is_due = if place.first == Kind::Value.number() {
-                let every = if self.is_leaving {
-                    Duration::ZERO
-                } else {
-                    every
-                };
-                Held::is_due(entry, every, now)
-            } else if self.is_leaving {
-                true
+            let every = if self.is_leaving {
+                Duration::ZERO
             } else {
-                core.replicated.is_due(&place, every, now.moment)
+                every
             };
-            if is_due {
+            let is_value = place.first == Kind::Value.number();
+            if core.replicated.is_due(&place, every, now.moment)
+                && (!is_value || Held::is_due(entry, every, now))
+            {
                 self.due.push_back(place);
             }
         }

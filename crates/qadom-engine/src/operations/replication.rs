@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use qadom_routing::{Contact, NodeId};
 use qadom_store::Container;
-use qadom_wire::{Answer, K, Kind};
+use qadom_wire::{Answer, K};
 
 use crate::core::{Core, Purpose};
 use crate::effect::RequestFailure;
@@ -158,6 +158,16 @@ impl Replication {
         }
     }
 
+    /// Whether a place has had its round: somebody answered, whatever it was, or there is nobody.
+    fn is_settled(&self, place: &Container) -> bool {
+        let mut asked = self
+            .exchanges
+            .values()
+            .filter(|to| to.is_about(place))
+            .peekable();
+        asked.peek().is_none() || asked.any(Exchange::has_answered)
+    }
+
     /// Brings what one holder gave to the others, once.
     fn begin_second_round(&mut self) -> bool {
         let gained = std::mem::take(&mut self.gained);
@@ -209,12 +219,7 @@ impl Operation for Replication {
         if self.cause != Cause::Replication {
             return Progress::Quiet;
         }
-        let signed = self
-            .places
-            .iter()
-            .filter(|place| Kind::from_number(place.first).is_some_and(Kind::is_signed))
-            .filter(|place| self.exchanges.values().any(|to| to.is_done_with(place)));
-        for place in signed {
+        for place in self.places.iter().filter(|place| self.is_settled(place)) {
             context.core.replicated.note(*place, context.now.moment);
         }
         Progress::Quiet

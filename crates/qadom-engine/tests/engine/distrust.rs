@@ -331,7 +331,7 @@ fn a_sweep_that_finds_nothing_reads_one_page_at_a_time() {
         one.engine.on_committed(one.now, ticket);
         one.effects();
     }
-    one.pass(12 * 60);
+    one.pass(17 * 60);
     one.effects();
     // A page read lets the next one wait for its own deadline.
     let next = one.engine.next_deadline().unwrap();

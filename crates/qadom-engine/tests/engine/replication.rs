@@ -80,8 +80,8 @@ fn where_all_have_the_same_one_digest_to_each_holder_is_all_that_travels() {
         }
     }
     world.asked.clear();
-    // Up to the end of the first sweep.
-    world.live(0, 67 * 60);
+    // Up to the end of the first sweep in which anything is due.
+    world.live(0, 77 * 60);
     let is_digest = |request: &Request| matches!(request, Request::Digest(_));
     let moves = |request: &Request| matches!(request, Request::Store(_) | Request::Find(_));
     let all = world.asked.clone();
@@ -92,8 +92,8 @@ fn where_all_have_the_same_one_digest_to_each_holder_is_all_that_travels() {
         4
     );
     assert_eq!(asked(&mut world, moves), 0);
-    // Whom it was compared with does not compare it again.
-    world.live(1, 67 * 60);
+    // Whom it was compared with does not compare it again as long as it is not due.
+    world.live(1, 59 * 60);
     let about_own = |request: &Request| is_digest(request);
     assert_eq!(asked(&mut world, about_own), 0);
 }
@@ -358,10 +358,32 @@ fn only_who_should_hold_a_bag_can_spare_others_its_replication() {
         let answer = world.nodes[0].answer();
         assert_eq!(answer, Answer::Digested(vec![RangeDigest::Same]));
         world.asked.clear();
-        world.live(0, 17 * 60);
+        world.live(0, 27 * 60);
         let is_digest = |request: &Request| matches!(request, Request::Digest(_));
         assert_eq!(asked(&mut world, is_digest) == 0, is_spared, "{asker}");
     }
+}
+
+#[test]
+fn what_is_due_waits_a_quarter_of_the_interval_at_most_and_has_its_round_once() {
+    let mut world = Neighbours::new(3, |_| ());
+    world.live(0, 10 * 60);
+    let held = value(&[3; 50]);
+    let copy = StoreItem {
+        ttl_seconds: 36 * 3600,
+        ..item(Record::Value(held.clone()))
+    };
+    assert_eq!(world.nodes[0].store(copy), STORED);
+    let is_store = |request: &Request| matches!(request, Request::Store(_));
+    world.asked.clear();
+    world.live(0, 59 * 60);
+    assert_eq!(asked(&mut world, is_store), 0);
+    world.live(0, 18 * 60);
+    let renewed_and_brought = 2 * 2;
+    assert_eq!(asked(&mut world, is_store), renewed_and_brought);
+    world.asked.clear();
+    world.live(0, 42 * 60);
+    assert_eq!(asked(&mut world, is_store), 0);
 }
 
 #[test]
@@ -373,15 +395,15 @@ fn a_stranger_that_renews_a_value_does_not_spare_it_its_replication() {
         ..item(Record::Value(held.clone()))
     };
     assert_eq!(world.nodes[0].store(copy), STORED);
-    // The second sweep begins 108 to 132 minutes after the start.
-    world.live(0, 107 * 60);
+    // It is due after an hour, and an hour after the sweep of at most 17 minutes later that finds it.
+    world.live(0, 118 * 60);
     let renewal = StoreItem {
         ttl_seconds: 1,
         ..item(Record::Renewal(Renewal::Value(*held.key())))
     };
     world.nodes[0].store(renewal);
     world.asked.clear();
-    world.live(0, 26 * 60);
+    world.live(0, 36 * 60);
     world.asked.retain(|(_, to, _)| *to == 1);
     let is_store = |request: &Request| matches!(request, Request::Store(_));
     assert!(asked(&mut world, is_store) > 0);

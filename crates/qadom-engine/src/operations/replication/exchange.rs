@@ -68,6 +68,7 @@ pub(super) struct Exchange {
     steps: VecDeque<Step>,
     asked: Option<Asked>,
     requests: u32,
+    has_answered: bool,
     is_given_up: bool,
 }
 
@@ -79,6 +80,7 @@ impl Exchange {
             steps: VecDeque::new(),
             asked: None,
             requests: 0,
+            has_answered: false,
             is_given_up: false,
         }
     }
@@ -125,7 +127,16 @@ impl Exchange {
 
     /// Whether the holder answered all that it was asked about a place.
     pub(super) fn is_done_with(&self, place: &Container) -> bool {
-        !self.is_given_up && self.places.contains(place)
+        !self.is_given_up && self.is_about(place)
+    }
+
+    pub(super) fn is_about(&self, place: &Container) -> bool {
+        self.places.contains(place)
+    }
+
+    /// Whether the holder answered anything at all.
+    pub(super) const fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// Whether the holder waits for nothing and there is something left to do.
@@ -189,6 +200,7 @@ impl Exchange {
         now: Time,
         answer: Answer,
     ) -> Option<Container> {
+        self.has_answered = true;
         match (self.asked.take()?, answer) {
             (Asked::Compare(digest), Answer::Digested(answers))
                 if answers.len() == digest.ranges.len() =>

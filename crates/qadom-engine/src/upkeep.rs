@@ -104,7 +104,9 @@ enum Refresh {
 #[derive(Debug, Default)]
 struct Sweep {
     after: Option<(Key, EntryId)>,
-    due: VecDeque<Container>,
+    /// What is due, and what would be soon: it goes along where something in its region is due, since to
+    /// find the holders costs more than to ask them for more.
+    ripe: VecDeque<(Container, bool)>,
     is_read: bool,
     /// Whether everything is due, since this node leaves.
     is_leaving: bool,
@@ -386,14 +388,20 @@ impl Engine {
         let every = self.core.replicate_every();
         let bits = schedule::region_bits(self.core.nodes_nearby());
         let sweep = self.upkeep.sweep.as_mut()?;
-        if sweep.due.is_empty() && !sweep.is_read {
+        if sweep.ripe.is_empty() && !sweep.is_read {
             sweep.read(&mut self.core, every, now);
         }
-        if let Some(first) = sweep.due.front() {
+        while let Some((first, _)) = sweep.ripe.front() {
             let (_, last) = schedule::region(&first.slot, bits);
-            let together = sweep.due.iter().take_while(|place| place.slot <= last);
+            let together = sweep
+                .ripe
+                .iter()
+                .take_while(|(place, _)| place.slot <= last);
             let together = together.take(TOGETHER).count();
-            let places = sweep.due.drain(..together).collect();
+            let (places, is_due): (Vec<_>, Vec<_>) = sweep.ripe.drain(..together).unzip();
+            if !is_due.contains(&true) {
+                continue;
+            }
             return Some(if sweep.is_leaving {
                 Replication::leaving(places, bits)
             } else {
@@ -446,10 +454,12 @@ impl Sweep {
                 every
             };
             let is_value = place.first == Kind::Value.number();
-            if core.replicated.is_due(&place, every, now.moment)
-                && (!is_value || Held::is_due(entry, every, now))
-            {
-                self.due.push_back(place);
+            let has_waited = |time| {
+                core.replicated.is_due(&place, time, now.moment)
+                    && (!is_value || Held::is_due(entry, time, now))
+            };
+            if has_waited(every / 2) {
+                self.ripe.push_back((place, has_waited(every)));
             }
         }
         self.is_read = page.len() < PAGE;

@@ -387,6 +387,31 @@ fn what_is_due_waits_a_quarter_of_the_interval_at_most_and_has_its_round_once() 
 }
 
 #[test]
+fn what_is_due_soon_goes_along_with_what_is_due() {
+    let mut world = Neighbours::new(3, |_| ());
+    for number in [1, 2] {
+        let copy = StoreItem {
+            ttl_seconds: 36 * 3600,
+            ..item(Record::Value(value(&[number; 50])))
+        };
+        assert_eq!(world.nodes[0].store(copy), STORED);
+        world.live(0, 10 * 60);
+    }
+    world.asked.clear();
+    world.live(0, 98 * 60);
+    world.asked.retain(|(_, to, _)| *to == 1);
+    let items = world
+        .asked
+        .iter()
+        .filter_map(|(_, _, request)| match request {
+            Request::Store(store) => Some(store.items.len()),
+            _ => None,
+        });
+    let renewed_and_brought = [2, 2];
+    assert!(items.eq(renewed_and_brought), "{:?}", world.asked);
+}
+
+#[test]
 fn a_stranger_that_renews_a_value_does_not_spare_it_its_replication() {
     let mut world = Neighbours::new(3, |_| ());
     let held = value(&[3; 50]);
